@@ -1,0 +1,132 @@
+"""Figures out of graded answers and classified questions: pure, and plain JSON data all the way down.
+
+Every accuracy, precision, recall, F1 and interval end is a fraction in [0, 1], or `None` where there was nothing
+to count: never NaN, which JSON does not know.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sklearn.metrics import precision_recall_fscore_support
+from statsmodels.stats.proportion import proportion_confint
+
+from coe_ray.types import UNKNOWN, Outcome
+
+NO_LETTER = ""
+"""The predicted class of an unparsed or refused answer; no question has it as its true class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One system's answer to one question, with the right letter (`answer`) and what became of it."""
+
+    system: str
+    question_id: str
+    task: str
+    answer: str
+    letter: str | None
+    outcome: Outcome
+
+
+def grade(letter: str | None, answer: str, *, refused: bool = False, failed: bool = False) -> Outcome:
+    """What became of an answer. No reply at all outweighs a refusal, and a refusal any letter found in it."""
+    if failed:
+        return "failed"
+    if refused:
+        return "refused"
+    if letter is None:
+        return "unparsed"
+    return "correct" if letter == answer else "wrong"
+
+
+def system_metrics(rows: Sequence[Graded]) -> dict[str, object]:
+    """All figures of one system, over everything but failed calls: an outage says nothing about skill.
+
+    Precision, recall and F1 are weighted by class size; the classes are the letters, and an answer without a
+    letter is one more predicted class without true members (the paper's "Metrics").
+    """
+    scored = [row for row in rows if row.outcome != "failed"]
+    outcomes = Counter(row.outcome for row in rows)
+    return {
+        **_accuracy(outcomes["correct"], len(scored)),
+        **_weighted([(row.answer, _predicted(row)) for row in scored]),
+        "correct": outcomes["correct"],
+        "wrong": outcomes["wrong"],
+        "unparsed": outcomes["unparsed"],
+        "refused": outcomes["refused"],
+        "failed": outcomes["failed"],
+        "complete": outcomes["failed"] == 0,
+        "per_task": _per_task(rows),
+    }
+
+
+def classifier_metrics(pairs: Sequence[tuple[str, str]], tasks: Sequence[str]) -> dict[str, object]:
+    """Figures of the task classifier from (true task, named task) pairs.
+
+    The confusion matrix has a row for every true task, in the order of `tasks`, and one column more than rows:
+    the last is `unknown`. Raises ValueError for a label that has no place in it.
+    """
+    labels = [*tasks, UNKNOWN]
+    counts = Counter(pairs)
+    _refuse_strangers(counts, tasks)
+    return {
+        **_accuracy(sum(counts[task, task] for task in tasks), len(pairs)),
+        **_weighted(pairs),
+        "total": len(pairs),
+        "confusion": {
+            "labels": labels,
+            "matrix": [[counts[true, named] for named in labels] for true in tasks],
+        },
+    }
+
+
+def _predicted(row: Graded) -> str:
+    """The predicted class: the letter where it counts as one."""
+    return row.letter if row.letter is not None and row.outcome != "refused" else NO_LETTER
+
+
+def _per_task(rows: Sequence[Graded]) -> dict[str, dict[str, object]]:
+    """Figures by task, in alphabetical order; `total` is what accuracy is over, so failed rows are not in it."""
+    counts = Counter((row.task, row.outcome) for row in rows)
+    totals = Counter(row.task for row in rows)
+    return {
+        task: _task_figures(counts[task, "correct"], totals[task], counts[task, "failed"])
+        for task in sorted(totals)
+    }
+
+
+def _task_figures(correct: int, asked: int, failed: int) -> dict[str, object]:
+    total = asked - failed
+    return {**_accuracy(correct, total), "correct": correct, "total": total, "failed": failed}
+
+
+def _accuracy(correct: int, total: int) -> dict[str, object]:
+    """Accuracy with its 95 % Wilson score interval."""
+    if total == 0:
+        return {"accuracy": None, "ci95": None}
+    low, high = proportion_confint(correct, total, alpha=0.05, method="wilson")
+    return {"accuracy": correct / total, "ci95": [_fraction(low), _fraction(high)]}
+
+
+def _weighted(pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
+    """Precision, recall and F1 of (true, predicted) pairs, weighted by the number of true members."""
+    if not pairs:
+        return {"precision": None, "recall": None, "f1": None}
+    true, predicted = zip(*pairs, strict=True)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        true, predicted, average="weighted", zero_division=0
+    )
+    return {"precision": _fraction(precision), "recall": _fraction(recall), "f1": _fraction(f1)}
+
+
+def _fraction(value: float) -> float:
+    """A plain float in [0, 1]: rounding in the libraries can end a hair outside."""
+    return min(1.0, max(0.0, float(value)))
+
+
+def _refuse_strangers(pairs: Counter[tuple[str, str]], tasks: Sequence[str]) -> None:
+    """A label outside the matrix would vanish from it in silence."""
+    strangers = {true for true, _ in pairs} - {*tasks} | {named for _, named in pairs} - {*tasks, UNKNOWN}
+    if strangers:
+        raise ValueError(f"labels {sorted(strangers)} are not among the tasks {list(tasks)}")

@@ -1,0 +1,323 @@
+"""The profile: one YAML file that says which tasks, models and experts there are and how questions are routed.
+
+Every object is frozen and refuses unknown keys; every error names the file, the key and what to do.
+Secrets never stand in a profile: an API model names the environment variable that holds its key.
+"""
+
+import difflib
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from coe_ray.errors import ConfigError
+from coe_ray.tasks import TASK_SETS
+from coe_ray.types import Settings, Task
+
+PromptStyle = Literal["step-by-step", "direct"]
+
+
+class Section(BaseModel):
+    """A part of a profile: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskConfig(Section):
+    """A task spelled out in the profile."""
+
+    name: str = Field(min_length=1)
+    description: str = Field(min_length=1)
+
+
+class SettingsConfig(Section):
+    """Decoding settings, in OpenAI's words."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+
+    def settings(self) -> Settings:
+        return Settings(**self.model_dump())
+
+
+class Package(Section):
+    """An installed package that carries weights, for machines without a hub; the file's SHA-256 is checked."""
+
+    module: str
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Weights(Section):
+    """Where weights come from: the hub by name and revision, or a package where there is no hub.
+
+    `sha256` is the published hash of the hub's `model.safetensors`.
+    """
+
+    hub: str
+    revision: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    package: Package | None = None
+
+
+class Scaling(Section):
+    """How many replicas of a hosted model, driven by ongoing requests per replica."""
+
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    target_ongoing_requests: int = Field(default=32, ge=1)
+    max_ongoing_requests: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Scaling":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("min_replicas must not be above max_replicas")
+        if self.target_ongoing_requests > self.max_ongoing_requests:
+            raise ValueError("target_ongoing_requests must not be above max_ongoing_requests")
+        return self
+
+
+class VllmModel(Section):
+    """A model hosted here on vLLM, on a placement group of `bundle` × tensor × pipeline parallel size."""
+
+    kind: Literal["vllm"]
+    weights: Weights
+    engine: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
+    accelerator: str | None = None
+    bundle: dict[str, float] = Field(default_factory=lambda: {"GPU": 1.0, "CPU": 1.0})
+    strategy: Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"] = "STRICT_PACK"
+    scaling: Scaling = Scaling()
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """One bundle for each worker of one replica."""
+        size = int(self.engine.get("tensor_parallel_size", 1)) * int(self.engine.get("pipeline_parallel_size", 1))
+        return [dict(self.bundle) for _ in range(size)]
+
+
+class ApiModel(Section):
+    """Any OpenAI-compatible endpoint. `key_env` names the environment variable that holds the key."""
+
+    kind: Literal["api"]
+    base_url: str = Field(pattern=r"^https?://")
+    model: str
+    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    max_concurrency: int = Field(default=64, ge=1)
+    attempts: int = Field(default=6, ge=1)
+    timeout_s: float = Field(default=300.0, gt=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _expand(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+class PythonModel(Section):
+    """A model that is not an LLM: `target` is `module:Class`, called with the model's name."""
+
+    kind: Literal["python"]
+    target: str = Field(pattern=r"^[\w.]+:\w+$")
+
+
+class RecordedModel(Section):
+    """A table of past answers (CSV, JSONL or Parquet) with the columns `question` (id) and `answer`."""
+
+    kind: Literal["recorded"]
+    path: str
+
+
+class RuleConfig(Section):
+    """One rule of a scripted model: a regex over the prompt, and the reply (or failure) it causes."""
+
+    pattern: str
+    reply: str
+    fails: bool = False
+
+
+class ScriptedModelConfig(Section):
+    """A model that follows a script: for tests and planted worlds only."""
+
+    kind: Literal["scripted"]
+    rules: tuple[RuleConfig, ...] = Field(min_length=1)
+    delay_s: float = Field(default=0.0, ge=0)
+
+
+ModelConfig = Annotated[
+    VllmModel | ApiModel | PythonModel | RecordedModel | ScriptedModelConfig, Field(discriminator="kind")
+]
+
+
+class ExpertConfig(Section):
+    """A model with a prompt style and decoding settings. `constrained` closes a hosted model's reply to a letter."""
+
+    model: str
+    prompt: PromptStyle = "step-by-step"
+    constrained: bool = False
+    settings: SettingsConfig = SettingsConfig(temperature=0.0)
+
+    @model_validator(mode="after")
+    def _letters_follow_no_reasoning(self) -> "ExpertConfig":
+        if self.constrained and self.prompt == "step-by-step":
+            raise ValueError("constrained leaves no room to reason: use it with prompt: direct")
+        return self
+
+
+class ClassifierConfig(Section):
+    """The general LLM that names the task; `k` similar labelled questions go into its prompt (0: without RAG)."""
+
+    model: str
+    decoding: Literal["free", "constrained"] = "constrained"
+    k: int = Field(default=4, ge=0, le=64)
+    example_chars: int = Field(default=1200, ge=50)
+    settings: SettingsConfig = SettingsConfig(temperature=0.0, max_tokens=512)
+
+
+class RetrievalConfig(Section):
+    """The encoder, the labelled examples (a benchmark's dev split) and the folder of the index made of them."""
+
+    encoder: Weights
+    examples: str = "sample"
+    index: str | None = None
+
+
+class LeaderboardConfig(Section):
+    """The leaderboard file; without one, a bench run must make it first."""
+
+    path: str | None = None
+
+
+class RoutingConfig(Section):
+    """`deadline_s` bounds one question from its arrival to its answer."""
+
+    deadline_s: float = Field(default=300.0, gt=0)
+
+
+class Profile(Section):
+    """A whole profile. `name` and `folder` come from where the file lies; relative paths are relative to it."""
+
+    name: str
+    folder: str
+    tasks: tuple[TaskConfig | str, ...] = Field(min_length=1)
+    models: dict[str, ModelConfig] = Field(min_length=1)
+    experts: dict[str, ExpertConfig] = Field(min_length=2)
+    classifier: ClassifierConfig
+    retrieval: RetrievalConfig
+    leaderboard: LeaderboardConfig = LeaderboardConfig()
+    routing: RoutingConfig = RoutingConfig()
+
+    @property
+    def task_list(self) -> tuple[Task, ...]:
+        """The tasks, with named sets spelled out, in order."""
+        return tuple(task for entry in self.tasks for task in _spelled_out(entry))
+
+    @property
+    def index_folder(self) -> Path:
+        if self.retrieval.index is not None:
+            return self.path(self.retrieval.index)
+        return home() / "index" / self.name
+
+    @property
+    def leaderboard_file(self) -> Path | None:
+        return None if self.leaderboard.path is None else self.path(self.leaderboard.path)
+
+    def path(self, relative: str) -> Path:
+        return Path(self.folder, os.path.expanduser(relative))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Profile":
+        names = [task.name for task in self.task_list]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"tasks: {sorted(twice)} named twice")
+        for where, model in self._references():
+            if model not in self.models:
+                raise ValueError(f"{where}: no model {model!r} in models ({_suggest(model, self.models)})")
+        if reserved := {"coe", "auto"} & set(self.experts):
+            raise ValueError(f"experts.{reserved.pop()}: this name is the route's own; choose another")
+        return self
+
+    def _references(self) -> list[tuple[str, str]]:
+        experts = [(f"experts.{name}.model", expert.model) for name, expert in self.experts.items()]
+        return [*experts, ("classifier.model", self.classifier.model)]
+
+
+def home() -> Path:
+    """Where coe_ray keeps what it can make again: indexes and weights (`COE_RAY_HOME`)."""
+    return Path(os.environ.get("COE_RAY_HOME", "~/.cache/coe_ray")).expanduser()
+
+
+def shipped_profiles() -> dict[str, Path]:
+    """The profiles in the package, by name."""
+    folder = Path(str(resources.files("coe_ray") / "profiles"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """The profile of a shipped name or a YAML file.
+
+    Raises `ConfigError`: no such file, not YAML, or a key that is unknown, missing or wrong.
+    """
+    path = _find(name_or_path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: a profile is a mapping with the keys tasks, models, experts, …; see docs")
+    return _validated(path, content)
+
+
+def _find(name_or_path: str | Path) -> Path:
+    shipped = shipped_profiles()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    path = Path(name_or_path).expanduser().absolute()
+    if not path.is_file():
+        known = ", ".join(shipped)
+        raise ConfigError(f"no profile {str(name_or_path)!r}: give a YAML file or one of {known}")
+    return path
+
+
+def _validated(path: Path, content: dict[str, Any]) -> Profile:
+    if derived := {"name", "folder"} & set(content):
+        raise ConfigError(f"{path}: {derived.pop()}: comes from where the file lies; remove it")
+    try:
+        return Profile(name=path.stem, folder=str(path.parent), **content)
+    except ValidationError as error:
+        lines = "\n".join(f"{path}: {_explain(dict(item))}" for item in error.errors())
+        raise ConfigError(lines) from error
+    except TypeError as error:
+        raise ConfigError(f"{path}: keys must be text: {error}") from error
+
+
+def _explain(item: dict[str, Any]) -> str:
+    # A union's loc carries the kind that was tried; it is no key of the file, but it says which schema spoke.
+    key = ".".join(str(part) for part in item["loc"]) or "profile"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key; remove it or correct its spelling"
+    if item["type"] == "missing":
+        return f"{key}: missing; add it"
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{key}: kind must be one of vllm, api, python, recorded, scripted"
+    return f"{key}: {item['msg']}; correct this value"
+
+
+def _spelled_out(entry: TaskConfig | str) -> tuple[Task, ...]:
+    if isinstance(entry, TaskConfig):
+        return (Task(entry.name, entry.description),)
+    if entry not in TASK_SETS:
+        raise ValueError(f"tasks: no task set {entry!r} ({_suggest(entry, TASK_SETS)})")
+    return TASK_SETS[entry]
+
+
+def _suggest(name: str, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else "there are: " + ", ".join(known)

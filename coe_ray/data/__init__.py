@@ -1,0 +1,1 @@
+"""Sample benchmark shipped with the package, and the generator of its AIOps half."""

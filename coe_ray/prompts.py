@@ -1,0 +1,74 @@
+"""The three prompts: pure text in, text out. The instruction is in the language of the question.
+
+The constant head (role, task list) comes first and the question last, so that an engine with prefix caching
+computes the head once.
+"""
+
+from collections.abc import Sequence
+
+from coe_ray.types import UNKNOWN, Message, Neighbour, Question, Task
+
+_CLASSIFY = {
+    "english": (
+        "You sort questions from operations teams by task. Read the question and name the one task of this list "
+        "that it belongs to.\n\nTasks:\n{tasks}\n- {unknown}: the question fits none of the above"
+    ),
+    "chinese": (
+        "你负责将运维团队的问题按任务归类。请阅读问题，并从下面的列表中选出它所属的唯一任务。\n\n任务列表：\n{tasks}\n"
+        "- {unknown}：不属于以上任何一项"
+    ),
+}
+_EXAMPLES = {
+    "english": "These similar questions are already sorted:\n\n{examples}",
+    "chinese": "以下是已经归类的相似问题：\n\n{examples}",
+}
+_LABELS = {"english": ("Question", "Task"), "chinese": ("问题", "任务")}
+_FORMAT = {
+    "english": "Reply in exactly this form:\n**Task: [selected task]**",
+    "chinese": "请严格按照以下格式回答：\n**Task: [所选任务]**",
+}
+_ANSWER = {
+    "step-by-step": {
+        "english": (
+            "Answer this multiple-choice question from operations work. Think step by step, briefly, and finish "
+            "with the sentence: the answer is (X), where X is the letter of the right option."
+        ),
+        "chinese": "请回答下面的运维单项选择题。请简要地一步一步思考，最后以“the answer is (X)”结束，其中 X 是正确选项的字母。",
+    },
+    "direct": {
+        "english": (
+            "Answer this multiple-choice question from operations work. Reply with the sentence: "
+            "the answer is (X), where X is the letter of the right option, and nothing else."
+        ),
+        "chinese": "请回答下面的运维单项选择题。只需回答“the answer is (X)”，其中 X 是正确选项的字母，不要输出其他内容。",
+    },
+}
+
+
+def classifier_prompt(
+    question: Question, tasks: Sequence[Task], neighbours: Sequence[Neighbour], example_chars: int
+) -> tuple[Message, ...]:
+    """Prompt 1, or with neighbours prompt 3. Examples are shortened to `example_chars`; the question is whole."""
+    language = question.language
+    question_label, task_label = _LABELS[language]
+    listed = "\n".join(f"- {task.name}: {task.description}" for task in tasks)
+    parts = [f"{question_label}: {question.full_text}"]
+    if neighbours:
+        # The nearest one stands next to the question: small models weigh what they read last.
+        examples = "\n\n".join(
+            f"{question_label}: {_shortened(near.text, example_chars)}\n**{task_label}: {near.task}**"
+            for near in reversed(neighbours)
+        )
+        parts.insert(0, _EXAMPLES[language].format(examples=examples))
+    parts.append(_FORMAT[language])
+    head = _CLASSIFY[language].format(tasks=listed, unknown=UNKNOWN)
+    return Message("system", head), Message("user", "\n\n".join(parts))
+
+
+def expert_prompt(question: Question, style: str) -> tuple[Message, ...]:
+    """Prompt 2 in one of its styles: `step-by-step` (the paper's) or `direct`."""
+    return Message("system", _ANSWER[style][question.language]), Message("user", question.full_text)
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit].rstrip() + " …"

@@ -1,0 +1,206 @@
+"""The vocabulary every step shares: frozen values, no behaviour beyond what their fields imply.
+
+Whoever reads one of these can trust that nobody changes it under their hands; every value is plain data,
+so it travels through Ray, Parquet and JSON unchanged.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+UNKNOWN = "unknown"
+"""The one class beyond the task list: the question fits none of the tasks (eq. 7)."""
+
+LETTERS = "ABCDEFGHIJ"
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+Outcome: TypeAlias = Literal["correct", "wrong", "unparsed", "refused", "failed"]
+Language: TypeAlias = Literal["english", "chinese"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A class of questions: its name and the one line that tells a classifier what belongs there."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as asked: `text` without its options, which carry the letters A, B, C, … in order.
+
+    `id` is the hash of its content; `task` and `answer` (a letter) are known only for benchmark questions.
+    """
+
+    id: str
+    text: str
+    options: tuple[str, ...] = ()
+    answer: str | None = None
+    task: str | None = None
+    language: Language = "english"
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        return tuple(LETTERS[: len(self.options)])
+
+    @property
+    def full_text(self) -> str:
+        """The question with its lettered options, one a line: what is encoded and what is shown."""
+        options = (f"{letter}. {option}" for letter, option in zip(self.letters, self.options, strict=True))
+        return "\n".join([self.text, *options])
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation, in OpenAI's words."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Decoding settings of one call, in OpenAI's words; `None` leaves the model's default."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+    def overridden(self, other: "Settings") -> "Settings":
+        """These settings with everything that `other` sets put on top."""
+        return Settings(**{**self.given(), **other.given()})  # type: ignore[arg-type]  # names are the fields'
+
+    def given(self) -> dict[str, object]:
+        """Only what is set, by name."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in values.items() if value not in (None, ())}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to one model.
+
+    `choices` closes the reply to these texts where the engine can (structured outputs). `question` rides along
+    for models that are not LLMs: they read the question, not the prompt.
+    """
+
+    messages: tuple[Message, ...]
+    settings: Settings = Settings()
+    choices: tuple[str, ...] = ()
+    question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call; zero where the model does not count them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model said. `refusal` is set when it declined to answer; `attempts` counts the tries it took."""
+
+    text: str
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    refusal: str | None = None
+    attempts: int = 1
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a streamed completion; `finish_reason` and `usage` come with the last one."""
+
+    text: str
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A labelled question near the one asked: inner product and its softmax weight (eqs. 10 to 12)."""
+
+    question_id: str
+    text: str
+    task: str
+    similarity: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The task named for a question. `task` is of the list or `UNKNOWN`; `raw` is what the model really said.
+
+    `confidence` is the softmax weight of the neighbours that carry the label (0 without retrieval).
+    """
+
+    task: str
+    rule: str
+    raw: str
+    confidence: float
+    neighbours: tuple[Neighbour, ...] = ()
+    usage: Usage = Usage()
+    attempts: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One expert's place on a leaderboard row: accuracy in [0, 1] with its counts (`total` 0: an average)."""
+
+    expert: str
+    accuracy: float
+    correct: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The decision, with its reasons. `row` is the leaderboard's row, best first."""
+
+    expert: str
+    classification: Classification
+    row: tuple[Standing, ...]
+    reason: str
+    leaderboard: str
+    tried: tuple[str, ...] = ()
+
+    @property
+    def runner_up(self) -> Standing | None:
+        return self.row[1] if len(self.row) > 1 else None
+
+    @property
+    def margin(self) -> float:
+        """Accuracy of the chosen expert over the runner-up's, in [0, 1]."""
+        return self.row[0].accuracy - self.row[1].accuracy if len(self.row) > 1 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An expert's answer to one question: the letter read out of its text (`None`: unparsed) and the text."""
+
+    expert: str
+    letter: str | None
+    rule: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where figures come from: the run, its data, and when and with what it was made."""
+
+    run: str = ""
+    data: str = ""
+    split: str = ""
+    profile: str = ""
+    created: str = ""
+    version: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
