@@ -1,7 +1,7 @@
 """Figures out of graded answers and classified questions: pure, and plain JSON data all the way down.
 
-Every accuracy, precision, recall, F1 and interval end is a fraction in [0, 1], or `None` where there was nothing
-to count: never NaN, which JSON does not know.
+Every accuracy, precision, recall, F1 and interval end is a fraction in [0, 1], or `None` where there was
+nothing to count: never NaN, which JSON does not know.
 """
 
 from collections import Counter
@@ -64,8 +64,8 @@ def system_metrics(rows: Sequence[Graded]) -> dict[str, object]:
 def classifier_metrics(pairs: Sequence[tuple[str, str]], tasks: Sequence[str]) -> dict[str, object]:
     """Figures of the task classifier from (true task, named task) pairs.
 
-    The confusion matrix has a row for every true task, in the order of `tasks`, and one column more than rows:
-    the last is `unknown`. Raises ValueError for a label that has no place in it.
+    The confusion matrix has a row for every one of `tasks`, in that order, and one column more than rows: the
+    last is `unknown`. Raises ValueError for a label that has no place in it.
     """
     labels = [*tasks, UNKNOWN]
     counts = Counter(pairs)
@@ -87,7 +87,7 @@ def _predicted(row: Graded) -> str:
 
 
 def _per_task(rows: Sequence[Graded]) -> dict[str, dict[str, object]]:
-    """Figures by task, in alphabetical order; `total` is what accuracy is over, so failed rows are not in it."""
+    """Figures by task, in alphabetical order; `total` is what accuracy is over: failed rows are not in it."""
     counts = Counter((row.task, row.outcome) for row in rows)
     totals = Counter(row.task for row in rows)
     return {

@@ -56,7 +56,7 @@ def test_four_ways_to_miss_are_counted_apart_and_only_failures_leave_the_denomin
 
 
 def test_precision_recall_and_f1_are_weighted_by_class_size() -> None:
-    # True A three times (named A, A, B), true B once (named B): by hand, A: P 1, R 2/3, F 4/5; B: P 1/2, R 1, F 2/3.
+    # By hand. A, thrice true: precision 1, recall 2/3, F1 4/5. B, once true: precision 1/2, recall 1, F1 2/3.
     result = figures([graded("A"), graded("A"), graded("B"), graded("B", "B")])
     assert result["precision"] == pytest.approx((3 * 1 + 1 / 2) / 4)
     assert result["recall"] == pytest.approx((3 * 2 / 3 + 1) / 4)

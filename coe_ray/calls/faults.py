@@ -1,0 +1,235 @@
+"""From what went wrong to the class of the error tree that says so. Pure: no waiting, no network.
+
+    HTTP status ≥ 300 or an `error` object  → Faults.of_status, Faults.of_error
+    an exception of aiohttp                 → Faults.of_exception
+    a reply that cannot be read             → Faults.malformed
+
+Whatever of a provider's text gets into a message goes through `Faults._made`: scrubbed of the key, then cut short.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from coe_ray import errors
+from coe_ray.calls.retry import Timeouts
+from coe_ray.errors import CallError
+
+LONGEST = 300
+"""Characters of a provider's text that a message may carry."""
+
+Kind = type[CallError]
+
+_FILTERED = r"content_filter|content_policy_violation|content management policy|data_inspection_failed"
+_TOO_LONG = (
+    r"context_length_exceeded|maximum context length|maximum model length|context (?:length|window|size)"
+    r"|exceed_context_size|prompt is too long"
+)
+# "quota exceeded … per minute" is a rate, not an empty account: those come back by waiting.
+_NO_QUOTA = (
+    r"insufficient_quota|(?:insufficient|exhausted|out of|no) (?:account )?(?:balance|credits?|funds)|余额不足"
+    r"|credit balance|billing_hard_limit|^(?!.*per[ _-]?(?:second|minute)).*"
+    r"(?:exceeded your (?:current |monthly )?quota|quota (?:has been |is )?(?:exceeded|exhausted|used up))"
+)
+
+_BY_WORDS: tuple[tuple[tuple[int, ...], re.Pattern[str], Kind], ...] = (
+    ((400, 403), re.compile(_FILTERED, re.IGNORECASE), errors.ContentFiltered),
+    ((400, 413, 422), re.compile(_TOO_LONG, re.IGNORECASE), errors.ContextTooLong),
+    ((403, 429), re.compile(_NO_QUOTA, re.IGNORECASE | re.DOTALL), errors.QuotaUsedUp),
+)
+
+_BY_STATUS: Mapping[int, Kind] = {
+    401: errors.BadCredentials,
+    402: errors.QuotaUsedUp,
+    403: errors.BadCredentials,
+    404: errors.NoSuchModel,
+    408: errors.ServerFault,
+    409: errors.ServerFault,
+    429: errors.RateLimited,
+}
+
+_STATUS_BY_NAME: tuple[tuple[re.Pattern[str], int], ...] = (
+    (re.compile(r"quota|rate.?limit|too_many_requests", re.IGNORECASE), 429),
+    (re.compile(r"authentication|api_key|permission", re.IGNORECASE), 401),
+    (re.compile(r"not_?found", re.IGNORECASE), 404),
+    (re.compile(r"invalid_request|bad_?request|context|content_", re.IGNORECASE), 400),
+)
+
+_REMEDY: Mapping[Kind, str] = {
+    errors.BadCredentials: "check the API key and what it is allowed to use",
+    errors.NoSuchModel: "check the provider's model name and base_url",
+    errors.QuotaUsedUp: "top up the account or use another model",
+    errors.ContextTooLong: "shorten the prompt or lower max_tokens",
+    errors.ConnectionFault: "check base_url and the network",
+}
+
+
+class Secret:
+    """An API key that shows itself to nobody but the endpoint, whatever prints the variables around it."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = (key or "").strip()
+
+    def __repr__(self) -> str:
+        return "Secret(***)" if self._key else "Secret(none)"
+
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+
+    def scrub(self, text: str) -> str:
+        """`text` without the key, also where it was escaped for JSON or for a URL."""
+        for spelling in self._spellings():
+            text = text.replace(spelling, "***")
+        return text
+
+    def _spellings(self) -> list[str]:
+        in_json = json.dumps(self._key)[1:-1]
+        spellings = {
+            self._key,
+            in_json,
+            in_json.replace("/", "\\/"),
+            quote(self._key),
+            quote(self._key, safe=""),
+        }
+        return sorted(spellings - {""}, key=len, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a provider said of its error: the message for people, the names (code, type) for programs."""
+
+    message: str
+    names: str = ""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Makes the errors of one model: knows its name, its secret and its time limits."""
+
+    model: str
+    secret: Secret
+    timeouts: Timeouts
+
+    def of_status(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
+        """The error behind an HTTP reply whose status is not 2xx."""
+        said, wait = said_in(body), retry_after(headers, datetime.now(UTC))
+        return self._made(kind_of(status, said), f"HTTP {status}", said.message, status, wait)
+
+    def of_error(self, error: object) -> CallError:
+        """The error behind an `error` object in a reply or a stream that began with status 200."""
+        said = said_of({"error": error})
+        status = said.status or status_of(said.names)
+        return self._made(kind_of(status, said), "error instead of an answer", said.message, status)
+
+    def of_exception(self, error: aiohttp.ClientError | OSError) -> CallError:
+        """The error behind an exception of aiohttp. Never its cause: that one prints the request."""
+        if isinstance(error, TimeoutError):
+            return self._made(errors.CallTimeout, f"timed out: {self._limit(error)}")
+        if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+            return self._made(errors.BadCall, "base_url is not an HTTP address", str(error))
+        if isinstance(error, aiohttp.ClientResponseError):  # its str() repeats the URL
+            return self.malformed("the reply is not HTTP", error.message)
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return self.malformed("the reply broke off", str(error))
+        return self._made(errors.ConnectionFault, f"no connection ({type(error).__name__})", str(error))
+
+    def malformed(self, what: str, text: str = "") -> CallError:
+        return self._made(errors.MalformedReply, what, text)
+
+    def _limit(self, error: TimeoutError) -> str:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return f"not connected within {self.timeouts.connect_s:g} s (connect)"
+        if isinstance(error, aiohttp.SocketTimeoutError):
+            return f"not a byte within {self.timeouts.first_byte_s:g} s (first byte)"
+        return f"no whole reply within {self.timeouts.total_s:g} s (total)"
+
+    def _made(
+        self, kind: Kind, what: str, text: str = "", status: int | None = None, wait: float | None = None
+    ) -> CallError:
+        # Scrubbed before it is cut, or half a key could be left at the cut.
+        quoted = f": {shortened(scrubbed)}" if (scrubbed := self.secret.scrub(text).strip()) else ""
+        remedy = f" ({_REMEDY[kind]})" if kind in _REMEDY else ""
+        return kind(self.model, f"{what}{quoted}{remedy}", status=status, retry_after=wait)
+
+
+def kind_of(status: int, said: Said) -> Kind:
+    """The class for a status, unless the provider's words are more precise."""
+    words = f"{said.names} {said.message}"
+    for statuses, pattern, kind in _BY_WORDS:
+        if status in statuses and pattern.search(words):
+            return kind
+    return _BY_STATUS.get(status, errors.ServerFault if status >= 500 else errors.BadCall)
+
+
+def status_of(names: str) -> int:
+    """The status that an error without one would have had; 500 where its names say nothing."""
+    return next((status for pattern, status in _STATUS_BY_NAME if pattern.search(names)), 500)
+
+
+def said_in(body: bytes) -> Said:
+    """What an error body says: OpenAI's `error` object, its relatives, or plain text."""
+    try:
+        return said_of(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return Said(body.decode(errors="replace"))
+
+
+def said_of(payload: object) -> Said:
+    """The same for parsed JSON: `{"error": {…}}`, `{"error": "…"}`, `{"message": …}`, `{"detail": …}`, `[{…}]`."""
+    if isinstance(payload, list) and payload:
+        return said_of(payload[0])
+    error = payload.get("error") or payload if isinstance(payload, dict) else payload
+    if not isinstance(error, dict):
+        return Said(_text(error))
+    names = " ".join(_text(error[name]) for name in ("code", "type", "status") if error.get(name))
+    message = error.get("message") or error.get("detail") or error
+    return Said(_text(message), names, _status_in(error.get("code")))
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait by `retry-after-ms` or `Retry-After` (RFC 9110 10.2.3: seconds or a date)."""
+    if (milliseconds := _seconds(headers.get("retry-after-ms", ""))) is not None:
+        return milliseconds / 1000
+    wish = headers.get("Retry-After", "")
+    return seconds if (seconds := _seconds(wish)) is not None else _seconds_until(wish, now)
+
+
+def shortened(text: str) -> str:
+    """`text` on one line, cut to `LONGEST` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str, now: datetime) -> float | None:
+    try:
+        then = parsedate_to_datetime(date)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return max((then - now).total_seconds(), 0.0)
+
+
+def _status_in(code: object) -> int | None:
+    digits = str(code)
+    return int(digits) if re.fullmatch(r"[45]\d\d", digits, re.ASCII) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,1 @@
+"""Experts that are not LLMs, behind the same protocol as those that are."""

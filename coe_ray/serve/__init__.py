@@ -1,0 +1,1 @@
+"""The online side: a typed Serve application around `CompositionOfExperts`."""

@@ -1,0 +1,55 @@
+"""The application builder, the only `.bind()`: `serve run coe_ray.serve.app:build profile=local-cpu`.
+
+Nothing is bound at import. (No postponed annotations here: Serve needs the argument's class itself.)
+"""
+
+import logging
+import os
+
+from pydantic import BaseModel, ConfigDict
+from ray.serve import Application
+
+from coe_ray.config import VllmModel, load_profile
+from coe_ray.models import local_models
+from coe_ray.pipeline import checked_leaderboard, load_leaderboard
+from coe_ray.serve.ingress import Ingress
+from coe_ray.serve.retriever import RetrieverDeployment
+
+log = logging.getLogger("ray.serve")
+
+WANTED_ENVIRONMENT = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+"""Must stand before Ray starts; without them the endpoint carries about a seventh of the requests."""
+
+
+class AppArgs(BaseModel):
+    """Arguments of `serve run` and of a declarative file."""
+
+    model_config = ConfigDict(extra="forbid")
+    profile: str = "local-cpu"
+
+
+def build(args: AppArgs) -> Application:
+    """Ingress, retriever and a deployment for each hosted model. Raises `CoeError` before anything is deployed."""
+    profile = load_profile(args.profile)
+    local_models(profile)  # a missing key or import is said here, not by a replica that restarts for ever
+    if (leaderboard := load_leaderboard(profile)) is not None:
+        checked_leaderboard(leaderboard, profile)
+    hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
+    return Ingress.bind(profile, RetrieverDeployment.bind(profile), _hosted(hosted), environment_warnings())
+
+
+def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
+    if not models:
+        return {}
+    from coe_ray.serve.models import model_deployment  # imports vLLM, which API-only installs do not have
+
+    return {name: model_deployment(name, model) for name, model in models.items()}
+
+
+def environment_warnings() -> list[str]:
+    """What was not set before Ray started, and is too late to set now."""
+    missing = [name for name, value in WANTED_ENVIRONMENT.items() if os.environ.get(name) != value]
+    warnings = [f"{name}=1 is not set; set it before `ray start` for a faster endpoint" for name in missing]
+    for warning in warnings:
+        log.warning(warning)
+    return warnings

@@ -1,0 +1,179 @@
+"""OpenAI's chat form, in and out: requests checked, completions, chunks and error objects made. Pure.
+
+What is not supported is refused with 400 rather than ignored: an ignored `tools` looks like a bad answer.
+"""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from coe_ray.types import Call, Completion, Message, Neighbour, Route, Settings, Usage
+
+
+class RequestError(Exception):
+    """A request that gets an OpenAI error object with `status`."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class Part(BaseModel):
+    """A text part of a message."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Part]
+    name: str | None = None
+
+    def message(self) -> Message:
+        role = "system" if self.role == "developer" else self.role
+        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        return Message(role, text)
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """What `/v1/chat/completions` takes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str = "coe"
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    n: Literal[1] | None = None
+    user: str | None = None
+
+    @field_validator("messages")
+    @classmethod
+    def _asks_something(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
+        if not any(each.role == "user" and each.message().content.strip() for each in messages):
+            raise ValueError("there must be a message of role user with text")
+        return messages
+
+    def call(self) -> Call:
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        settings = Settings(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=stop,
+            seed=self.seed,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+        )
+        return Call(tuple(each.message() for each in self.messages), settings)
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """Raises `RequestError` (400) naming the parameter."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"the body is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise RequestError(400, "the body must be a JSON object with model and messages")
+    try:
+        return ChatRequest.model_validate(content)
+    except ValidationError as error:
+        raise _explained(error) from error
+
+
+def _explained(error: ValidationError) -> RequestError:
+    first = error.errors(include_url=False)[0]
+    param = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return RequestError(400, f"{param}: not supported here; leave it out", param=param, code="unsupported_parameter")
+    if first["type"] == "missing":
+        return RequestError(400, f"{param}: missing", param=param, code="missing_required_parameter")
+    return RequestError(400, f"{param}: {first['msg']}", param=param, code="invalid_value")
+
+
+def error_object(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    """OpenAI's error object."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+class Reply:
+    """The id, time and model that every piece of one answer shares."""
+
+    def __init__(self, model: str) -> None:
+        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+
+    def completion(self, completion: Completion, coe: dict[str, Any]) -> dict[str, Any]:
+        message = {"role": "assistant", "content": completion.text, "refusal": completion.refusal}
+        choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason, "logprobs": None}
+        head = {**self._head, "object": "chat.completion"}
+        return {**head, "choices": [choice], "usage": _usage(completion.usage), "coe": coe}
+
+    def chunk(self, text: str | None, finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
+        delta = {} if text is None else {"role": "assistant", "content": text}
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+        return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **extra}
+
+    def last_chunk(self, usage: Usage | None, coe: dict[str, Any]) -> dict[str, Any]:
+        """The chunk before `[DONE]`: no choices, as OpenAI's usage chunk, with the route."""
+        head = {**self._head, "object": "chat.completion.chunk", "choices": []}
+        return {**head, **({"usage": _usage(usage)} if usage else {}), "coe": coe}
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    total = usage.prompt_tokens + usage.completion_tokens
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": total,
+    }
+
+
+def route_object(route: Route) -> dict[str, Any]:
+    """The route as clients see it."""
+    said = route.classification
+    return {
+        "expert": route.expert,
+        "task": said.task,
+        "confidence": round(said.confidence, 4),
+        "reason": route.reason,
+        "leaderboard": route.leaderboard,
+        "row": [asdict(standing) for standing in route.row],
+        "runner_up": asdict(route.runner_up) if route.runner_up else None,
+        "margin": round(route.margin, 4),
+        "classifier": {"rule": said.rule, "raw": said.raw, "seconds": round(said.seconds, 4)},
+        "neighbours": _neighbours(said.neighbours),
+        "tried": list(route.tried),
+    }
+
+
+def _neighbours(neighbours: Sequence[Neighbour]) -> list[dict[str, Any]]:
+    return [
+        {"question": near.text, "task": near.task, "similarity": round(near.similarity, 4), "weight": round(near.weight, 4)}
+        for near in neighbours
+    ]

@@ -1,0 +1,25 @@
+"""A fault server and a model that calls it, for each test."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from fault_server import (
+    FaultServer,
+    running,
+)
+from model_under_test import made
+
+from coe_ray.calls.http import HttpModel
+
+
+@pytest_asyncio.fixture
+async def server() -> AsyncIterator[FaultServer]:
+    async with running() as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def model(server: FaultServer) -> AsyncIterator[HttpModel]:
+    model = made(server.base_url)
+    yield model
+    await model.close()

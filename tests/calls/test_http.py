@@ -1,0 +1,158 @@
+"""HttpModel against a real server: whole answers, many at once, cancelled, closed."""
+
+import asyncio
+import pickle
+import random
+import time
+
+import pytest
+from fault_server import (
+    FaultServer,
+    Reply,
+    answer,
+    fault,
+)
+from model_under_test import (
+    CALL,
+    KEY,
+    made,
+)
+
+from coe_ray.calls.http import HttpModel
+from coe_ray.calls.retry import RetryPolicy
+from coe_ray.chat import ChatModel
+from coe_ray.types import Call, Completion, Usage
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_completion_has_text_reason_usage_attempts_and_seconds(
+    server: FaultServer, model: HttpModel
+) -> None:
+    server.reset(answer("B", "length", reasoning_content="Let me think."))
+    completion = await model.complete(CALL)
+    assert completion.seconds > 0
+    assert completion == Completion("B", "length", Usage(7, 3), None, 1, completion.seconds)
+
+
+async def test_the_request_is_openai_s(server: FaultServer) -> None:
+    server.reset(answer("B"))
+    model = made(server.base_url + "/", extra_body={"temperature": 0.0, "enable_thinking": False})
+    await model.complete(Call(CALL.messages, CALL.settings, choices=("A", "B")))
+    await model.close()
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+    assert server.headers[0]["Content-Type"] == "application/json"
+    assert server.bodies[0] == {
+        "model": "provider/model-a",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which?"}],
+        "temperature": 0.0,
+        "stop": ["\n"],
+        "enable_thinking": False,
+    }
+
+
+@pytest.mark.parametrize("key", [None, "", " \n"])
+async def test_no_key_no_header(server: FaultServer, key: str | None) -> None:
+    server.reset(answer("B"))
+    model = made(server.base_url, api_key=key)
+    await model.complete(CALL)
+    await model.close()
+    assert "Authorization" not in server.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "refusal"),
+    [
+        (answer(None, refusal="I cannot help."), "", "I cannot help."),
+        (answer("Half an ans", "content_filter"), "Half an ans", "content_filter"),
+        (answer("", "content_filter"), "", "content_filter"),
+        (answer(""), "", None),
+        (answer(None, reasoning_content="hm"), "", None),
+        (answer("B", None), "B", None),
+        (
+            Reply(body=b'{"choices":[{"message":{"content":[{"type":"text","text":"B"},{"x":1},2]}}]}'),
+            "B",
+            None,
+        ),
+    ],
+)
+async def test_refused_and_empty_are_different(
+    server: FaultServer, model: HttpModel, reply: Reply, text: str, refusal: str | None
+) -> None:
+    server.reset(reply)
+    completion = await model.complete(CALL)
+    assert (completion.text, completion.refusal) == (text, refusal)
+
+
+async def test_no_more_at_once_than_allowed(server: FaultServer) -> None:
+    server.reset(Reply(200, answer("B").body, delay_s=0.02))
+    model = made(server.base_url, max_concurrency=4)
+    begun = time.monotonic()
+    completions = await asyncio.gather(*(model.complete(CALL) for _ in range(80)))
+    took = time.monotonic() - begun
+    await model.close()
+    assert (server.peak, server.served) == (4, 80)
+    assert max(completion.seconds for completion in completions) < took / 2  # no waiting for a slot in it
+
+
+async def test_many_calls_over_a_shaky_server_all_end_well(server: FaultServer) -> None:
+    shaky = random.Random(1)
+    faults = [
+        Reply(503),
+        Reply(reset=True),
+        fault(429, "no", headers={"retry-after-ms": "2"}),
+        Reply(body=b"{"),
+    ]
+    server.reset(
+        *(shaky.choice([answer("B"), *faults]) if shaky.random() < 0.5 else answer("B") for _ in range(900))
+    )
+    model = made(server.base_url, retry=RetryPolicy(attempts=20, total_s=10, base_s=0.001, max_s=0.01))
+    completions = await asyncio.gather(*(model.complete(CALL) for _ in range(500)))
+    await model.close()
+    assert {completion.text for completion in completions} == {"B"}
+    assert sum(completion.attempts for completion in completions) == server.served
+
+
+@pytest.mark.parametrize("reply", [Reply(delay_s=0.3), Reply(503, headers={"Retry-After": "3"})])
+async def test_cancellation_passes_and_frees_the_slot(server: FaultServer, reply: Reply) -> None:
+    server.reset(reply, answer("B"))
+    model = made(server.base_url, max_concurrency=1)
+    task = asyncio.create_task(model.complete(CALL))
+    await asyncio.sleep(0.1)
+    task.cancel("enough")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert server.served == 1
+    assert (await model.complete(CALL)).text == "B"
+    await model.close()
+
+
+async def test_a_caller_s_own_deadline_is_its_own(server: FaultServer, model: HttpModel) -> None:
+    server.reset(Reply(delay_s=0.3))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await model.complete(CALL)
+
+
+async def test_a_closed_model_opens_again(server: FaultServer, model: HttpModel) -> None:
+    server.reset(answer("B"))
+    await model.close()
+    await model.complete(CALL)
+    await model.close()
+    await model.close()
+    assert (await model.complete(CALL)).text == "B"
+
+
+async def test_a_model_is_made_without_a_loop_and_travels(server: FaultServer) -> None:
+    server.reset(answer("B"))
+    model = await asyncio.to_thread(lambda: pickle.loads(pickle.dumps(made(server.base_url))))
+    assert isinstance(model, ChatModel)
+    for _ in range(2):  # as in a notebook: a loop a cell, and nobody lets go of the session between them
+        assert await asyncio.to_thread(lambda: asyncio.run(once(model))) == "B"
+
+
+async def once(model: ChatModel) -> str:
+    completion = await model.complete(CALL)
+    assert isinstance(model, HttpModel)
+    await model.close()
+    return completion.text

@@ -1,0 +1,92 @@
+"""When a call is tried again, when not, and after how long."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from fault_server import (
+    FaultServer,
+    Reply,
+    answer,
+    fault,
+)
+from model_under_test import CALL, failure, made
+
+from coe_ray import errors
+from coe_ray.calls.faults import retry_after
+from coe_ray.calls.http import HttpModel
+from coe_ray.calls.retry import RetryPolicy
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_passing_fault_costs_only_tries(server: FaultServer, model: HttpModel) -> None:
+    server.reset(fault(503, "no"), Reply(reset=True), answer("B"))
+    completion = await model.complete(CALL)
+    assert (completion.text, completion.attempts, server.served) == ("B", 3, 3)
+
+
+async def test_a_final_fault_after_passing_ones_counts_them_all(
+    server: FaultServer, model: HttpModel
+) -> None:
+    server.reset(fault(429, "Slow down"), fault(401, "no"))
+    error = await failure(model)
+    assert (type(error), error.attempts, server.served) == (errors.BadCredentials, 2, 2)
+    assert "after 2 attempts" in str(error)
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "0.3"}, {"retry-after-ms": "300", "Retry-After": "9"}])
+async def test_retry_after_is_the_least_wait(
+    server: FaultServer, model: HttpModel, headers: dict[str, str]
+) -> None:
+    server.reset(fault(429, "Slow down", headers=headers), answer("B"))
+    completion = await model.complete(CALL)
+    assert completion.attempts == 2
+    assert 0.3 <= completion.seconds < 2
+
+
+async def test_retry_after_as_a_date(server: FaultServer, model: HttpModel) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    server.reset(fault(503, "no", headers={"Retry-After": date}), answer("B"))
+    completion = await model.complete(CALL)
+    assert completion.attempts == 2
+    assert 0.9 <= completion.seconds < 3  # a date has no fractions of a second
+
+
+async def test_a_retry_after_beyond_the_time_left_fails_at_once(
+    server: FaultServer, model: HttpModel
+) -> None:
+    server.reset(fault(429, "Slow down", headers={"Retry-After": "60"}))
+    begun = time.monotonic()
+    error = await failure(model)
+    assert time.monotonic() - begun < 1
+    assert (type(error), error.attempts, error.retry_after) == (errors.RateLimited, 1, 60.0)
+
+
+async def test_total_s_ends_the_tries(server: FaultServer) -> None:
+    server.reset(Reply(503, delay_s=0.1))
+    model = made(server.base_url, retry=RetryPolicy(attempts=100, total_s=0.35, base_s=0.001, max_s=0.001))
+    error = await failure(model)
+    await model.close()
+    assert 2 <= error.attempts <= 4
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "-3"}, 0.0),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}, 30.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 -0000"}, 30.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:00:00 GMT"}, 0.0),
+        ({"Retry-After": "Wed, 99 Oct 99999 07:00:00 GMT"}, None),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "?", "Retry-After": "2"}, 2.0),
+    ],
+)
+async def test_reading_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, datetime(2015, 10, 21, 7, 28, tzinfo=UTC)) == seconds
