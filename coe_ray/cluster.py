@@ -16,8 +16,8 @@ from coe_ray.config import Profile, VllmModel
 from coe_ray.errors import CallError, ConnectionFault, RateLimited, ServerFault
 from coe_ray.types import Call, Completion, Delta, Neighbour, Question
 
-APPLICATION = "coe"
-"""Name of the Serve application."""
+APPLICATION = "default"
+"""Name of the Serve application: the one that `serve run` gives."""
 
 _UNAVAILABLE = (ray.exceptions.RayActorError, DeploymentUnavailableError, ray.exceptions.RayChannelError)
 
@@ -30,7 +30,9 @@ def deployment_name(model: str) -> str:
 class HostedModel:
     """A vLLM deployment as a `ChatModel`. A replica that dies or is full is asked again, by the one retry policy."""
 
-    def __init__(self, name: str, handle: DeploymentHandle, retry: RetryPolicy = RetryPolicy(attempts=4)) -> None:
+    def __init__(
+        self, name: str, handle: DeploymentHandle, retry: RetryPolicy = RetryPolicy(attempts=4)
+    ) -> None:
         self.name = name
         self._handle = handle
         self._streaming = handle.options(stream=True)
@@ -39,7 +41,9 @@ class HostedModel:
 
     async def complete(self, call: Call) -> Completion:
         completion, attempts = await retried(self._retry, lambda: self._once(call))
-        return Completion(completion.text, completion.finish_reason, completion.usage, completion.refusal, attempts)
+        return Completion(
+            completion.text, completion.finish_reason, completion.usage, completion.refusal, attempts
+        )
 
     async def _once(self, call: Call) -> Completion:
         try:
@@ -111,5 +115,3 @@ def is_serving(profile: Profile) -> bool:
         return False
     wanted = {deployment_name(name) for name in hosted_model_names(profile)}
     return wanted <= set(application.deployments)
-
-

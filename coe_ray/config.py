@@ -100,7 +100,9 @@ class VllmModel(Section):
     @property
     def bundles(self) -> list[dict[str, float]]:
         """One bundle for each worker of one replica."""
-        size = int(self.engine.get("tensor_parallel_size", 1)) * int(self.engine.get("pipeline_parallel_size", 1))
+        size = int(self.engine.get("tensor_parallel_size", 1)) * int(
+            self.engine.get("pipeline_parallel_size", 1)
+        )
         return [dict(self.bundle) for _ in range(size)]
 
 

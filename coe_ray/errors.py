@@ -1,21 +1,21 @@
 """The error tree. Each class knows whether asking again can help; each message says what, where and what to do.
 
-    CoeError
-    ├── ConfigError            a profile or setting is wrong
-    ├── DataError              a benchmark, index or run folder cannot be used
-    ├── WeightsError           weights are missing or not the published ones
-    └── CallError              one call to one model failed
-        ├── BadCredentials     401, 403
-        ├── NoSuchModel        404
-        ├── BadCall            any other 4xx: the request itself is wrong
-        ├── ContextTooLong     400 that names the context length
-        ├── ContentFiltered    the provider's filter stopped it (counted as refused, not failed)
-        ├── QuotaUsedUp        402, or 429 that says the quota is gone
-        ├── RateLimited        429                                  (retried)
-        ├── ServerFault        408, 409, 5xx                        (retried)
-        ├── CallTimeout        no connection, first byte or end in time (retried)
-        ├── ConnectionFault    refused, reset, name not found       (retried)
-        └── MalformedReply     not JSON, no choices, stream cut off (retried)
+CoeError
+├── ConfigError            a profile or setting is wrong
+├── DataError              a benchmark, index or run folder cannot be used
+├── WeightsError           weights are missing or not the published ones
+└── CallError              one call to one model failed
+    ├── BadCredentials     401, 403
+    ├── NoSuchModel        404
+    ├── BadCall            any other 4xx: the request itself is wrong
+    ├── ContextTooLong     400 that names the context length
+    ├── ContentFiltered    the provider's filter stopped it (counted as refused, not failed)
+    ├── QuotaUsedUp        402, or 429 that says the quota is gone
+    ├── RateLimited        429                                  (retried)
+    ├── ServerFault        408, 409, 5xx                        (retried)
+    ├── CallTimeout        no connection, first byte or end in time (retried)
+    ├── ConnectionFault    refused, reset, name not found       (retried)
+    └── MalformedReply     not JSON, no choices, stream cut off (retried)
 """
 
 from typing import ClassVar

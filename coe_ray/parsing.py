@@ -23,11 +23,21 @@ _REASONING_START = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
 _TASK = re.compile(r"(?:task|任务)\W{0,6}[::]\s*([^\n]*)", re.IGNORECASE)
 _LETTER_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("the answer is (X)", re.compile(r"answer\s+is\s*:?\s*[^\w\n]{0,4}([A-J])(?![\w'])", re.IGNORECASE)),
-    ("答案是 X", re.compile(r"答案(?:应该|应)?(?:是|为|选)?\s*[^\w\n]{0,4}(?:选项)?\s*([A-J])(?![a-z])", re.IGNORECASE)),
+    (
+        "答案是 X",
+        re.compile(
+            r"答案(?:应该|应)?(?:是|为|选)?\s*[^\w\n]{0,4}(?:选项)?\s*([A-J])(?![a-z])", re.IGNORECASE
+        ),
+    ),
     ("answer: X", re.compile(r"answer\W{0,4}:\W{0,4}(?:option\s*)?([A-J])(?![\w'])", re.IGNORECASE)),
     ("boxed", re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*([A-J])\b", re.IGNORECASE)),
-    ("option X", re.compile(r"(?:correct|right|best|正确)\s*(?:的)?(?:option|choice|选项)\s*(?:is|是|为)?\W{0,4}([A-J])(?![\w'])",
-                            re.IGNORECASE)),
+    (
+        "option X",
+        re.compile(
+            r"(?:correct|right|best|正确)\s*(?:的)?(?:option|choice|选项)\s*(?:is|是|为)?\W{0,4}([A-J])(?![\w'])",
+            re.IGNORECASE,
+        ),
+    ),
     ("选 X", re.compile(r"(?:选择|应选|故选|选)\s*[^\w\n]{0,3}([A-J])(?![a-z])", re.IGNORECASE)),
 )
 _BARE_LETTER = re.compile(r"^\W*([A-J])\W*$", re.IGNORECASE)
@@ -70,8 +80,11 @@ def parse_task(text: str, tasks: Sequence[str]) -> Parsed:
         return _named(labels[-1], names)
     if (bare := _folded(said)) in names:
         return Parsed(names[bare], "bare label")
-    mentions = [(position, len(folded), name) for folded, name in names.items()
-                if (position := _folded(said).rfind(folded)) >= 0]
+    mentions = [
+        (position, len(folded), name)
+        for folded, name in names.items()
+        if (position := _folded(said).rfind(folded)) >= 0
+    ]
     if mentions:
         return Parsed(max(mentions)[2], "last task mentioned")
     return Parsed(UNKNOWN, "no task named")

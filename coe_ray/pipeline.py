@@ -45,7 +45,11 @@ class CompositionOfExperts:
     name = "coe"
 
     def __init__(
-        self, profile: Profile, models: Mapping[str, ChatModel], retriever: Retriever, leaderboard: Leaderboard | None
+        self,
+        profile: Profile,
+        models: Mapping[str, ChatModel],
+        retriever: Retriever,
+        leaderboard: Leaderboard | None,
     ) -> None:
         self.profile = profile
         self.leaderboard = None if leaderboard is None else checked_leaderboard(leaderboard, profile)

@@ -63,7 +63,9 @@ def build_index(folder: Path, examples: Sequence[Question], encoder: Encoder) ->
     """
     unique = {near_duplicate_key(each.text, each.options): each for each in examples if each.task is not None}
     if not unique:
-        raise DataError("index: no labelled examples; the benchmark's dev split must name tasks of the profile")
+        raise DataError(
+            "index: no labelled examples; the benchmark's dev split must name tasks of the profile"
+        )
     aside = folder.with_name(folder.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)

@@ -115,4 +115,6 @@ def _check(file: Path, sha256: str, hub: str) -> None:
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:
-        raise WeightsError(f"{hub}: {file} has SHA-256 {found}, published is {sha256}; remove it and install again")
+        raise WeightsError(
+            f"{hub}: {file} has SHA-256 {found}, published is {sha256}; remove it and install again"
+        )

@@ -4,7 +4,7 @@
     an exception of aiohttp                 → Faults.of_exception
     a reply that cannot be read             → Faults.malformed
 
-Whatever of a provider's text gets into a message goes through `Faults._made`: scrubbed of the key, then cut short.
+Provider text gets into a message only through `Faults._made`: scrubbed of the key, then cut short.
 """
 
 import json
@@ -35,8 +35,8 @@ _TOO_LONG = (
 )
 # "quota exceeded … per minute" is a rate, not an empty account: those come back by waiting.
 _NO_QUOTA = (
-    r"insufficient_quota|(?:insufficient|exhausted|out of|no) (?:account )?(?:balance|credits?|funds)|余额不足"
-    r"|credit balance|billing_hard_limit|^(?!.*per[ _-]?(?:second|minute)).*"
+    r"insufficient_quota|(?:insufficient|exhausted|out of|no) (?:account )?(?:balance|credits?|funds)"
+    r"|余额不足|credit balance|billing_hard_limit|^(?!.*per[ _-]?(?:second|minute)).*"
     r"(?:exceeded your (?:current |monthly )?quota|quota (?:has been |is )?(?:exceeded|exhausted|used up))"
 )
 
@@ -184,7 +184,7 @@ def said_in(body: bytes) -> Said:
 
 
 def said_of(payload: object) -> Said:
-    """The same for parsed JSON: `{"error": {…}}`, `{"error": "…"}`, `{"message": …}`, `{"detail": …}`, `[{…}]`."""
+    """The same for parsed JSON: `{"error": {…} or "…"}`, `{"message": …}`, `{"detail": …}`, `[{…}]`."""
     if isinstance(payload, list) and payload:
         return said_of(payload[0])
     error = payload.get("error") or payload if isinstance(payload, dict) else payload

@@ -22,8 +22,6 @@ from coe_ray.calls.retry import RetryPolicy, Timeouts, counted, retried
 from coe_ray.errors import BadCall
 from coe_ray.types import Call, Completion, Delta
 
-_RETRY = RetryPolicy()
-_TIMEOUTS = Timeouts()
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
@@ -39,9 +37,10 @@ class _Pool:
 class HttpModel:
     """`ChatModel` over HTTP. Raises `CallError` with the tries it took; `call.choices` is not sent on.
 
-    `name` is ours and stands in errors, `model` is the provider's; `base_url` is all before `/chat/completions`.
-    A call holds one of `max_concurrency` slots until it is over, waits between tries included, so a provider that
-    asks for patience gets it from all callers. `extra_body` is sent with each call and wins over its settings.
+    `name` is ours and stands in errors, `model` is the provider's; `base_url` is all before
+    `/chat/completions`. A call holds one of `max_concurrency` slots until it is over, waits between tries
+    included, so a provider that asks for patience gets it from all callers. `extra_body` is sent with each
+    call and wins over its settings.
 
     Serves one event loop at a time; `close()` it there. It opens again when it is called again.
     """
@@ -53,8 +52,8 @@ class HttpModel:
         model: str,
         base_url: str,
         api_key: str | None = None,
-        retry: RetryPolicy = _RETRY,
-        timeouts: Timeouts = _TIMEOUTS,
+        retry: RetryPolicy = RetryPolicy(),
+        timeouts: Timeouts = Timeouts(),
         max_concurrency: int = 64,
         extra_body: Mapping[str, object] = _NOTHING,
     ) -> None:
@@ -73,7 +72,7 @@ class HttpModel:
         return self._secret.scrub(f"HttpModel(name={self.name!r}, model={self._model!r}, url={self._url!r})")
 
     async def complete(self, call: Call) -> Completion:
-        """The whole answer. `seconds` counts from the first try to the end; waiting for a slot is not in it."""
+        """The whole answer. `seconds` runs from the first try to the end; waiting for a slot is not in it."""
         body = self._body(call)
         async with self._slot() as session:
             started = time.monotonic()

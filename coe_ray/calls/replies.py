@@ -1,7 +1,7 @@
-"""Replies of an OpenAI-compatible endpoint, read: a whole body → `Completion`, a stream of bytes → `Delta`s.
+"""Replies of an OpenAI-compatible endpoint, read: a body → `Completion`, a stream → `Delta`s.
 
-Pure, and strict where it matters: a reply that holds no answer is an error, never an empty answer. A reasoning
-model's `reasoning_content` stands beside its answer and is passed over.
+Pure, and strict where it matters: a reply that holds no answer is an error, never an empty answer. A
+reasoning model's `reasoning_content` stands beside its answer and is passed over.
 """
 
 from collections.abc import Iterator
@@ -37,8 +37,9 @@ def deltas_of(completion: Completion) -> Iterator[Delta]:
 class StreamReader:
     """Server-sent events, fed as bytes arrive (a line may be cut anywhere), out as deltas that carry text.
 
-    The finish reason is kept for the last delta, as the usage comes in an event after it. A refusal comes out as
-    text, and its stream ends with the finish reason `content_filter`, since a delta has no other way to say so.
+    The finish reason is kept for the last delta, as the usage comes in an event after it. A refusal comes out
+    as text, and its stream ends with the finish reason `content_filter`, since a delta has no other way to
+    say so.
     """
 
     def __init__(self, faults: Faults) -> None:

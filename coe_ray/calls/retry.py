@@ -1,7 +1,8 @@
 """How long to wait for a model and how often to ask again: the project's only retry policy.
 
-One decision an object, put together by `retried`: `again` says whether, `Backoff` when, and tenacity's stops say
-until when. Only a `CallError` whose class is `retryable` is asked again; all else passes untouched, cancellation too.
+One decision an object, put together by `retried`: `again` says whether, `Backoff` when, and tenacity's stops
+say until when. Only a `CallError` whose class is `retryable` is asked again; all else passes untouched,
+cancellation too.
 """
 
 import logging
@@ -24,8 +25,8 @@ Result = TypeVar("Result")
 class RetryPolicy:
     """At most `attempts` tries, none begun later than `total_s` seconds after the first.
 
-    Before try n + 1 passes a random time of up to `base_s` * 2^(n-1) seconds, at most `max_s` (full jitter). What a
-    provider asks for in Retry-After comes before it, and is not capped by `max_s`.
+    Before try n + 1 passes a random time of up to `base_s` * 2^(n-1) seconds, at most `max_s` (full jitter).
+    What a provider asks for in Retry-After comes before it, and is not capped by `max_s`.
     """
 
     attempts: int = 6
@@ -36,7 +37,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Bounds of one try, in seconds: to be connected, to wait for the next byte (so, the first), and in all."""
+    """Bounds of one try, in seconds: to be connected, to wait for a byte (first or next), and in all."""
 
     connect_s: float = 10.0
     first_byte_s: float = 120.0

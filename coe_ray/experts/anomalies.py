@@ -8,8 +8,8 @@ the outliers.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
-from statsmodels.tsa.seasonal import STL  # type: ignore[import-untyped]  # nor does statsmodels
+from scipy import stats
+from statsmodels.tsa.seasonal import STL
 
 from coe_ray.experts.patterns import period_of, step_at
 from coe_ray.experts.series import Array
@@ -64,15 +64,15 @@ def off_majority(values: Array, at: int, resolution: float) -> Array:
 
 def _scored(values: Array, resolution: float) -> tuple[Array, Array, str]:
     """Scores and expectations, both (n,), of the best fit, and its name."""
-    best: tuple[float, str, Array] | None = None
-    for name, expected in _expectations(values, resolution).items():
-        error = float(np.median(np.abs(values - expected))) * (STL_PENALTY if name == "stl" else 1.0)
-        if best is None or error < best[0]:
-            best = error, name, expected
-    assert best is not None  # "level" is always there
-    residual = values - best[2]
+    fits = _expectations(values, resolution)
+
+    def error(name: str) -> float:
+        return float(np.median(np.abs(values - fits[name]))) * (STL_PENALTY if name == "stl" else 1.0)
+
+    best = min(fits, key=error)
+    residual = values - fits[best]
     floor = max(0.3 * resolution, 1e-9 * float(np.max(np.abs(values))), 1e-300)
-    return np.abs(residual) / max(_mad(residual), floor), best[2], best[1]
+    return np.abs(residual) / max(_mad(residual), floor), fits[best], best
 
 
 def _mad(residual: Array) -> float:
@@ -118,15 +118,11 @@ def _neighbour_median(values: Array, reach: int = 3) -> Array:
 
 def _from_neighbours(values: Array) -> Array:
     """Cubic interpolation from two values on either side; the ends continue in a line."""
-    padded = np.concatenate(
-        [
-            [3 * values[1] - 2 * values[2], 2 * values[1] - values[2]],
-            values[1:-1],
-            [2 * values[-2] - values[-3], 3 * values[-2] - 2 * values[-3]],
-        ]
-    )
-    inner = (-padded[:-4] + 4 * padded[1:-3] + 4 * padded[3:-1] - padded[4:]) / 6
-    return np.concatenate([[padded[1]], inner, [padded[-2]]])
+    expected = np.empty_like(values)
+    expected[2:-2] = (-values[:-4] + 4 * values[1:-3] + 4 * values[3:-1] - values[4:]) / 6
+    expected[[1, -2]] = (values[[0, -3]] + values[[2, -1]]) / 2
+    expected[[0, -1]] = 2 * values[[1, -2]] - values[[2, -3]]
+    return expected
 
 
 def _phase_median(values: Array, period: int) -> Array:

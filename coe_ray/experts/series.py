@@ -8,10 +8,13 @@ the series.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from coe_ray.experts.numerals import GROUPED, NUMBER, Number, numbers_in, rescaled
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -19,8 +22,6 @@ SHORTEST = 6
 """Fewer numbers than this in a row are no series."""
 LONGEST = 4000
 """Of a longer series only the first values are looked at: a question is no data set."""
-LARGEST = 1e60
-"""Beyond this a number is noise in the text; squares and cubes of smaller ones stay finite."""
 
 MASK = "\ufffc"
 _DATE = r"\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?"
@@ -36,45 +37,15 @@ _LABELS = (
     re.compile(rf"[A-Za-z_]{{1,12}}\s*[\[(_#]?\s*\d+\s*[\])]?\s*[:：=]\s*{_VALUE_AHEAD}"),  # x[0]=5, Day 1: 5
     re.compile(rf"\b[A-Za-z]{{1,12}}\s*=\s*\d+\s*[:：,，;\s]\s*{_VALUE_AHEAD}"),  # t=0: 5
     re.compile(rf"(?<![\d.])\d+[\"']?\s*[:：=]\s*{_VALUE_AHEAD}"),  # 0: 5
-    re.compile(rf"第\s*\d+\s*(?:个?数据点|个点|个|天|小时|分钟|周|月|次|期|点|秒|年)?\s*[:：,，=]?\s*{_VALUE_AHEAD}"),
-    re.compile(rf"(?i)\b(?:day|hour|week|month|minute|year|step|point|index|sample)\s*#?\d+\s+{_VALUE_AHEAD}"),
+    re.compile(
+        rf"第\s*\d+\s*(?:个?数据点|个点|个|天|小时|分钟|周|月|次|期|点|秒|年)?\s*[:：,，=]?\s*{_VALUE_AHEAD}"
+    ),
+    re.compile(
+        rf"(?i)\b(?:day|hour|week|month|minute|year|step|point|index|sample)\s*#?\d+\s+{_VALUE_AHEAD}"
+    ),
     re.compile(rf"#\d+\s+{_VALUE_AHEAD}"),
 )
 _TIGHT_PAIR = re.compile(r"(?<![\d.:])(\d+):(?=[-+]?\d+(?:\.\d+)?\s*(?:[,;，}\]\n]|$))")  # 0:50,1:62
-
-UNITS = (
-    r"%|°C|℃|°F|µs|us|ns|ms|seconds|secs?|s|mins?|hours?|h|[KMGT]i?B(?:/s|ps)?|[kKMG]bps|bps|B|[kKMGT]|[rqRQ][pP][sS]"
-    r"|reqs?/s|ops/s|/s|[kM]?W|m?V|Hz|个|次/秒|次|毫秒|秒|分钟|度|元|万|亿|条|人|台|兆"
-)
-_PLAIN = r"(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3})?"
-_THOUSANDS = r"\d{1,3}(?:,\d{3}){1,4}(?!,?\d)(?:\.\d+)?"
-
-
-def _number(body: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"(?<![A-Za-z0-9_.])(?P<number>[-+−]?(?:{body})|(?i:nan|null|none|n/a)\b)(?!\d)"
-        rf"(?:\s?(?P<unit>{UNITS})(?![A-Za-z]))?"
-    )
-
-
-NUMBER = _number(_PLAIN)
-GROUPED = _number(f"{_THOUSANDS}|{_PLAIN}")
-
-_SCALES = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "毫秒": 1e-3, "s": 1.0, "秒": 1.0, "sec": 1.0, "min": 60.0}
-_SCALES |= {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "万": 1e4, "亿": 1e8}
-_SCALES |= {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3}
-_FAMILIES = ("ns us µs ms 毫秒 s 秒 sec min", " k K M G T 万 亿", "B KB MB GB TB KiB MiB GiB")
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number as printed at `start` to `end` (the unit within); `value` is NaN where a value is missing."""
-
-    value: float
-    unit: str
-    decimals: int
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,36 +69,6 @@ class Series:
             return None
         counted = [int(digits[0]) for digits in found]
         return counted[0] if counted == list(range(counted[0], counted[0] + len(counted))) else None
-
-
-def rescaled(value: float, unit: str, base: str) -> float:
-    """`value` given in `unit`, expressed in `base`; unchanged where the two are not of one family."""
-    if unit == base:
-        return value
-    for family in _FAMILIES:
-        names = family.split(" ")
-        # A bare number beside numbers with units is meant in the unit of the others, but 900 beside 1.2k is not.
-        if unit in names and base in names:
-            return value * _SCALES[unit] / _SCALES[base]
-    return value
-
-
-def numbers_in(text: str, pattern: re.Pattern[str] = GROUPED) -> list[Number]:
-    """Every number of `text`, in order."""
-    return [_read(found) for found in pattern.finditer(text)]
-
-
-def _read(found: re.Match[str]) -> Number:
-    printed = found["number"].replace(",", "").replace("−", "-")
-    try:
-        value = float(printed)
-    except ValueError:  # null, none, n/a
-        value = float("nan")
-    if abs(value) > LARGEST:
-        value = float("nan")
-    mantissa, _, exponent = printed.lower().partition("e")
-    decimals = len(mantissa.partition(".")[2]) - (int(exponent) if exponent.lstrip("+-").isdigit() else 0)
-    return Number(value, found["unit"] or "", decimals, found.start(), found.end())
 
 
 def read_series(text: str) -> Series | None:
@@ -162,21 +103,22 @@ def _counts_up(found: Iterable[int]) -> bool:
     return len(counted) >= SHORTEST and counted == list(range(counted[0], counted[0] + len(counted)))
 
 
-def _runs(masked: str) -> Iterator[list[Number]]:
+def _runs(masked: str) -> list[list[Number]]:
     """Runs of numbers; with thousands separators only where no comma is left to separate numbers."""
-    for run in _runs_of(masked, GROUPED):
-        span = masked[run[0].start : run[-1].end]
-        gaps = "".join(masked[a.end : b.start] + "0" for a, b in zip(run, run[1:], strict=False))
-        if len(run) >= SHORTEST and re.search(r"\d,\d", span) and not re.search(r"(?:^|0),0", gaps):
-            yield run
-    yield from _runs_of(masked, NUMBER)
+    grouped = [run for run in _runs_of(masked, GROUPED) if len(run) >= SHORTEST and _is_grouped(run, masked)]
+    return grouped or list(_runs_of(masked, NUMBER))
+
+
+def _is_grouped(run: Sequence[Number], masked: str) -> bool:
+    inside = any("," in masked[n.start : n.end] for n in run)
+    return inside and not any(masked[a.end : b.start] == "," for a, b in pairwise(run))
 
 
 def _runs_of(masked: str, pattern: re.Pattern[str]) -> Iterator[list[Number]]:
     numbers = numbers_in(masked, pattern)
     if not numbers:
         return
-    gaps = [masked[a.end : b.start] for a, b in zip(numbers, numbers[1:], strict=False)]
+    gaps = [masked[a.end : b.start] for a, b in pairwise(numbers)]
     run = [numbers[0]]
     for i, number in enumerate(numbers[1:]):
         if not (_plain(gaps[i]) or _repeated(gaps, i)):
@@ -198,7 +140,8 @@ def _plain(gap: str) -> bool:
         return _LABELLED.fullmatch(gap) is not None
     if not _PUNCTUATION.fullmatch(gap) or re.search(r"\n\s*\n", gap):
         return False
-    return re.search(r"[\[({（【]", gap) is None if not re.search(r"[\])}）】]", gap) else bool(re.search(r"[\[({（【]", gap))
+    opens, closes = (re.search(brackets, gap) is not None for brackets in (r"[\[({（【]", r"[\])}）】]"))
+    return opens == closes
 
 
 def _repeated(gaps: Sequence[str], i: int) -> bool:
@@ -210,7 +153,7 @@ def _repeated(gaps: Sequence[str], i: int) -> bool:
 
 
 def _signature(gap: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(f"{MASK}+", MASK, gap))
+    return re.sub(r"\s+", "", re.sub(f"{MASK}+", MASK, gap))
 
 
 def _labels_of(run: Sequence[Number], labels: dict[int, str], masked: str) -> list[str]:
@@ -237,7 +180,7 @@ def _one_column(run: list[Number], labels: list[str], masked: str) -> tuple[list
 
 def _width(run: Sequence[Number], labels: Sequence[str], masked: str) -> int:
     """Numbers a row; 1 where the run is a plain list."""
-    gaps = [masked[a.end : b.start] for a, b in zip(run, run[1:], strict=False)]
+    gaps = [masked[a.end : b.start] for a, b in pairwise(run)]
     breaks = [0] + [i + 1 for i, gap in enumerate(gaps) if "\n" in gap]
     widths = {b - a for a, b in zip(breaks, [*breaks[1:], len(run)], strict=True)}
     if len(widths) == 1 and len(breaks) >= SHORTEST:
@@ -254,7 +197,7 @@ def _width(run: Sequence[Number], labels: Sequence[str], masked: str) -> int:
 
 def _even(values: Sequence[float]) -> bool:
     """Whether `values` rise by one and the same step."""
-    steps = {round(b - a, 9) for a, b in zip(values, values[1:], strict=False)}
+    steps = {round(b - a, 9) for a, b in pairwise(values)}
     return len(steps) == 1 and steps.pop() > 0
 
 

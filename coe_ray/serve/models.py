@@ -31,7 +31,10 @@ class ChatEngine(LLMServer):  # type: ignore[misc]  # ray ships no types for it
 
 def model_deployment(name: str, model: VllmModel) -> Application:
     """The deployment of one hosted model; its bundles are one worker's, times tensor and pipeline parallel size."""
-    return build_llm_deployment(llm_config(name, model), name_prefix="", deployment_cls=ChatEngine)
+    named = {"name": deployment_name(name)}
+    return build_llm_deployment(
+        llm_config(name, model), deployment_cls=ChatEngine, override_serve_options=named
+    )
 
 
 def llm_config(name: str, model: VllmModel) -> LLMConfig:
@@ -44,7 +47,6 @@ def llm_config(name: str, model: VllmModel) -> LLMConfig:
         runtime_env={"env_vars": dict(model.environment)},
         log_engine_metrics=False,
         deployment_config={
-            "name": deployment_name(name),
             "max_ongoing_requests": scaling.max_ongoing_requests,
             "autoscaling_config": {
                 "min_replicas": scaling.min_replicas,

@@ -18,7 +18,9 @@ from coe_ray.types import Call, Completion, Message, Neighbour, Route, Settings,
 class RequestError(Exception):
     """A request that gets an OpenAI error object with `status`."""
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, param: str | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -42,7 +44,9 @@ class ChatMessage(BaseModel):
 
     def message(self) -> Message:
         role = "system" if self.role == "developer" else self.role
-        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        text = (
+            self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        )
         return Message(role, text)
 
 
@@ -110,13 +114,17 @@ def _explained(error: ValidationError) -> RequestError:
     first = error.errors(include_url=False)[0]
     param = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return RequestError(400, f"{param}: not supported here; leave it out", param=param, code="unsupported_parameter")
+        return RequestError(
+            400, f"{param}: not supported here; leave it out", param=param, code="unsupported_parameter"
+        )
     if first["type"] == "missing":
         return RequestError(400, f"{param}: missing", param=param, code="missing_required_parameter")
     return RequestError(400, f"{param}: {first['msg']}", param=param, code="invalid_value")
 
 
-def error_object(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+def error_object(
+    status: int, message: str, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
     """OpenAI's error object."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
@@ -174,6 +182,11 @@ def route_object(route: Route) -> dict[str, Any]:
 
 def _neighbours(neighbours: Sequence[Neighbour]) -> list[dict[str, Any]]:
     return [
-        {"question": near.text, "task": near.task, "similarity": round(near.similarity, 4), "weight": round(near.weight, 4)}
+        {
+            "question": near.text,
+            "task": near.task,
+            "similarity": round(near.similarity, 4),
+            "weight": round(near.weight, 4),
+        }
         for near in neighbours
     ]

@@ -3,13 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from fault_server import (
-    FaultServer,
-    running,
-)
-from model_under_test import made
 
 from coe_ray.calls.http import HttpModel
+from tests.calls.fault_server import FaultServer, running
+from tests.calls.model_under_test import made
 
 
 @pytest_asyncio.fixture

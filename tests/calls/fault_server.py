@@ -1,7 +1,7 @@
 """An OpenAI-compatible endpoint that fails as told: each request gets the next `Reply` of its script.
 
-The last reply of a script is repeated, so `[Reply(status=503)]` is a server that is down for good. It counts what
-was asked of it: `served`, the `peak` of requests at once, and each request's `bodies` and `headers`.
+The last reply of a script is repeated, so `[Reply(status=503)]` is a server that is down for good. It counts
+what was asked of it: `served`, the `peak` of requests at once, and each request's `bodies` and `headers`.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ async def running() -> AsyncIterator[FaultServer]:
 
 @asynccontextmanager
 async def speaking(raw: bytes | None) -> AsyncIterator[int]:
-    """The port of a server that says `raw` to whoever connects and hangs up; `None`: it says nothing, for ever."""
+    """The port of a server that says `raw` to all who connect and hangs up; `None`: it says nothing."""
 
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if raw is None:

@@ -4,15 +4,13 @@ import traceback
 from collections.abc import Mapping
 
 import pytest
-from fault_server import (
-    piece,
-)
 
 from coe_ray.calls.faults import Faults, Secret
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.errors import CallError
 from coe_ray.types import Call, Delta, Message, Settings
+from tests.calls.fault_server import piece
 
 KEY = "sk-proj/very+secret=0123456789"
 TRIES = 3

@@ -4,44 +4,24 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
-from fault_server import (
-    FaultServer,
-    Reply,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_under_test import CALL, FAULTS, KEY, said
 
 from coe_ray.calls.faults import retry_after, shortened
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.replies import StreamReader, read_completion
 from coe_ray.errors import CallError
+from tests.calls.fault_server import FaultServer, Reply
+from tests.calls.model_under_test import CALL, FAULTS, KEY, said
 
 pytestmark = pytest.mark.asyncio
 
 
+NAMES = ("error", "choices", "message", "content", "usage", "prompt_tokens", "code", "delta", "finish_reason")
+SCALARS = st.none() | st.booleans() | st.integers(-9, 600) | st.floats(allow_nan=False) | st.text(max_size=5)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 600) | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "error",
-                    "choices",
-                    "message",
-                    "content",
-                    "usage",
-                    "prompt_tokens",
-                    "code",
-                    "delta",
-                    "finish_reason",
-                ]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=12,
 )
 BODIES = st.binary(max_size=60) | JSON.map(orjson.dumps)

@@ -4,14 +4,6 @@ import pickle
 
 import orjson
 import pytest
-from fault_server import (
-    FaultServer,
-    Reply,
-    answer,
-    fault,
-    speaking,
-)
-from model_under_test import CALL, KEY, LATE, LONG, TRIES, everything_shown, failure, made
 
 from coe_ray import errors
 from coe_ray.calls.faults import Secret, said_in
@@ -19,6 +11,8 @@ from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import Timeouts
 from coe_ray.errors import CallError
 from coe_ray.types import Call, Message
+from tests.calls.fault_server import FaultServer, Reply, answer, fault, speaking
+from tests.calls.model_under_test import CALL, KEY, LATE, LONG, TRIES, everything_shown, failure, made
 
 pytestmark = pytest.mark.asyncio
 

@@ -6,22 +6,13 @@ import random
 import time
 
 import pytest
-from fault_server import (
-    FaultServer,
-    Reply,
-    answer,
-    fault,
-)
-from model_under_test import (
-    CALL,
-    KEY,
-    made,
-)
 
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy
 from coe_ray.chat import ChatModel
 from coe_ray.types import Call, Completion, Usage
+from tests.calls.fault_server import FaultServer, Reply, answer, fault
+from tests.calls.model_under_test import CALL, KEY, made
 
 pytestmark = pytest.mark.asyncio
 

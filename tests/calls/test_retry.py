@@ -5,18 +5,13 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from fault_server import (
-    FaultServer,
-    Reply,
-    answer,
-    fault,
-)
-from model_under_test import CALL, failure, made
 
 from coe_ray import errors
 from coe_ray.calls.faults import retry_after
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy
+from tests.calls.fault_server import FaultServer, Reply, answer, fault
+from tests.calls.model_under_test import CALL, failure, made
 
 pytestmark = pytest.mark.asyncio
 

@@ -6,7 +6,14 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from fault_server import (
+
+from coe_ray import errors
+from coe_ray.calls.http import HttpModel
+from coe_ray.calls.replies import StreamReader
+from coe_ray.calls.retry import Timeouts
+from coe_ray.errors import CallError
+from coe_ray.types import Delta, Usage
+from tests.calls.fault_server import (
     DONE,
     USAGE,
     FaultServer,
@@ -18,7 +25,7 @@ from fault_server import (
     piece,
     streamed,
 )
-from model_under_test import (
+from tests.calls.model_under_test import (
     CALL,
     FAULTS,
     KEY,
@@ -30,13 +37,6 @@ from model_under_test import (
     made,
     said,
 )
-
-from coe_ray import errors
-from coe_ray.calls.http import HttpModel
-from coe_ray.calls.replies import StreamReader
-from coe_ray.calls.retry import Timeouts
-from coe_ray.errors import CallError
-from coe_ray.types import Delta, Usage
 
 pytestmark = pytest.mark.asyncio
 
