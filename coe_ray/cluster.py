@@ -1,8 +1,12 @@
 """Ray pieces that serving and jobs share: models and the retriever behind Serve handles, as the pipeline sees them."""
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
+import ray
 import ray.exceptions
 from ray import serve
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
@@ -13,7 +17,7 @@ from coe_ray.calls.faults import Faults, Secret
 from coe_ray.calls.replies import StreamReader, read_completion
 from coe_ray.calls.retry import RetryPolicy, Timeouts, retried
 from coe_ray.config import Profile, VllmModel
-from coe_ray.errors import CallError, ConnectionFault, RateLimited, ServerFault
+from coe_ray.errors import CallError, ConfigError, ConnectionFault, RateLimited, ServerFault
 from coe_ray.types import Call, Completion, Delta, Neighbour, Question
 
 APPLICATION = "default"
@@ -30,20 +34,15 @@ def deployment_name(model: str) -> str:
 class HostedModel:
     """A vLLM deployment as a `ChatModel`. A replica that dies or is full is asked again, by the one retry policy."""
 
-    def __init__(
-        self, name: str, handle: DeploymentHandle, retry: RetryPolicy = RetryPolicy(attempts=4)
-    ) -> None:
+    def __init__(self, name: str, handle: DeploymentHandle, retry: RetryPolicy = RetryPolicy(attempts=4)) -> None:
         self.name = name
         self._handle = handle
-        self._streaming = handle.options(stream=True)
         self._retry = retry
         self._faults = Faults(name, Secret(None), Timeouts())
 
     async def complete(self, call: Call) -> Completion:
         completion, attempts = await retried(self._retry, lambda: self._once(call))
-        return Completion(
-            completion.text, completion.finish_reason, completion.usage, completion.refusal, attempts
-        )
+        return Completion(completion.text, completion.finish_reason, completion.usage, completion.refusal, attempts)
 
     async def _once(self, call: Call) -> Completion:
         try:
@@ -56,7 +55,7 @@ class HostedModel:
         reader = StreamReader(self._faults)
         body = self._body(call) | {"stream": True, "stream_options": {"include_usage": True}}
         try:
-            async for chunk in self._streaming.chat_events.remote(body):
+            async for chunk in self._handle.options(stream=True).chat_events.remote(body):
                 for delta in reader.feed(chunk):
                     yield delta
         except Exception as error:
@@ -108,10 +107,34 @@ def hosted_models(profile: Profile) -> dict[str, HostedModel]:
     }
 
 
+def hosted_fingerprint(profile: Profile) -> str:
+    """A hash of the configuration of everything that the profile wants hosted."""
+    hosted = {name: profile.models[name].model_dump() for name in hosted_model_names(profile)}
+    return hashlib.sha256(orjson.dumps(hosted, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 def is_serving(profile: Profile) -> bool:
-    """Whether an application runs that hosts every model that the profile wants hosted."""
+    """Whether the running application hosts just what the profile wants hosted.
+
+    Raises `ConfigError` where it hosts something else: a bench must not measure other models, nor stop them.
+    """
     application = serve.status().applications.get(APPLICATION)
     if application is None or application.status != ApplicationStatus.RUNNING:
         return False
-    wanted = {deployment_name(name) for name in hosted_model_names(profile)}
-    return wanted <= set(application.deployments)
+    if ray.get(_serving_fingerprint.remote()) != hosted_fingerprint(profile):
+        raise ConfigError(
+            f"this cluster serves other models than profile {profile.name!r} wants; "
+            "stop them with `serve shutdown`, or bench on another cluster"
+        )
+    return True
+
+
+@ray.remote(num_cpus=0)
+def _serving_fingerprint() -> str:
+    """Asked in a process of its own: a Serve handle stays bound to the event loop that first used it."""
+
+    async def ask() -> str:
+        fingerprint: str = await serve.get_app_handle(APPLICATION).hosted.remote()
+        return fingerprint
+
+    return asyncio.run(ask())

@@ -100,9 +100,7 @@ class VllmModel(Section):
     @property
     def bundles(self) -> list[dict[str, float]]:
         """One bundle for each worker of one replica."""
-        size = int(self.engine.get("tensor_parallel_size", 1)) * int(
-            self.engine.get("pipeline_parallel_size", 1)
-        )
+        size = int(self.engine.get("tensor_parallel_size", 1)) * int(self.engine.get("pipeline_parallel_size", 1))
         return [dict(self.bundle) for _ in range(size)]
 
 
@@ -232,7 +230,7 @@ class Profile(Section):
         return None if self.leaderboard.path is None else self.path(self.leaderboard.path)
 
     def path(self, relative: str) -> Path:
-        return Path(self.folder, os.path.expanduser(relative))
+        return Path(self.folder, Path(relative).expanduser())
 
     @model_validator(mode="after")
     def _consistent(self) -> "Profile":

@@ -120,13 +120,9 @@ class Leaderboard:
         except FileNotFoundError as error:
             raise DataError(f"{path}: no leaderboard there; make one with jobs/leaderboard.py") from error
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}: not a leaderboard file ({error!r}); make one with jobs/leaderboard.py"
-            ) from error
+            raise DataError(f"{path}: not a leaderboard file ({error!r}); make one with jobs/leaderboard.py") from error
         if content.get("version") != board.version:
-            raise DataError(
-                f"{path}: scores do not match version {content.get('version')!r}; make the file again"
-            )
+            raise DataError(f"{path}: scores do not match version {content.get('version')!r}; make the file again")
         return board
 
     def _accuracies(self, expert: str) -> list[float]:

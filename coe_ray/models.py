@@ -44,9 +44,7 @@ def _make(
 def _api(name: str, config: ApiModel, where: str) -> ChatModel:
     key = os.environ.get(config.key_env) if config.key_env else None
     if config.key_env and not key:
-        raise ConfigError(
-            f"{where}.key_env: environment variable {config.key_env} is not set; export the key there"
-        )
+        raise ConfigError(f"{where}.key_env: environment variable {config.key_env} is not set; export the key there")
     return HttpModel(
         name=name,
         model=config.model,
@@ -63,9 +61,7 @@ def _imported(name: str, target: str, where: str) -> ChatModel:
     try:
         return cast(ChatModel, getattr(importlib.import_module(module), attribute)(name))
     except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"{where}.target: {target!r} cannot be imported ({error}); give module:Class"
-        ) from error
+        raise ConfigError(f"{where}.target: {target!r} cannot be imported ({error}); give module:Class") from error
 
 
 def _pattern(pattern: str, where: str) -> re.Pattern[str]:

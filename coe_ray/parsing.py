@@ -25,9 +25,7 @@ _LETTER_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("the answer is (X)", re.compile(r"answer\s+is\s*:?\s*[^\w\n]{0,4}([A-J])(?![\w'])", re.IGNORECASE)),
     (
         "答案是 X",
-        re.compile(
-            r"答案(?:应该|应)?(?:是|为|选)?\s*[^\w\n]{0,4}(?:选项)?\s*([A-J])(?![a-z])", re.IGNORECASE
-        ),
+        re.compile(r"答案(?:应该|应)?(?:是|为|选)?\s*[^\w\n]{0,4}(?:选项)?\s*([A-J])(?![a-z])", re.IGNORECASE),
     ),
     ("answer: X", re.compile(r"answer\W{0,4}:\W{0,4}(?:option\s*)?([A-J])(?![\w'])", re.IGNORECASE)),
     ("boxed", re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*([A-J])\b", re.IGNORECASE)),

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from coe_ray.chat import ChatModel
 from coe_ray.classify import Classifier
 from coe_ray.config import ExpertConfig, Profile
-from coe_ray.errors import CallError, CallTimeout, ConfigError
+from coe_ray.errors import CallTimeout, ConfigError
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.parsing import parse_letter
 from coe_ray.prompts import expert_prompt
 from coe_ray.questions import make_question, split_options
 from coe_ray.retrieval import Retriever
 from coe_ray.route import route
-from coe_ray.types import Answer, Call, Classification, Completion, Delta, Message, Question, Route, Settings
+from coe_ray.types import Answer, Call, Classification, Completion, Delta, Message, Question, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,7 @@ class CompositionOfExperts:
     ) -> None:
         self.profile = profile
         self.leaderboard = None if leaderboard is None else checked_leaderboard(leaderboard, profile)
-        self.experts = {
-            name: Expert(name, models[config.model], config) for name, config in profile.experts.items()
-        }
+        self.experts = {name: Expert(name, models[config.model], config) for name, config in profile.experts.items()}
         self._retriever = retriever
         self._classifier = Classifier(models[profile.classifier.model], profile.classifier, profile.task_list)
 

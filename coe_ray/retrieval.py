@@ -63,9 +63,7 @@ def build_index(folder: Path, examples: Sequence[Question], encoder: Encoder) ->
     """
     unique = {near_duplicate_key(each.text, each.options): each for each in examples if each.task is not None}
     if not unique:
-        raise DataError(
-            "index: no labelled examples; the benchmark's dev split must name tasks of the profile"
-        )
+        raise DataError("index: no labelled examples; the benchmark's dev split must name tasks of the profile")
     aside = folder.with_name(folder.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -91,24 +89,52 @@ def _rows(unique: dict[str, Question], vectors: Vectors) -> pa.Table:
     )
 
 
+class BatchingEncoder:
+    """Encodes in a thread, whatever has come together meanwhile in one batch: no loop stands still, no timer waits."""
+
+    def __init__(self, encoder: Encoder, max_batch: int = 32) -> None:
+        self._encoder = encoder
+        self._max_batch = max_batch
+        self._waiting: list[tuple[str, asyncio.Future[Vectors]]] = []
+        self._working: asyncio.Task[None] | None = None
+
+    async def encode(self, text: str) -> Vectors:
+        """One vector of shape (dimension,)."""
+        future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
+        self._waiting.append((text, future))
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+            try:
+                vectors = await asyncio.to_thread(self._encoder.encode, [text for text, _ in batch])
+            except Exception as error:  # handed to everyone who waits for it
+                for _, future in batch:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for (_, future), vector in zip(batch, vectors, strict=True):
+                if not future.done():  # its caller may have left
+                    future.set_result(vector)
+
+
 class Index:
     """An opened index. Refuses to be read with another encoder than the one it was built with."""
 
     def __init__(self, folder: Path, encoder: Encoder) -> None:
         self._folder = folder
-        self._encoder = encoder
+        self._encoder = BatchingEncoder(encoder)
         self._table: lancedb.AsyncTable | None = None
         self.rows = int(_card(folder, encoder)["rows"])
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
-        """The `k` nearest examples, nearest first. Encoding runs in a thread: no event loop stands still."""
+        """The `k` nearest examples, nearest first."""
         if k == 0:
             return ()
-        vectors = await asyncio.to_thread(self._encoder.encode, [question.full_text])
-        return await self.search(question, vectors[0], k)
-
-    async def search(self, question: Question, vector: Vectors, k: int) -> tuple[Neighbour, ...]:
-        """As `nearest`, with the question's vector at hand."""
+        vector = await self._encoder.encode(question.full_text)
         table = await self._opened()
         own = near_duplicate_key(question.text, question.options)
         query = table.query().nearest_to(vector).distance_type("dot").where(f"near_key != '{own}'").limit(k)

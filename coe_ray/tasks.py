@@ -4,12 +4,8 @@ from coe_ray.types import Task
 
 DEVOPS_EVAL_A = (
     Task("Log Parser", "turn a raw log line into its template, or pick fields out of log text"),
-    Task(
-        "Root Cause Analysis", "find the service, change or fault that caused an incident with its symptoms"
-    ),
-    Task(
-        "Time Series Anomaly Detection", "find which points of a list of metric values are abnormal, if any"
-    ),
+    Task("Root Cause Analysis", "find the service, change or fault that caused an incident with its symptoms"),
+    Task("Time Series Anomaly Detection", "find which points of a list of metric values are abnormal, if any"),
     Task("Time Series Classification", "name the kind of pattern that a list of metric values shows"),
     Task("Time Series Forecasting", "predict the next values of a list of metric values"),
 )

@@ -57,8 +57,8 @@ def _from_hub(weights: Weights) -> str | None:
 @cache
 def _hub_in_reach() -> bool:
     """One quick question; the hub's own client would retry for half a minute on each model."""
-    from huggingface_hub import constants, get_session
     from httpx2 import TransportError
+    from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:
         return False
@@ -115,6 +115,4 @@ def _check(file: Path, sha256: str, hub: str) -> None:
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != sha256:
-        raise WeightsError(
-            f"{hub}: {file} has SHA-256 {found}, published is {sha256}; remove it and install again"
-        )
+        raise WeightsError(f"{hub}: {file} has SHA-256 {found}, published is {sha256}; remove it and install again")

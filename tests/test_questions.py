@@ -149,9 +149,7 @@ def test_text_and_options_are_not_mixed_up() -> None:
 
 
 @given(NUMBERS, NUMBERS)
-def test_series_are_near_duplicates_only_with_the_same_numbers(
-    one: list[object], other: list[object]
-) -> None:
+def test_series_are_near_duplicates_only_with_the_same_numbers(one: list[object], other: list[object]) -> None:
     keys = [near_duplicate_key(f"Predict {list(map(str, numbers))}") for numbers in (one, other)]
     assert (keys[0] == keys[1]) == (list(map(str, one)) == list(map(str, other)))
 

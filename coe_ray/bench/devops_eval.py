@@ -89,9 +89,7 @@ def expected_sizes() -> dict[tuple[str, str], int]:
 
 def check_sizes(rows: Sequence[Row]) -> None:
     """Compare the test rows, usable or not, with the published sizes; raises DataError if they differ."""
-    found: Counter[tuple[str, str]] = Counter(
-        (row.language or "unreadable", row.task or "of no task") for row in rows
-    )
+    found: Counter[tuple[str, str]] = Counter((row.language or "unreadable", row.task or "of no task") for row in rows)
     expected = expected_sizes()
     differences = [
         f"{language} {task}: {found[language, task]} rows for {expected.get((language, task), 0)}"
@@ -107,11 +105,7 @@ def check_sizes(rows: Sequence[Row]) -> None:
 
 @cache
 def _phases() -> dict[str, str]:
-    return {
-        plain(name): category.phase
-        for category in categories()
-        for name in (category.name, *category.other_names)
-    }
+    return {plain(name): category.phase for category in categories() for name in (category.name, *category.other_names)}
 
 
 def _records(text: str) -> Iterator[list[str] | csv.Error]:
@@ -135,9 +129,7 @@ def _columns(header: list[str] | csv.Error) -> dict[str, int]:
     return {heading: place for place, heading in reversed(list(enumerate(headings)))}
 
 
-def _row(
-    root: Path, path: Path, number: int, record: list[str] | csv.Error, columns: Mapping[str, int]
-) -> Row:
+def _row(root: Path, path: Path, number: int, record: list[str] | csv.Error, columns: Mapping[str, int]) -> Row:
     relative = path.relative_to(root)
     file = relative.as_posix()
     if isinstance(record, csv.Error):
@@ -150,9 +142,7 @@ def _row(
     if fault := _misfit(path.stem, task, record, columns):
         return Row(file, number, cells.get("id", ""), reason=fault, task=task, language=language)
     answer = cells.get("answer", "")
-    return judge(
-        Cells(file, number, cells.get("id", ""), text, options, answer, task, language, len(_OPTIONS))
-    )
+    return judge(Cells(file, number, cells.get("id", ""), text, options, answer, task, language, len(_OPTIONS)))
 
 
 def _named(record: Sequence[str], columns: Mapping[str, int]) -> dict[str, str]:

@@ -91,8 +91,7 @@ def _per_task(rows: Sequence[Graded]) -> dict[str, dict[str, object]]:
     counts = Counter((row.task, row.outcome) for row in rows)
     totals = Counter(row.task for row in rows)
     return {
-        task: _task_figures(counts[task, "correct"], totals[task], counts[task, "failed"])
-        for task in sorted(totals)
+        task: _task_figures(counts[task, "correct"], totals[task], counts[task, "failed"]) for task in sorted(totals)
     }
 
 
@@ -114,9 +113,7 @@ def _weighted(pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
     if not pairs:
         return {"precision": None, "recall": None, "f1": None}
     true, predicted = zip(*pairs, strict=True)
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        true, predicted, average="weighted", zero_division=0
-    )
+    precision, recall, f1, _ = precision_recall_fscore_support(true, predicted, average="weighted", zero_division=0)
     return {"precision": _fraction(precision), "recall": _fraction(recall), "f1": _fraction(f1)}
 
 

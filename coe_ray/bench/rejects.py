@@ -8,9 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_SCHEMA = pa.schema(
-    [("file", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("reason", pa.string())]
-)
+_SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("reason", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)

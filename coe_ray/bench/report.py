@@ -198,10 +198,7 @@ def _shaded(confusion: Mapping[str, Any]) -> dict[str, list[_Cell]]:
     """The confusion matrix by true task."""
     labels = confusion["labels"]
     return {
-        true: [
-            _Cell(count, count / max(1, sum(row)), true == named)
-            for named, count in zip(labels, row, strict=True)
-        ]
+        true: [_Cell(count, count / max(1, sum(row)), true == named) for named, count in zip(labels, row, strict=True)]
         for true, row in zip(labels[:-1], confusion["matrix"], strict=True)
     }
 
@@ -241,9 +238,7 @@ def _moment(iso: str) -> str:
 def _systems_block(systems: Mapping[str, Any]) -> str:
     rows = [["system", "accuracy %", *COUNTS]]
     for name, system in _ranked(systems).items():
-        rows.append(
-            [_shortened(name, 40), _with_margin(system), *(_count(system[count]) for count in COUNTS)]
-        )
+        rows.append([_shortened(name, 40), _with_margin(system), *(_count(system[count]) for count in COUNTS)])
     return _aligned(rows)
 
 

@@ -100,9 +100,7 @@ class HttpModel:
         async with self._reply(session, body) as response:
             return read_completion(self._faults, await response.read())
 
-    async def _begun(
-        self, session: aiohttp.ClientSession, body: bytes
-    ) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+    async def _begun(self, session: aiohttp.ClientSession, body: bytes) -> tuple[Delta, AsyncGenerator[Delta, None]]:
         """A stream up to its first delta, and the rest of it."""
         deltas = self._deltas(session, body)
         return await anext(deltas), deltas
@@ -123,9 +121,7 @@ class HttpModel:
             yield delta
 
     @asynccontextmanager
-    async def _reply(
-        self, session: aiohttp.ClientSession, body: bytes
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _reply(self, session: aiohttp.ClientSession, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         """A reply with status 2xx; whatever aiohttp raises until it is read comes out as a `CallError`."""
         try:
             # A redirected POST becomes a GET without a body: better to say that base_url is wrong.

@@ -14,14 +14,14 @@ from coe_ray.experts.series import Array
 FURTHEST = 60
 """More steps ahead than this are not foretold."""
 AS_GOOD = 1.25
-"""Methods with up to this multiple of the smallest error join the forecast: their median is steadier than one."""
+"""Methods with up to this multiple of the smallest error join the forecast: a median is steadier than one."""
 
 Method: TypeAlias = Callable[[Array, int], Array]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forecast:
-    """Values to come, shape (steps,), the method that was best, and its mean absolute error on the last values."""
+    """Values to come, shape (steps,), the best method, and its mean absolute error on the last values."""
 
     values: Array
     method: str
@@ -34,12 +34,9 @@ def forecast(values: Array, steps: int) -> Forecast:
     ahead = max(1, min(steps, len(values) // 5))
     period = season_length(values)
     tried = [
-        (_back_test(values, method, ahead), name, method(values, steps))
-        for name, method in _methods(values, period)
+        (_back_test(values, method, ahead), name, method(values, steps)) for name, method in _methods(values, period)
     ]
-    tried += [
-        (error * 1.1, name, ahead_values) for error, name, ahead_values in _smoothings(values, period, steps)
-    ]
+    tried += [(error * 1.1, name, ahead_values) for error, name, ahead_values in _smoothings(values, period, steps)]
     tried = [trial for trial in tried if np.isfinite(trial[0]) and bool(np.all(np.isfinite(trial[2])))]
     tried.sort(key=lambda trial: trial[0])
     error, name, _ = tried[0]
@@ -107,7 +104,7 @@ def _exponential(past: Array, steps: int) -> Array:
 
 
 def _autoregression(past: Array, steps: int, order: int) -> Array:
-    """Values from the `order` values before each, least squares with a constant; bounded against explosion."""
+    """Each value from the `order` before it, least squares with a constant; bounded against explosion."""
     if len(past) < 2 * order + 2:
         return np.full(steps, np.nan)
     centre, scale = past.mean(), float(np.max(np.abs(past - past.mean())))
@@ -144,7 +141,7 @@ def _waves(past: Array, steps: int, period: float, count: int) -> Array:
 
 
 def _smoothings(values: Array, period: float | None, steps: int) -> Iterator[tuple[float, str, Array]]:
-    """Holt's trend and Holt-Winters over a small grid of weights: one-step error on the last third, and forecasts.
+    """Holt's trend, or Holt-Winters, for a few weights: one-step error on the last third, name, and forecasts.
 
     A grid rather than the optimiser: it cannot fail to converge, and it costs no warnings across threads.
     """
@@ -152,16 +149,15 @@ def _smoothings(values: Array, period: float | None, steps: int) -> Iterator[tup
     seasonal = round(period) if period is not None and n >= 2 * round(period) + 2 else None
     if n < 10 or n > 1000 or not np.ptp(values) > 0:
         return
-    for alpha in (0.2, 0.5, 0.8):
-        for beta in (0.05, 0.3):
-            model = ExponentialSmoothing(
-                values,
-                trend="add",
-                seasonal="add" if seasonal else None,
-                seasonal_periods=seasonal,
-                initialization_method="heuristic" if not seasonal else "legacy-heuristic",
-            )
-            weights = {"smoothing_seasonal": 0.3} if seasonal else {}
-            fit = model.fit(smoothing_level=alpha, smoothing_trend=beta, optimized=False, **weights)
-            error = float(np.mean(np.abs(np.asarray(fit.fittedvalues)[-(n // 3) :] - values[-(n // 3) :])))
-            yield error, "Holt-Winters" if seasonal else "Holt's trend", np.asarray(fit.forecast(steps))
+    for alpha, beta in ((0.2, 0.05), (0.5, 0.1), (0.8, 0.3)):
+        model = ExponentialSmoothing(
+            values,
+            trend="add",
+            seasonal="add" if seasonal else None,
+            seasonal_periods=seasonal,
+            initialization_method="heuristic" if not seasonal else "legacy-heuristic",
+        )
+        weights = {"smoothing_seasonal": 0.3} if seasonal else {}
+        fit = model.fit(smoothing_level=alpha, smoothing_trend=beta, optimized=False, **weights)
+        error = float(np.mean(np.abs(np.asarray(fit.fittedvalues)[-(n // 3) :] - values[-(n // 3) :])))
+        yield error, "Holt-Winters" if seasonal else "Holt's trend", np.asarray(fit.forecast(steps))

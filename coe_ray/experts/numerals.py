@@ -66,7 +66,7 @@ def rescaled(value: float, unit: str, base: str) -> float:
         return value
     for family in _FAMILIES:
         names = family.split(" ")
-        # A bare number beside numbers with units is meant in the unit of the others, but 900 beside 1.2k is not.
+        # 900 beside 1.2k is not meant in thousands; beside 1.2 MB a bare number is left as it is.
         if unit in names and base in names:
             return value * _SCALES[unit] / _SCALES[base]
     return value

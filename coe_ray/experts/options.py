@@ -1,4 +1,4 @@
-"""What an option points at: points of the series by position, timestamp or value; numbers; ranges; yes or no."""
+"""What an option says: points of the series by position, time or value; numbers and ranges; yes or no."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _AT_MOST = re.compile(r"(?:[<≤]=?|below|under|less than|at most|小于|低于|
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What an option says of one value: between `low` and `high`, both inclusive, equal for a plain number."""
+    """What an option says of one value: from `low` to `high`, both inclusive, equal for a plain number."""
 
     low: float
     high: float
@@ -46,9 +46,7 @@ class Interval:
     @property
     def middle(self) -> float:
         return (
-            (self.low + self.high) / 2
-            if abs(self.low) < float("inf") > abs(self.high)
-            else max(self.low, -self.high)
+            (self.low + self.high) / 2 if abs(self.low) < float("inf") > abs(self.high) else max(self.low, -self.high)
         )
 
 
@@ -71,7 +69,7 @@ def values_of(option: str, unit: str) -> list[float]:
 def intervals_of(option: str, unit: str) -> list[Interval]:
     """The values an option foretells, in order: numbers, ranges (`50-60`, `50 to 60`) or bounds (`> 60`)."""
     found: list[Interval] = []
-    listed = [n for n in numbers_in(_without_thousands(option)) if n.value == n.value]
+    listed = [n for n in numbers_in(option.replace("−", "-")) if n.value == n.value]
     ranges = len(listed) == 2 and _ranging(option, listed)
     if ranges:
         low, high = sorted(rescaled(n.value, n.unit or listed[1].unit or unit, unit) for n in listed)
@@ -85,16 +83,10 @@ def intervals_of(option: str, unit: str) -> list[Interval]:
     return found
 
 
-def _without_thousands(option: str) -> str:
-    """`1,2,345` must stay a list while `1,234` is one number: numbers_in decides; ranges only need `-` apart."""
-    return re.sub(r"(?<=\d)-(?=\d)", "–", option)
-
-
 def _ranging(option: str, listed: Sequence[Number]) -> bool:
     between = option[listed[0].start : listed[1].start]
     return (
-        _VALUE_RANGE.search(between) is not None
-        or re.search(r"between|介于|之间", option, re.IGNORECASE) is not None
+        _VALUE_RANGE.search(between) is not None or re.search(r"between|介于|之间", option, re.IGNORECASE) is not None
     )
 
 
@@ -131,7 +123,8 @@ def _base(question: str, options: Sequence[str], series: Series) -> tuple[int, b
     if series.first_label is not None:
         return series.first_label, True
     said = re.search(
-        r"(?:0|zero)[- ](?:based|indexed)|(?:start\w*|begin\w*|count\w*)\s+(?:at|from|with)\s+(?:index\s+)?(?:0|zero)\b"
+        r"(?:0|zero)[- ](?:based|indexed)"
+        r"|(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:0|zero)\b"
         r"|从\s*[0零]\s*开始",
         question,
         re.IGNORECASE,
@@ -139,21 +132,20 @@ def _base(question: str, options: Sequence[str], series: Series) -> tuple[int, b
     if said:
         return 0, True
     said = re.search(
-        r"(?:1|one)[- ](?:based|indexed)|(?:start\w*|begin\w*|count\w*)\s+(?:at|from|with)\s+(?:index\s+)?(?:1|one)\b|从\s*[1一]\s*开始",
+        r"(?:1|one)[- ](?:based|indexed)"
+        r"|(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:1|one)\b|从\s*[1一]\s*开始",
         question,
         re.IGNORECASE,
     )
     if said:
         return 1, True
     every = " ".join((question, *options))
-    ordinal = re.search(
-        r"第\s*(?:\d+|几)|\b\d+(?:st|nd|rd|th)\b|position|序号|\bpoint\s*#?\d", every, re.IGNORECASE
-    )
+    ordinal = re.search(r"第\s*(?:\d+|几)|\b\d+(?:st|nd|rd|th)\b|position|序号|\bpoint\s*#?\d", every, re.IGNORECASE)
     return (1 if ordinal and not re.search(r"\bind(?:ex|ices)|下标|索引", every, re.IGNORECASE) else 0), False
 
 
 def points_of(option: str, pointing: Pointing, series: Series, base: int) -> list[int] | None:
-    """Indices (from 0) of the points that an option names; `None` where it names none, -1 for what is no point."""
+    """Indices (from 0) of the points that an option names (`None`: it names none); -1 for what is no point."""
     stamped = _stamped(option, series)
     if stamped:
         return stamped
@@ -188,12 +180,7 @@ def _stamped(option: str, series: Series) -> list[int]:
     if not any(STAMP.search(label) for label in series.labels):
         return []
     found = [match.group().strip() for match in STAMP.finditer(option)]
-    places = [
-        i
-        for stamp in found
-        for i, label in enumerate(series.labels)
-        if label == stamp or label.endswith(stamp)
-    ]
+    places = [i for stamp in found for i, label in enumerate(series.labels) if label == stamp or label.endswith(stamp)]
     ranging = re.search(r"-|–|~|\bto\b|至|到", STAMP.sub("", option))
     if len(places) == 2 and ranging and places[0] < places[1]:
         return list(range(places[0], places[1] + 1))

@@ -1,7 +1,7 @@
 """Which simple model a series follows: each kind of pattern is a model, and they compete by BIC.
 
-One yardstick for all patterns (Gaussian log likelihood less a price for every parameter, Schwarz 1978) replaces a
-threshold for each. The variance has a floor at the rounding error, so that series without noise can be compared.
+One yardstick for all patterns (Gaussian log likelihood less a price for every parameter, Schwarz 1978) replaces
+a threshold for each. The variance has a floor at the rounding error, so that series without noise compare too.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ class _Data:
 
 
 def fit_patterns(values: Array, resolution: float, outliers: tuple[int, ...] = ()) -> list[Fit]:
-    """Every model's fit to `values` (shape (n,)), best first; with `outliers`, also with these points left out."""
+    """Every model's fit to `values`, shape (n,), best first; with `outliers`, also without these points."""
     floor = variance_floor(values, resolution)
     at = np.arange(len(values), dtype=np.float64)
     data = _Data(values, at, floor)
@@ -88,21 +88,22 @@ def _smooth(data: _Data) -> Iterator[Fit]:
 
 def _exponential(data: _Data, unit: Array) -> Fit:
     """a + b·exp(c·t) over a grid of c, t in [0, 1]; small |c| is left to the line."""
-    one = np.ones(len(unit))
-    best, best_rate = data.values - data.values.mean(), 0.0
-    for rate in (sign * size for size in np.geomspace(1.0, 25.0, 22) for sign in (-1.0, 1.0)):
-        curve = np.exp(rate * (unit - 1.0 if rate > 0 else unit))
-        residual, _ = _project(np.stack([one, curve], axis=1), data.values)
-        if float(np.mean(residual**2)) < float(np.mean(best**2)):
-            best, best_rate = residual, float(rate)
-    tags = _exponential_tags(data.values - best, best_rate)
-    return Fit(
-        tags, data.bic(best, 3), f"exponential with rate {best_rate / max(1.0, data.at[-1]):.2g} a step"
-    )
+    sizes = np.geomspace(1.0, 25.0, 22)
+    rates = np.concatenate([sizes, -sizes])
+    # Shifted so that no exponential exceeds one: the largest is at the end or at the start.
+    curves = np.exp(rates[:, None] * (unit - (rates > 0)[:, None]))
+    curves -= curves.mean(axis=1, keepdims=True)
+    centred = data.values - data.values.mean()
+    weights = curves @ centred / np.sum(curves**2, axis=1)
+    residuals = centred - weights[:, None] * curves
+    best = int(np.argmin(np.sum(residuals**2, axis=1)))
+    tags = _exponential_tags(data.values - residuals[best], float(rates[best]))
+    note = f"exponential with rate {rates[best] / max(1.0, data.at[-1]):.2g} a step"
+    return Fit(tags, data.bic(residuals[best], 3), note)
 
 
 def _exponential_tags(fitted: Array, rate: float) -> frozenset[str]:
-    """Growing, or decaying to a level, are the exponentials of the textbooks; the others bend the other way."""
+    """Growing, or decaying to a level, are the textbook exponentials; the others bend the other way."""
     way = _way(float(fitted[-1] - fitted[0]))
     shape = {("up", True): "exponential", ("down", False): "exponential", ("up", False): "saturating"}
     return frozenset({"trend", way, shape.get((way, rate > 0), "accelerating")})
@@ -114,13 +115,11 @@ def _shift(data: _Data) -> Iterator[Fit]:
         return
     at, jump, _ = step_at(data.values)
     residual = data.values - np.where(data.at < at, data.values[:at].mean(), data.values[at:].mean())
-    yield Fit(
-        frozenset({"shift", _way(jump)}), data.bic(residual, 4), f"level shift of {jump:.4g} at index {at}"
-    )
+    yield Fit(frozenset({"shift", _way(jump)}), data.bic(residual, 4), f"level shift of {jump:.4g} at index {at}")
 
 
 def step_at(values: Array) -> tuple[int, float, float]:
-    """The step that leaves least variance: first index of the new level, height, and standard deviation around it.
+    """The step that leaves least variance: first index of the new level, height, standard deviation around it.
 
     Each level has at least three values; `values` has at least six.
     """
@@ -150,11 +149,13 @@ def _variance(data: _Data) -> Iterator[Fit]:
     if n < 2 * least:
         return
     squares = (data.values - np.median(data.values)) ** 2
-    splits = range(least, n - least + 1)
-    pairs = [(max(squares[:i].mean(), data.floor), max(squares[i:].mean(), data.floor)) for i in splits]
-    costs = [i * np.log(a) + (n - i) * np.log(b) for i, (a, b) in zip(splits, pairs, strict=True)]
+    splits = np.arange(least, n - least + 1)
+    sums = np.cumsum(squares)[splits - 1]
+    firsts = np.maximum(sums / splits, data.floor)
+    seconds = np.maximum((squares.sum() - sums) / (n - splits), data.floor)
+    costs = splits * np.log(firsts) + (n - splits) * np.log(seconds)
     k = int(np.argmin(costs))
-    first, second = pairs[k]
+    first, second = float(firsts[k]), float(seconds[k])
     tags = {"variance", "wider" if second > first else "narrower"}
     note = f"standard deviation from {np.sqrt(first):.3g} to {np.sqrt(second):.3g} at index {splits[k]}"
     yield Fit(frozenset(tags), float(costs[k] + 5 * np.log(n)), note)
@@ -206,9 +207,9 @@ def _spiky(data: _Data, outliers: tuple[int, ...], period: float | None) -> Iter
 
 
 def season_length(values: Array) -> float | None:
-    """The period, in steps, of the strongest season that is seen at least twice, not rounded; `None`: none stands out.
+    """The period, in steps, not rounded, of the strongest season seen at least twice; `None`: none stands out.
 
-    The whole period comes from autocorrelation (which is not misled by harmonics) and is then refined by harmonics.
+    The whole period comes from autocorrelation, which harmonics do not mislead, and is refined by harmonics.
     """
     whole = period_of(values)
     if whole is None:
@@ -218,7 +219,7 @@ def season_length(values: Array) -> float | None:
         return float(whole)
     count = 1 if whole < 6 else 2
     reach = max(0.6, 0.15 * whole)  # autocorrelation of few cycles is off by about as much
-    near = [period for period in whole + np.linspace(-reach, reach, 49) if period <= len(values) / 2 + 0.6]
+    near = [period for period in whole + np.linspace(-reach, reach, 33) if period <= len(values) / 2 + 0.6]
     errors = [float(np.sum(_project(harmonics(at, period, count), line)[0] ** 2)) for period in near]
     return float(near[int(np.argmin(errors))])
 

@@ -30,9 +30,7 @@ class RecordedAnswers:
             table: pa.Table = reader(path)
             return cls(name, dict(zip(_texts(table, "question"), _texts(table, "answer"), strict=True)))
         except (OSError, KeyError, pa.ArrowInvalid) as error:
-            raise DataError(
-                f"{path}: cannot be read as recorded answers (question, answer): {error}"
-            ) from error
+            raise DataError(f"{path}: cannot be read as recorded answers (question, answer): {error}") from error
 
     async def complete(self, call: Call) -> Completion:
         if call.question is None or call.question.id not in self._answers:

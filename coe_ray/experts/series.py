@@ -1,8 +1,8 @@
 """Reading a series out of a question's text: numbers told apart from timestamps, labels, units and prose.
 
-Timestamps and index labels are first masked (replaced by `MASK`, same length), so that what is left between two
-numbers of a list is nothing but punctuation. Numbers with only such gaps between them form a run; the longest run is
-the series.
+Timestamps and index labels are first masked (replaced by `MASK`, same length), so that what is left between
+two numbers of a list is nothing but punctuation. Numbers with only such gaps between them form a run; the longest
+run is the series.
 """
 
 import re
@@ -37,12 +37,8 @@ _LABELS = (
     re.compile(rf"[A-Za-z_]{{1,12}}\s*[\[(_#]?\s*\d+\s*[\])]?\s*[:：=]\s*{_VALUE_AHEAD}"),  # x[0]=5, Day 1: 5
     re.compile(rf"\b[A-Za-z]{{1,12}}\s*=\s*\d+\s*[:：,，;\s]\s*{_VALUE_AHEAD}"),  # t=0: 5
     re.compile(rf"(?<![\d.])\d+[\"']?\s*[:：=]\s*{_VALUE_AHEAD}"),  # 0: 5
-    re.compile(
-        rf"第\s*\d+\s*(?:个?数据点|个点|个|天|小时|分钟|周|月|次|期|点|秒|年)?\s*[:：,，=]?\s*{_VALUE_AHEAD}"
-    ),
-    re.compile(
-        rf"(?i)\b(?:day|hour|week|month|minute|year|step|point|index|sample)\s*#?\d+\s+{_VALUE_AHEAD}"
-    ),
+    re.compile(rf"第\s*\d+\s*(?:个?数据点|个点|个|天|小时|分钟|周|月|次|期|点|秒|年)?\s*[:：,，=]?\s*{_VALUE_AHEAD}"),
+    re.compile(rf"(?i)\b(?:day|hour|week|month|minute|year|step|point|index|sample)\s*#?\d+\s+{_VALUE_AHEAD}"),
     re.compile(rf"#\d+\s+{_VALUE_AHEAD}"),
 )
 _TIGHT_PAIR = re.compile(r"(?<![\d.:])(\d+):(?=[-+]?\d+(?:\.\d+)?\s*(?:[,;，}\]\n]|$))")  # 0:50,1:62
@@ -52,8 +48,8 @@ _TIGHT_PAIR = re.compile(r"(?<![\d.:])(\d+):(?=[-+]?\d+(?:\.\d+)?\s*(?:[,;，}\]
 class Series:
     """The series of a question.
 
-    `values` has shape (n,), in `unit`, without gaps (missing values are interpolated); `labels` are the n texts that
-    stood before the values (timestamps or indices), or empty; `resolution` is the step of the last printed decimal.
+    `values` has shape (n,), in `unit`, without gaps (missing values are interpolated); `labels` are the n texts
+    before the values (timestamps or indices), or empty; `resolution` is the step of the last printed decimal.
     """
 
     values: Array
@@ -133,7 +129,7 @@ _LABELLED = re.compile(rf"[\s,，、;；|\[\](){{}}（）【】\"'→{MASK}:：=
 
 
 def _plain(gap: str) -> bool:
-    """Whether `gap` separates two values of a list. A bracket that opens without one closing starts another list."""
+    """Whether `gap` separates two values of a list. A bracket that only opens or closes bounds a list."""
     if not gap or len(gap) > 80:
         return False
     if MASK in gap:
@@ -167,7 +163,7 @@ def _labels_of(run: Sequence[Number], labels: dict[int, str], masked: str) -> li
 
 
 def _one_column(run: list[Number], labels: list[str], masked: str) -> tuple[list[Number], list[str]]:
-    """The first column of values where the run is a table: rows of equal length behind a label or a counter."""
+    """The first column of values where the run is a table: equally long rows behind a label or a counter."""
     width = _width(run, labels, masked)
     if width < 2:
         return run, labels

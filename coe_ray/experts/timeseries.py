@@ -1,7 +1,7 @@
 """An expert that is no LLM: it reads the series out of a multiple-choice question and answers by statistics.
 
-It speaks like the others: its text ends with "the answer is (X)" after what was found. Where there is no series, or
-nothing it can measure, its text has no answer letter and so counts as unparsed: it never guesses.
+It speaks like the others: its text ends with "the answer is (X)" after what was found. Where there is no series,
+or nothing it can measure, its text has no answer letter and so counts as unparsed: it never guesses.
 """
 
 import asyncio
@@ -29,19 +29,21 @@ from coe_ray.types import Call, Completion, Delta, Question
 Kind: TypeAlias = Literal["anomaly", "count", "change", "period", "pattern", "forecast"]
 
 _FORECAST = re.compile(
-    r"predict|forecast|\bnext\b|will be|extrapolat|continu|following\s+(?:value|point|step)|预测|下一|接下来|后续|未来|后面",
+    r"predict|forecast|\bnext\b|will be|extrapolat|continu|following\s+(?:value|point|step)"
+    r"|预测|下一|接下来|后续|未来|后面",
     re.I,
 )
 _AHEAD = re.compile(r"predict|forecast|\bnext\b|预测|下一|接下来|后续|未来", re.I)
 _ANOMALY = re.compile(r"anomal|outlier|abnormal|unusual|deviat|irregular|异常|离群|反常", re.I)
 _CHANGE = re.compile(
-    r"change[- ]?points?|(?:level[- ]?shift|step|jump|shift|change)\w*\s+(?:\w+\s+){0,3}(?:occur|happen|start|begin|take)|变点|突变点"
+    r"change[- ]?points?|变点|突变点"
+    r"|(?:level[- ]?shift|step|jump|shift|change)\w*\s+(?:\w+\s+){0,3}(?:occur|happen|start|begin|take)"
     r"|(?:突变|跳变|阶跃)\w{0,6}(?:位置|发生|开始|时刻)",
     re.I,
 )
 _PATTERN = re.compile(
-    r"classif|pattern|categor|\btype\b|\bclass\b|trend|describ|behavio|characteri|shape|which kind|分类|类型|类别|模式|属于|哪种|哪类"
-    r"|特征|趋势|形态|规律",
+    r"classif|pattern|categor|\btype\b|\bclass\b|trend|describ|behavio|characteri|shape|which kind"
+    r"|分类|类型|类别|模式|属于|哪种|哪类|特征|趋势|形态|规律",
     re.I,
 )
 _COUNT = re.compile(r"how many|number of|多少个?|几个|数量|个数", re.I)
@@ -90,25 +92,35 @@ def answer(question: Question | None) -> str:
 
 def kind_of(text: str, options: Sequence[str]) -> Kind | None:
     """What is asked, by the question's words and by whether the options are numbers or descriptions."""
-    described = [read_claim(option) is not None and not says_none(option) for option in options]
     numeric = sum(bool(re.search(r"\d", option)) for option in options)
-    anomaly, ahead = _ANOMALY.search(text), _AHEAD.search(text)
-    if _PERIOD.search(text) and numeric > sum(described) and not anomaly and not ahead:
-        return "period"
-    if numeric * 2 < len(options):
-        if any(says_yes(option) is not None for option in options) and anomaly and sum(described) < 2:
-            return "anomaly"
-        if sum(described) >= 2 or (any(described) and (_PATTERN.search(text) or anomaly)):
-            return "forecast" if ahead and _directions(options) else "pattern"
-    if anomaly and not ahead:
-        return "count" if _COUNT.search(text) and _all_counts(options) else "anomaly"
-    if _CHANGE.search(text):
-        return "change"
-    if _FORECAST.search(text) and numeric:
-        return "forecast"
-    if anomaly:
+    worded = _kind_by_descriptions(text, options) if numeric * 2 < len(options) else None
+    return worded or _kind_by_words(text, options, bool(numeric))
+
+
+def _kind_by_descriptions(text: str, options: Sequence[str]) -> Kind | None:
+    described = sum(read_claim(option) is not None and not says_none(option) for option in options)
+    anomaly = _ANOMALY.search(text)
+    if anomaly and described < 2 and any(says_yes(option) is not None for option in options):
         return "anomaly"
-    return "pattern" if _PATTERN.search(text) and any(described) else None
+    if described >= 2 or (described and (anomaly or _PATTERN.search(text))):
+        return "forecast" if _AHEAD.search(text) and _directions(options) else "pattern"
+    return None
+
+
+def _kind_by_words(text: str, options: Sequence[str], numeric: bool) -> Kind | None:
+    """The first of the rules that holds."""
+    anomaly, ahead = _ANOMALY.search(text), _AHEAD.search(text)
+    described = any(read_claim(option) is not None for option in options)
+    rules: tuple[tuple[Kind, bool], ...] = (
+        ("period", bool(_PERIOD.search(text)) and numeric and not described and not anomaly and not ahead),
+        ("count", bool(anomaly) and not ahead and bool(_COUNT.search(text)) and _all_counts(options)),
+        ("anomaly", bool(anomaly) and not ahead),
+        ("change", bool(_CHANGE.search(text))),
+        ("forecast", bool(_FORECAST.search(text)) and numeric),
+        ("anomaly", bool(anomaly)),
+        ("pattern", bool(_PATTERN.search(text)) and described),
+    )
+    return next((kind for kind, holds in rules if holds), None)
 
 
 def _all_counts(options: Sequence[str]) -> bool:
@@ -118,9 +130,7 @@ def _all_counts(options: Sequence[str]) -> bool:
 def _directions(options: Sequence[str]) -> bool:
     """Whether the options only say up, down or unchanged."""
     claims = [read_claim(option) for option in options]
-    plain = [
-        c for c in claims if c is not None and all(m <= {"trend", "up", "down", "stable"} for m in c.meanings)
-    ]
+    plain = [c for c in claims if c is not None and all(m <= {"trend", "up", "down", "stable"} for m in c.meanings)]
     return len(plain) >= 2 and len(plain) == sum(c is not None for c in claims)
 
 

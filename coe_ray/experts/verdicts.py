@@ -51,15 +51,12 @@ def judge_anomalies(asked: Asked) -> Verdict:
     for option, claimed in zip(options, _claim_scores(options, series, found), strict=True):
         points = points_of(option, pointing, series, base)
         sums.append(
-            _set_score(option, points, scores, shift, anything=bool(found.found) or shift is not None)
-            + claimed
+            _set_score(option, points, scores, shift, anything=bool(found.found) or shift is not None) + claimed
         )
     return Verdict(tuple(sums), _described(found, series))
 
 
-def _set_score(
-    option: str, points: Sequence[int] | None, scores: Array, shift: int | None, anything: bool
-) -> float:
+def _set_score(option: str, points: Sequence[int] | None, scores: Array, shift: int | None, anything: bool) -> float:
     if points is None:
         if says_none(option) or says_yes(option) is False:
             return -0.5 if anything else 0.5
@@ -87,15 +84,14 @@ def _settled_base(options: Sequence[str], pointing: Pointing, series: Series, fo
 
 
 def _claim_scores(options: Sequence[str], series: Series, found: Anomalies) -> list[float]:
-    """From -5 to 0 for how well the options' words fit, where at least two tell different patterns; else 0."""
+    """From -5 to 0 for how well the options' words fit, where at least two tell different patterns, or 0."""
     claims = [None if says_none(option) else read_claim(option) for option in options]
     if len({claim.meanings for claim in claims if claim}) < 2:
         return [0.0] * len(options)
-    costs = _costs(claims, series, found)
+    fits = fit_patterns(series.values, series.resolution, found.found)
+    costs = _costs(claims, fits, series)
     best = min(costs)
-    return [
-        0.0 if claim is None else max(-5.0, (best - c) / 4) for claim, c in zip(claims, costs, strict=True)
-    ]
+    return [0.0 if claim is None else max(-5.0, (best - c) / 4) for claim, c in zip(claims, costs, strict=True)]
 
 
 def _described(found: Anomalies, series: Series) -> str:
@@ -105,7 +101,8 @@ def _described(found: Anomalies, series: Series) -> str:
     if found.shift is not None:
         return f"level shift at index {found.shift}"
     worst = int(np.argmax(found.scores))
-    return f"nothing far out; index {worst} ({series.values[worst]:.6g}) is at {found.scores[worst]:.2g} deviations"
+    shown = f"index {worst} ({series.values[worst]:.6g})"
+    return f"nothing far out; {shown} is the furthest, at {found.scores[worst]:.2g} deviations"
 
 
 def judge_count(asked: Asked) -> Verdict:
@@ -144,10 +141,10 @@ def judge_period(asked: Asked) -> Verdict:
 
 def judge_pattern(asked: Asked) -> Verdict:
     """The option whose claim is borne out by the model of lowest BIC."""
-    options, series = asked.options, asked.series
+    series = asked.series
     found = find_anomalies(series.values, series.resolution)
     fits = fit_patterns(series.values, series.resolution, found.found)
-    costs = _costs([_claim(option) for option in options], series, found)
+    costs = _costs([_claim(option) for option in asked.options], fits, series)
     return Verdict(tuple(-c for c in costs), f"best explained by: {fits[0].note}")
 
 
@@ -155,17 +152,23 @@ def _claim(option: str) -> Claim | None:
     return read_claim(option) or (Claim((frozenset({"stable"}),)) if says_none(option) else None)
 
 
-def _costs(claims: Sequence[Claim | None], series: Series, found: Anomalies) -> list[float]:
-    fits: list[Fit] = fit_patterns(series.values, series.resolution, found.found)
+def _costs(claims: Sequence[Claim | None], fits: Sequence[Fit], series: Series) -> list[float]:
     size = float(np.mean(np.abs(series.values)))
     share = float(np.std(series.values)) / size if size > 0 else 0.0
     return [float("inf") if claim is None else cost(claim, fits, share) for claim in claims]
 
 
+def _history(values: Array, resolution: float) -> Array:
+    """The values to foretell from: a few outliers mended, but not the newest, which may show where it is going."""
+    found = find_anomalies(values, resolution)
+    few = len(found.found) <= max(1, len(values) // 15) and all(i < len(values) - 3 for i in found.found)
+    return found.cleaned if few else values
+
+
 def judge_forecast(asked: Asked) -> Verdict:
     """The option nearest the forecast, in mean absolute distance."""
     options, series = asked.options, asked.series
-    past = find_anomalies(series.values, series.resolution).cleaned
+    past = _history(series.values, series.resolution)
     wanted = [intervals_of(option, series.unit) for option in options]
     if sum(map(bool, wanted)) * 2 < len(options):
         return judge_direction(options, past)
@@ -174,9 +177,7 @@ def judge_forecast(asked: Asked) -> Verdict:
     scale = max(float(np.ptp(past)), series.resolution)
     scores = [-_distance(intervals, ahead.values, longest) / scale for intervals in wanted]
     shown = ", ".join(f"{value:.6g}" for value in ahead.values[:8])
-    return Verdict(
-        tuple(scores), f"forecast {shown} ({ahead.method}, error {ahead.error:.3g} on the last values)"
-    )
+    return Verdict(tuple(scores), f"forecast {shown} ({ahead.method}, error {ahead.error:.3g} on the last values)")
 
 
 def _distance(intervals: Sequence[Interval], values: Array, longest: int) -> float:

@@ -5,7 +5,7 @@ from fastapi.responses import StreamingResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.cluster import HostedModel, HostedRetriever
+from coe_ray.cluster import HostedModel, HostedRetriever, hosted_fingerprint
 from coe_ray.config import Profile
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts, asked_question, load_leaderboard
@@ -44,14 +44,10 @@ class Ingress:
             return await self._streamed(asked, call, question)
         if asked.model == self._coe.name:
             route, completion = await self._coe.answer(call)
-            return Json(
-                Reply(asked.model).completion(completion, route_object(route)), headers=route_headers(route)
-            )
+            return Json(Reply(asked.model).completion(completion, route_object(route)), headers=route_headers(route))
         expert = self._expert(asked.model)
         completion = await self._coe.complete_from(expert, question, call)
-        return Json(
-            Reply(asked.model).completion(completion, {"expert": expert}), headers={"x-coe-expert": expert}
-        )
+        return Json(Reply(asked.model).completion(completion, {"expert": expert}), headers={"x-coe-expert": expert})
 
     @api.post("/v1/route")
     async def route(self, request: Request) -> Response:
@@ -71,9 +67,7 @@ class Ingress:
     async def leaderboard(self) -> Response:
         """The scores that routes are made with."""
         if self._coe.leaderboard is None:
-            raise RequestError(
-                404, "this profile has no leaderboard yet; see jobs/leaderboard.py", code="not_found"
-            )
+            raise RequestError(404, "this profile has no leaderboard yet; see jobs/leaderboard.py", code="not_found")
         return Json(self._coe.leaderboard.as_dict())
 
     @api.get("/healthz")
@@ -89,6 +83,10 @@ class Ingress:
                 "warnings": self._warnings,
             }
         )
+
+    def hosted(self) -> str:
+        """What is hosted here, for a bench job that wants to share it."""
+        return hosted_fingerprint(self._coe.profile)
 
     async def _streamed(self, asked: ChatRequest, call: Call, question: Question) -> Response:
         """The first piece is awaited before the status goes out: what fails until then gets its own status."""
@@ -106,7 +104,5 @@ class Ingress:
     def _expert(self, model: str) -> str:
         if model not in self._coe.experts:
             known = ", ".join([self._coe.name, *self._coe.experts])
-            raise RequestError(
-                404, f"no model {model!r}; there are: {known}", param="model", code="model_not_found"
-            )
+            raise RequestError(404, f"no model {model!r}; there are: {known}", param="model", code="model_not_found")
         return model

@@ -32,9 +32,7 @@ class ChatEngine(LLMServer):  # type: ignore[misc]  # ray ships no types for it
 def model_deployment(name: str, model: VllmModel) -> Application:
     """The deployment of one hosted model; its bundles are one worker's, times tensor and pipeline parallel size."""
     named = {"name": deployment_name(name)}
-    return build_llm_deployment(
-        llm_config(name, model), deployment_cls=ChatEngine, override_serve_options=named
-    )
+    return build_llm_deployment(llm_config(name, model), deployment_cls=ChatEngine, override_serve_options=named)
 
 
 def llm_config(name: str, model: VllmModel) -> LLMConfig:

@@ -18,9 +18,7 @@ from coe_ray.types import Call, Completion, Message, Neighbour, Route, Settings,
 class RequestError(Exception):
     """A request that gets an OpenAI error object with `status`."""
 
-    def __init__(
-        self, status: int, message: str, *, param: str | None = None, code: str | None = None
-    ) -> None:
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -44,9 +42,7 @@ class ChatMessage(BaseModel):
 
     def message(self) -> Message:
         role = "system" if self.role == "developer" else self.role
-        text = (
-            self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
-        )
+        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
         return Message(role, text)
 
 
@@ -122,9 +118,7 @@ def _explained(error: ValidationError) -> RequestError:
     return RequestError(400, f"{param}: {first['msg']}", param=param, code="invalid_value")
 
 
-def error_object(
-    status: int, message: str, param: str | None = None, code: str | None = None
-) -> dict[str, Any]:
+def error_object(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
     """OpenAI's error object."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}

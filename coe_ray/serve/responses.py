@@ -38,9 +38,7 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def events(
-    reply: Reply, first: Delta, deltas: AsyncIterator[Delta], coe: dict[str, Any]
-) -> AsyncIterator[bytes]:
+async def events(reply: Reply, first: Delta, deltas: AsyncIterator[Delta], coe: dict[str, Any]) -> AsyncIterator[bytes]:
     """Server-sent events. A stream that already sent text ends with an error event where its expert fails."""
     usage: Usage | None = first.usage
     yield _event(_chunk(reply, first))

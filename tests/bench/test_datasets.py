@@ -51,9 +51,7 @@ def row(text: str = "Which?", answer: str = "A", options: Sequence[str] = ("p", 
     return ["7", text, *options, answer]
 
 
-def write_csv(
-    path: Path, *rows: Sequence[str], header: Sequence[str] = HEADER, encoding: str = "utf-8"
-) -> None:
+def write_csv(path: Path, *rows: Sequence[str], header: Sequence[str] = HEADER, encoding: str = "utf-8") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     csv.writer(text).writerows([header, *rows])
@@ -164,17 +162,13 @@ def test_an_answer_in_any_form_is_its_letter(tmp_path: Path, answer: str) -> Non
         ("test/Wired Network.csv", "x", "Wired Network", "english"),
     ],
 )
-def test_every_layout_and_name_finds_its_task(
-    tmp_path: Path, path: str, text: str, task: str, language: str
-) -> None:
+def test_every_layout_and_name_finds_its_task(tmp_path: Path, path: str, text: str, task: str, language: str) -> None:
     write_csv(tmp_path / path, row(text))
     (question,) = load_benchmark(tmp_path).questions
     assert (question.task, question.language) == (task, language)
 
 
-@pytest.mark.parametrize(
-    "header", ["id,Question,A,B,C,D,Answer", " ID , question ,A , B,C,D,answer ,explanation"]
-)
+@pytest.mark.parametrize("header", ["id,Question,A,B,C,D,Answer", " ID , question ,A , B,C,D,answer ,explanation"])
 def test_headings_may_be_capital_or_blank_padded(tmp_path: Path, header: str) -> None:
     write_csv(tmp_path / "test/Go.csv", row(answer="D"), header=header.split(","))
     assert load_benchmark(tmp_path).questions[0].answer == "D"
@@ -244,9 +238,7 @@ def test_a_file_without_a_needed_column_is_rejected_row_for_row(tmp_path: Path) 
 def test_an_empty_file_is_one_rejected_row(tmp_path: Path) -> None:
     write_csv(tmp_path / "test/Go.csv", row())
     (tmp_path / "test/Java.csv").write_bytes(b"\xef\xbb\xbf\n")
-    assert load_benchmark(tmp_path).rejected == (
-        Rejected("test/Java.csv", 0, "", "unreadable file: it is empty"),
-    )
+    assert load_benchmark(tmp_path).rejected == (Rejected("test/Java.csv", 0, "", "unreadable file: it is empty"),)
 
 
 def test_blank_lines_and_line_breaks_in_cells_do_not_shift_rows(tmp_path: Path) -> None:
@@ -267,9 +259,7 @@ def test_hidden_twins_of_mac_archives_are_no_data(tmp_path: Path) -> None:
 def test_examples_are_dev_rows_with_or_without_a_single_answer(tmp_path: Path) -> None:
     write_csv(tmp_path / "english/test/Go.csv", row())
     bad = [row("several", "A,B"), row("none", ""), row("free", "by hand"), row("", "A"), row("out", "F")]
-    write_csv(
-        tmp_path / "english/dev/Go.csv", row("one"), *bad, row("one"), row("hole", "A", ("p", "", "", ""))
-    )
+    write_csv(tmp_path / "english/dev/Go.csv", row("one"), *bad, row("one"), row("hole", "A", ("p", "", "", "")))
     examples = load_benchmark(tmp_path).examples
     assert [(one.text, one.answer, one.task) for one in examples] == [
         ("one", "A", "Code"),
@@ -373,9 +363,7 @@ def test_no_row_is_ever_lost(tmp_path: Path, seed: int) -> None:
     pool = ["", " ", "A", "b", "A,B", "E", "Which?", "哪个", "A. p\nB. q", '"', "\x00", "5", "free text"]
     cells = [[rng.choice(pool) for _ in range(rng.randint(2, 9))] for _ in range(40)]
     entries = [
-        rng.choice(
-            [entry(rng.choice(pool), rng.choice(pool), rng.choices(pool, k=rng.randint(0, 4))), None, 3]
-        )
+        rng.choice([entry(rng.choice(pool), rng.choice(pool), rng.choices(pool, k=rng.randint(0, 4))), None, 3])
         for _ in range(40)
     ]
     write_csv(tmp_path / "test/Go.csv", row("Fine?"), *cells)
@@ -397,9 +385,7 @@ def test_a_source_that_is_none_is_named(source: str | Path, message: str) -> Non
 
 def test_a_folder_without_the_split_says_what_was_looked_for(tmp_path: Path) -> None:
     write_csv(tmp_path / "dev/Go.csv", row())
-    with pytest.raises(
-        DataError, match=r"no row in a test split; looked for <language>/test/<Category>\.csv"
-    ):
+    with pytest.raises(DataError, match=r"no row in a test split; looked for <language>/test/<Category>\.csv"):
         load_benchmark(tmp_path)
 
 

@@ -120,10 +120,7 @@ def test_failed_rows_make_it_incomplete_everywhere() -> None:
 
 
 def test_a_run_that_stopped_early_is_incomplete_without_failures() -> None:
-    assert (
-        "Incomplete: not every question has been answered."
-        in page({"coe": system("coe", 1)}, incomplete=True).text
-    )
+    assert "Incomplete: not every question has been answered." in page({"coe": system("coe", 1)}, incomplete=True).text
 
 
 def test_every_name_and_note_shows_as_text() -> None:
@@ -163,9 +160,7 @@ def test_how_it_was_made_is_told() -> None:
 
 
 def test_the_best_expert_of_a_task_is_marked_by_a_sign_and_coe_never_is() -> None:
-    whole = summary(
-        {"coe": system("coe", 20), "a": system("a", 10), "b": system("b", 10), "c": system("c", 9)}
-    )
+    whole = summary({"coe": system("coe", 20), "a": system("a", 10), "b": system("b", 10), "c": system("c", 9)})
     assert render_report(whole).count("▲ </span>") == 2 * len(SET_A)  # a and b are equals
     assert render_table(whole).count("50.0*") == 2 * len(SET_A)
     assert "100.0*" not in render_table(whole)

@@ -101,9 +101,7 @@ def answer(text: str | None, reason: str | None = "stop", **message: object) -> 
     return Reply(body=orjson.dumps({"id": "x", "choices": [choice], "usage": usage}))
 
 
-def fault(
-    status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
-) -> Reply:
+def fault(status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:
     """An error as OpenAI words it."""
     error = {"message": message, "type": "some_error", "param": None, "code": code}
     return Reply(status, orjson.dumps({"error": error}), headers or {})
@@ -157,7 +155,5 @@ def _reset(request: web.Request) -> None:
     """Hang up with a TCP RST: what lingers for zero seconds is thrown away."""
     transport = request.transport
     if transport is not None:
-        transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()

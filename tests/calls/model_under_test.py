@@ -15,9 +15,7 @@ from tests.calls.fault_server import piece
 KEY = "sk-proj/very+secret=0123456789"
 TRIES = 3
 QUICK = RetryPolicy(attempts=TRIES, total_s=5.0, base_s=0.001, max_s=0.002)
-CALL = Call(
-    (Message("system", "Be brief."), Message("user", "Which?")), Settings(temperature=0.5, stop=("\n",))
-)
+CALL = Call((Message("system", "Be brief."), Message("user", "Which?")), Settings(temperature=0.5, stop=("\n",)))
 FAULTS = Faults("expert-a", Secret(KEY), Timeouts())
 PARIS = (piece(role="assistant", content=""), piece(content="Pa"), piece(content="ris"), piece("stop"))
 LATE = "You exceeded your current quota, please check your plan and billing details."

@@ -166,9 +166,7 @@ async def test_the_provider_s_words_are_quoted_short(server: FaultServer, model:
     ],
 )
 @pytest.mark.parametrize("status", [200, 401, 400, 500])
-async def test_no_echo_of_the_key_gets_out(
-    server: FaultServer, model: HttpModel, body: bytes, status: int
-) -> None:
+async def test_no_echo_of_the_key_gets_out(server: FaultServer, model: HttpModel, body: bytes, status: int) -> None:
     server.reset(Reply(status, body))
     error = await failure(model)
     assert "0123456789" not in everything_shown(error)

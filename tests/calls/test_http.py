@@ -17,9 +17,7 @@ from tests.calls.model_under_test import CALL, KEY, made
 pytestmark = pytest.mark.asyncio
 
 
-async def test_a_completion_has_text_reason_usage_attempts_and_seconds(
-    server: FaultServer, model: HttpModel
-) -> None:
+async def test_a_completion_has_text_reason_usage_attempts_and_seconds(server: FaultServer, model: HttpModel) -> None:
     server.reset(answer("B", "length", reasoning_content="Let me think."))
     completion = await model.complete(CALL)
     assert completion.seconds > 0
@@ -94,9 +92,7 @@ async def test_many_calls_over_a_shaky_server_all_end_well(server: FaultServer) 
         fault(429, "no", headers={"retry-after-ms": "2"}),
         Reply(body=b"{"),
     ]
-    server.reset(
-        *(shaky.choice([answer("B"), *faults]) if shaky.random() < 0.5 else answer("B") for _ in range(900))
-    )
+    server.reset(*(shaky.choice([answer("B"), *faults]) if shaky.random() < 0.5 else answer("B") for _ in range(900)))
     model = made(server.base_url, retry=RetryPolicy(attempts=20, total_s=10, base_s=0.001, max_s=0.01))
     completions = await asyncio.gather(*(model.complete(CALL) for _ in range(500)))
     await model.close()

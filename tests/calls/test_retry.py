@@ -22,9 +22,7 @@ async def test_a_passing_fault_costs_only_tries(server: FaultServer, model: Http
     assert (completion.text, completion.attempts, server.served) == ("B", 3, 3)
 
 
-async def test_a_final_fault_after_passing_ones_counts_them_all(
-    server: FaultServer, model: HttpModel
-) -> None:
+async def test_a_final_fault_after_passing_ones_counts_them_all(server: FaultServer, model: HttpModel) -> None:
     server.reset(fault(429, "Slow down"), fault(401, "no"))
     error = await failure(model)
     assert (type(error), error.attempts, server.served) == (errors.BadCredentials, 2, 2)
@@ -32,9 +30,7 @@ async def test_a_final_fault_after_passing_ones_counts_them_all(
 
 
 @pytest.mark.parametrize("headers", [{"Retry-After": "0.3"}, {"retry-after-ms": "300", "Retry-After": "9"}])
-async def test_retry_after_is_the_least_wait(
-    server: FaultServer, model: HttpModel, headers: dict[str, str]
-) -> None:
+async def test_retry_after_is_the_least_wait(server: FaultServer, model: HttpModel, headers: dict[str, str]) -> None:
     server.reset(fault(429, "Slow down", headers=headers), answer("B"))
     completion = await model.complete(CALL)
     assert completion.attempts == 2
@@ -49,9 +45,7 @@ async def test_retry_after_as_a_date(server: FaultServer, model: HttpModel) -> N
     assert 0.9 <= completion.seconds < 3  # a date has no fractions of a second
 
 
-async def test_a_retry_after_beyond_the_time_left_fails_at_once(
-    server: FaultServer, model: HttpModel
-) -> None:
+async def test_a_retry_after_beyond_the_time_left_fails_at_once(server: FaultServer, model: HttpModel) -> None:
     server.reset(fault(429, "Slow down", headers={"Retry-After": "60"}))
     begun = time.monotonic()
     error = await failure(model)

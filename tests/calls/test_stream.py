@@ -103,9 +103,7 @@ async def test_an_endpoint_that_does_not_stream_is_heard_all_the_same(
         streamed(piece(reasoning_content="hm"), b"data: {\n\n"),
     ],
 )
-async def test_a_stream_is_tried_again_before_its_first_text(
-    server: FaultServer, model: HttpModel, bad: Reply
-) -> None:
+async def test_a_stream_is_tried_again_before_its_first_text(server: FaultServer, model: HttpModel, bad: Reply) -> None:
     server.reset(bad, streamed(*PARIS, DONE))
     assert "".join(delta.text for delta in await said(model)) == "Paris"
     assert server.served == 2

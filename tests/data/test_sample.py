@@ -69,9 +69,7 @@ def hand_written() -> list[Row]:
 
 def repeated(runs_of_row: list[set[str]]) -> list[str]:
     """Return what occurs in more than one question."""
-    return sorted(
-        run for run, count in Counter(run for runs in runs_of_row for run in runs).items() if count > 1
-    )
+    return sorted(run for run, count in Counter(run for runs in runs_of_row for run in runs).items() if count > 1)
 
 
 def word_runs(text: str, length: int) -> Iterator[str]:
@@ -132,11 +130,7 @@ def test_guessing_rules_take_the_first_on_ties() -> None:
 
 
 def test_no_two_questions_are_the_same() -> None:
-    texts = [
-        re.sub(r"\W+", " ", row["question"].lower())
-        for task in TASKS
-        for row in task_rows(task, "dev", "test")
-    ]
+    texts = [re.sub(r"\W+", " ", row["question"].lower()) for task in TASKS for row in task_rows(task, "dev", "test")]
     assert [text for text, count in Counter(texts).items() if count > 1] == []
 
 
@@ -145,9 +139,7 @@ def test_shipped_files_are_what_the_generator_makes(tmp_path: Path) -> None:
     assert set(made) == {f"english/{split}/{category}.csv" for split in ("dev", "test") for category in AIOPS}
     for name, content in made.items():
         assert (SAMPLE / name).read_bytes() == content, name
-    assert {
-        path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in write(tmp_path, SEED)
-    } == made
+    assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in write(tmp_path, SEED)} == made
 
 
 def test_another_seed_gives_other_questions() -> None:
@@ -191,9 +183,7 @@ def fits(template: str, line: str) -> bool:
 
 def test_the_root_cause_follows_from_the_printed_facts() -> None:
     solved = [
-        (cause, row)
-        for row in task_rows("RootCauseAnalysis", "dev", "test")
-        if (cause := root_cause(row["question"]))
+        (cause, row) for row in task_rows("RootCauseAnalysis", "dev", "test") if (cause := root_cause(row["question"]))
     ]
     assert len(solved) >= 12
     for cause, row in solved:
@@ -237,7 +227,5 @@ def test_hand_written_questions_share_no_long_run() -> None:
 
 
 def test_hand_written_options_are_not_reused() -> None:
-    options = sorted(
-        row[letter].lower() for row in hand_written() for letter in LETTERS if len(row[letter]) > 12
-    )
+    options = sorted(row[letter].lower() for row in hand_written() for letter in LETTERS if len(row[letter]) > 12)
     assert [one for one, other in pairwise(options) if one == other] == []

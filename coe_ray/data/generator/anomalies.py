@@ -97,9 +97,7 @@ def _tally(dice: Dice, metric: Metric, base: Process) -> Draft:
     places = sorted(slot * 6 + dice.between(1, 4) for slot in slots)
     for at in places:
         values[at] += _kick(dice, base, at, count)
-    words = dice.pick(
-        (("0", "1", "2", "3"), ("none", "one", "two", "three"), ("zero", "one", "two", "three"))
-    )
+    words = dice.pick((("0", "1", "2", "3"), ("none", "one", "two", "three"), ("zero", "one", "two", "three")))
     where = ", ".join(str(at + 1) for at in places) or "none"
     stem = f"{scene(dice, metric, values)} {dice.pick(TALLY)}"
     wrong = [word for word in words if word != words[total]]

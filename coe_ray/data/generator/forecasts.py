@@ -149,9 +149,7 @@ def _floor(dice: Dice, metric: Metric) -> Draft:
     mistakes = (values[-1] + step * (ahead + 4), sum(values) // count, values[0], base.level - size // 2)
     ask = dice.pick(AHEAD).format(h=_steps(ahead))
     truth = base.level + size * rate ** (count - 1 + ahead) // 100 ** (count - 1 + ahead)
-    return _question(
-        dice, metric, values, ask, truth, GAP * base.unit, mistakes, "The curve has flattened out"
-    )
+    return _question(dice, metric, values, ask, truth, GAP * base.unit, mistakes, "The curve has flattened out")
 
 
 def _average(dice: Dice, metric: Metric) -> Draft:

@@ -73,17 +73,13 @@ def _cascade(dice: Dice) -> Draft:
     )
     suspects = dice.sample([n for n in sorted(failing) if n != cause], dice.pick((2, 3)))
     wrong = [*suspects, *dice.shuffled(healthy)][:3]
-    return draft(
-        stem, cause, wrong, f"{cause} is the only failing service whose own dependencies are all healthy."
-    )
+    return draft(stem, cause, wrong, f"{cause} is the only failing service whose own dependencies are all healthy.")
 
 
 def _change(dice: Dice) -> Draft:
     """The cause is the last change before the onset among the services the failing one depends on."""
     graph = random_graph(dice, 8)
-    victim = dice.pick(
-        [name for name in graph.names if len(graph.needs(name)) in (4, 5, 6)] or graph.names[:1]
-    )
+    victim = dice.pick([name for name in graph.names if len(graph.needs(name)) in (4, 5, 6)] or graph.names[:1])
     inside = dice.shuffled(sorted(graph.needs(victim)))
     outside = dice.shuffled([name for name in graph.names if name not in inside])
     onset = dice.between(600, 1200)
@@ -125,9 +121,7 @@ def _placement(dice: Dice) -> Draft:
         f"A single {word} is at fault. {dice.pick(('Which one?', 'Which one must it be?', 'Name it.'))}"
     )
     wrong = [spot for spot in spots if spot != guilty]
-    return draft(
-        stem, guilty, wrong, f"All degraded services, and no healthy one, have a replica on {guilty}."
-    )
+    return draft(stem, guilty, wrong, f"All degraded services, and no healthy one, have a replica on {guilty}.")
 
 
 def _trace(dice: Dice) -> Draft:
@@ -145,18 +139,14 @@ def _trace(dice: Dice) -> Draft:
             series[parent[k]] += series[k]
     spans = dice.shuffled([f"{name} {totals[0][k]} -> {totals[1][k]} ms" for k, name in enumerate(names)])
     calls = ", ".join(f"{names[parent[k]]} calls {names[k]}" for k in range(1, 6))
-    ask = dice.pick(
-        ("Which span slowed down itself", "Whose own work slowed down", "Where was time really lost")
-    )
+    ask = dice.pick(("Which span slowed down itself", "Whose own work slowed down", "Where was time really lost"))
     stem = (
         f"One request is traced; calls are made one after another and each caller waits: {calls}. Total time "
         f"per span (waiting for callees included), before and during the incident: {'; '.join(spans)}. {ask}?"
     )
     right = max(own, key=lambda name: own[name])
     wrong = dice.sample([name for name in names if name != right], 3)
-    return draft(
-        stem, right, wrong, f"Without its callees, {right} takes {own[right]} ms longer than before."
-    )
+    return draft(stem, right, wrong, f"Without its callees, {right} takes {own[right]} ms longer than before.")
 
 
 def _slice(dice: Dice) -> Draft:
@@ -177,9 +167,7 @@ def _slice(dice: Dice) -> Draft:
     )
     wrong = [labels[k] for k in range(4) if k != guilty]
     share = failed[guilty] * 100 // volume[guilty]
-    return draft(
-        stem, labels[guilty], wrong, f"{share} % of its requests fail; everywhere else it is about 1 %."
-    )
+    return draft(stem, labels[guilty], wrong, f"{share} % of its requests fail; everywhere else it is about 1 %.")
 
 
 def _onset(dice: Dice) -> Draft:

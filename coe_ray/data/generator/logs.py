@@ -96,9 +96,7 @@ def _spoil(dice: Dice, fixed: list[str], values: list[str], move: str) -> str:
             shown[place] = values[place]
     if move == "under":
         return _join(fixed, shown)
-    words = [
-        (k, hit.span()) for k, part in enumerate(fixed) for hit in re.finditer(r"\b[A-Za-z]{4,}\b", part)
-    ]
+    words = [(k, hit.span()) for k, part in enumerate(fixed) for hit in re.finditer(r"\b[A-Za-z]{4,}\b", part)]
     spoilt = list(fixed)
     part, (start, end) = dice.pick(words)
     spoilt[part] = spoilt[part][:start] + "<*>" + spoilt[part][end:]

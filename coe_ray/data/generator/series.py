@@ -129,9 +129,7 @@ def cyclic(dice: Dice, metric: Metric) -> Process:
 
 def scene(dice: Dice, metric: Metric, values: Sequence[int]) -> str:
     """Describe a series in words and print its readings in one of several list styles."""
-    left, joint, right = dice.pick(
-        (("[", ", ", "]"), ("", ", ", ""), ("", "; ", ""), ("", " ", ""), ("(", ", ", ")"))
-    )
+    left, joint, right = dice.pick((("[", ", ", "]"), ("", ", ", ""), ("", "; ", ""), ("", " ", ""), ("(", ", ", ")")))
     data = left + joint.join(metric.show(value) for value in values) + right
     text = dice.pick(SCENES).format(
         host=dice.pick(HOSTS),

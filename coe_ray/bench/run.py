@@ -1,0 +1,212 @@
+"""A bench run: questions/ → Ray Data → rows/ (checkpointed) → answers/, summary.json, report.html.
+
+The same call on the same folder goes on where it stopped: questions that stand in rows/ are not asked again.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+import ray
+from ray import serve
+from ray.data import ActorPoolStrategy, DataContext
+from ray.data.checkpoint import CheckpointConfig
+
+from coe_ray.bench.datasets import Benchmark, Split, load_benchmark, stratified
+from coe_ray.bench.examiner import Assignment, Examiner
+from coe_ray.bench.index import build_profile_index, index_examples
+from coe_ray.bench.progress import Progress, report_progress
+from coe_ray.bench.rejects import write_rejected
+from coe_ray.bench.report import render_report
+from coe_ray.bench.scoring import board_of, coe_rows, cross_fitted, expert_rows, figures
+from coe_ray.cluster import APPLICATION, hosted_model_names, is_serving
+from coe_ray.config import Profile, TaskConfig, load_profile
+from coe_ray.leaderboard import Leaderboard
+from coe_ray.pipeline import load_leaderboard
+from coe_ray.runs import RunFolder, read_questions, write_whole
+from coe_ray.types import Question
+
+BATCH = 16
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOrder:
+    """What to measure: `per_task` draws that many questions of each task (seeded), `None` takes all."""
+
+    profile: str
+    data: str
+    out: Path
+    split: Split = "test"
+    per_task: int | None = None
+    seed: int = 0
+
+
+def run_bench(order: BenchOrder, say: Say) -> dict[str, Any]:
+    """Run, or go on with, a bench; returns the summary that it also writes. Raises `CoeError`.
+
+    Needs a running Ray. `summary["incomplete"]` says whether calls failed; the same call asks those again.
+    """
+    started = time.monotonic()
+    benchmark = load_benchmark(order.data, split=order.split)
+    profile = fitted(load_profile(order.profile), benchmark, say)
+    questions = benchmark.questions
+    if order.per_task is not None:
+        questions = stratified(questions, order.per_task, order.seed)
+    folder = RunFolder(order.out)
+    folder.begin(_identity(order, profile, questions), questions)
+    write_rejected(order.out / "rejected.parquet", benchmark.rejected)
+    say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
+    _examine(order, profile, benchmark, folder, len(questions), say)
+    return _finish(order, profile, folder, len(benchmark.rejected), time.monotonic() - started)
+
+
+def fitted(profile: Profile, benchmark: Benchmark, say: Say) -> Profile:
+    """The profile, with the benchmark's tasks where it lacks some of them."""
+    if {task.name for task in benchmark.tasks} <= {task.name for task in profile.task_list}:
+        return profile
+    say(f"profile {profile.name!r} has other tasks than {benchmark.name}; classifying over the benchmark's own")
+    tasks = tuple(TaskConfig(name=task.name, description=task.description) for task in benchmark.tasks)
+    return profile.model_copy(update={"tasks": tasks})
+
+
+def _identity(order: BenchOrder, profile: Profile, questions: tuple[Question, ...]) -> dict[str, Any]:
+    ids = hashlib.sha256("".join(question.id for question in questions).encode()).hexdigest()
+    settings = profile.model_dump(mode="json", exclude={"folder"})
+    return {
+        "profile": order.profile,
+        "settings": hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        "data": order.data,
+        "split": order.split,
+        "questions": ids,
+    }
+
+
+def _examine(
+    order: BenchOrder, profile: Profile, benchmark: Benchmark, folder: RunFolder, total: int, say: Say
+) -> None:
+    """Ask what is not yet answered."""
+    done = folder.finished()
+    if done == total:
+        say("every question is answered already; nothing is asked")
+        return
+    index = _index(profile, benchmark, folder)
+    with _serving(order.profile, profile, say):
+        if done:
+            say(f"going on after {done} of {total} questions")
+        progress = Progress.remote(done, total)  # type: ignore[attr-defined]  # ray's decorator is untyped
+        with report_progress(progress, say):
+            _stream(Assignment(profile, index, folder.failures), folder, progress)
+
+
+def _index(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> Path:
+    """The run's own index of the benchmark's dev split: the endpoint's may hold another benchmark's questions."""
+    if not benchmark.examples:
+        return profile.index_folder
+    index = folder.root / "index"
+    if not index.is_dir():
+        index_examples(profile, benchmark.examples, index)
+    return index
+
+
+@contextmanager
+def _serving(reference: str, profile: Profile, say: Say) -> Iterator[None]:
+    """The profile's hosted models, deployed for this run only where they are not yet serving."""
+    names = hosted_model_names(profile)
+    if not names or is_serving(profile):
+        yield
+        return
+    from coe_ray.serve.app import AppArgs, build
+
+    say(f"deploying {', '.join(names)}: not serving yet")
+    if not profile.index_folder.is_dir():
+        build_profile_index(load_profile(reference))
+    serve.run(build(AppArgs(profile=reference)), name=APPLICATION)
+    try:
+        yield
+    finally:
+        say("stopping what was deployed for this run")
+        serve.delete(APPLICATION)
+
+
+def _stream(assignment: Assignment, folder: RunFolder, progress: Any) -> None:
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.checkpoint_config = CheckpointConfig(
+        id_column="id",
+        checkpoint_path=str(folder.root / "checkpoint"),
+        delete_checkpoint_on_success=False,
+    )
+    try:
+        files = len(list(folder.questions.glob("*.parquet")))
+        rows = ray.data.read_parquet(str(folder.questions), override_num_blocks=files).map_batches(
+            Examiner,
+            fn_constructor_args=(assignment, progress),
+            batch_size=BATCH,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=1),
+            num_cpus=0.5,
+        )
+        rows.write_parquet(str(folder.rows))
+    finally:
+        context.checkpoint_config = None
+
+
+def _finish(order: BenchOrder, profile: Profile, folder: RunFolder, rejected: int, seconds: float) -> dict[str, Any]:
+    questions = {question.id: question for question in read_questions(folder.questions)}
+    records = [record for id_, record in sorted(folder.records().items()) if id_ in questions]
+    experts = expert_rows(questions, records)
+    boards, leaderboard = _mapping(profile, questions, experts)
+    rows = experts + coe_rows(questions, records, boards)
+    folder.write_answers(rows)
+    summary = {
+        **figures(rows, records, questions),
+        "rejected": rejected,
+        "seconds": round(seconds, 1),
+        "profile": profile.name,
+        "data": order.data,
+        "split": order.split,
+        "leaderboard": leaderboard,
+        "version": version("coe_ray"),
+        "commit": commit(),
+        "command": " ".join(sys.argv),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_whole(folder.root / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    write_whole(folder.root / "report.html", render_report(summary).encode())
+    return summary
+
+
+def _mapping(
+    profile: Profile, questions: dict[str, Question], experts: list[dict[str, Any]]
+) -> tuple[dict[str, Leaderboard], dict[str, str]]:
+    """The leaderboard that routes each question, and what to say of it."""
+    board = load_leaderboard(profile)
+    tasks = {question.task for question in questions.values()}
+    if board is not None and tasks <= set(board.tasks) and set(profile.experts) <= set(board.experts):
+        own = board.narrowed(profile.experts)
+        note = f"the profile's, made of {board.provenance.data} {board.provenance.split}".strip()
+        return dict.fromkeys(questions, own), {"version": own.version, "mapping": "profile", "note": note}
+    boards = cross_fitted(experts)
+    note = "the profile has no leaderboard for these tasks: each question is routed by the other folds' answers"
+    return boards, {"version": board_of(experts).version, "mapping": "cross-fitted", "note": note}
+
+
+def commit() -> str | None:
+    """The commit that runs: of the environment in a job, whose working folder is a copy without git."""
+    if stated := os.environ.get("COE_RAY_COMMIT"):
+        return stated
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    asked = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603  # a constant command
+    return asked.stdout.strip() or None
