@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from coe_ray.errors import ConfigError
 from coe_ray.tasks import TASK_SETS
-from coe_ray.types import Settings, Task
+from coe_ray.types import UNKNOWN, Settings, Task
 
 PromptStyle = Literal["step-by-step", "direct"]
 
@@ -23,7 +23,8 @@ PromptStyle = Literal["step-by-step", "direct"]
 class Section(BaseModel):
     """A part of a profile: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A key that was put into a profile by mistake must not come out again in a traceback.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class TaskConfig(Section):
@@ -97,10 +98,18 @@ class VllmModel(Section):
     strategy: Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"] = "STRICT_PACK"
     scaling: Scaling = Scaling()
 
+    @field_validator("engine")
+    @classmethod
+    def _whole_sizes(cls, engine: dict[str, Any]) -> dict[str, Any]:
+        for key in ("tensor_parallel_size", "pipeline_parallel_size"):
+            if not isinstance(size := engine.get(key, 1), int) or size < 1:
+                raise ValueError(f"{key} must be a whole number above 0")
+        return engine
+
     @property
     def bundles(self) -> list[dict[str, float]]:
         """One bundle for each worker of one replica."""
-        size = int(self.engine.get("tensor_parallel_size", 1)) * int(self.engine.get("pipeline_parallel_size", 1))
+        size: int = self.engine.get("tensor_parallel_size", 1) * self.engine.get("pipeline_parallel_size", 1)
         return [dict(self.bundle) for _ in range(size)]
 
 
@@ -125,7 +134,7 @@ class PythonModel(Section):
     """A model that is not an LLM: `target` is `module:Class`, called with the model's name."""
 
     kind: Literal["python"]
-    target: str = Field(pattern=r"^[\w.]+:\w+$")
+    target: str = Field(pattern=r"^\w+(\.\w+)*:\w+$")
 
 
 class RecordedModel(Section):
@@ -237,6 +246,8 @@ class Profile(Section):
         names = [task.name for task in self.task_list]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"tasks: {sorted(twice)} named twice")
+        if UNKNOWN in {name.casefold() for name in names}:
+            raise ValueError(f"tasks: {UNKNOWN!r} is the class beyond the list; choose another name")
         for where, model in self._references():
             if model not in self.models:
                 raise ValueError(f"{where}: no model {model!r} in models ({_suggest(model, self.models)})")
@@ -268,7 +279,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
     path = _find(name_or_path)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # PyYAML lets 2020-13-45 through
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a profile is a mapping with the keys tasks, models, experts, …; see docs")

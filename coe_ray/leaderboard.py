@@ -6,6 +6,7 @@ Needs no Ray: `Leaderboard.from_scores([("expert", "task", correct, total), …]
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class Leaderboard:
         Experts that were not scored on every task stand behind those that were.
         """
         means = {expert: self._accuracies(expert) for expert in self.experts}
-        row = [Standing(expert, sum(each) / len(each)) for expert, each in means.items()]
+        row = [Standing(expert, float(sum(each) / len(each))) for expert, each in means.items()]
         return tuple(sorted(row, key=lambda s: (len(means[s.expert]) < len(self.tasks), *_best_first(s))))
 
     def best_on_average(self) -> Standing:
@@ -125,8 +126,9 @@ class Leaderboard:
             raise DataError(f"{path}: scores do not match version {content.get('version')!r}; make the file again")
         return board
 
-    def _accuracies(self, expert: str) -> list[float]:
-        return [score.accuracy for score in self.scores if score.expert == expert]
+    def _accuracies(self, expert: str) -> list[Fraction]:
+        # Exact: sums of floats would break ties by their rounding.
+        return [Fraction(score.correct, score.total) for score in self.scores if score.expert == expert]
 
 
 def _best_first(standing: Standing) -> tuple[float, str]:

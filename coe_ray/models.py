@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import cast
 
-from coe_ray.calls.http import HttpModel, RetryPolicy, Timeouts
+from coe_ray.calls.http import HttpModel
+from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.chat import ChatModel, Rule, ScriptedModel
 from coe_ray.config import ApiModel, Profile, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
 from coe_ray.errors import ConfigError
@@ -59,9 +60,10 @@ def _api(name: str, config: ApiModel, where: str) -> ChatModel:
 def _imported(name: str, target: str, where: str) -> ChatModel:
     module, _, attribute = target.partition(":")
     try:
-        return cast(ChatModel, getattr(importlib.import_module(module), attribute)(name))
+        make = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where}.target: {target!r} cannot be imported ({error}); give module:Class") from error
+    return cast(ChatModel, make(name))
 
 
 def _pattern(pattern: str, where: str) -> re.Pattern[str]:

@@ -20,26 +20,34 @@ class Parsed(NamedTuple):
 
 _REASONING_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _REASONING_START = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
-_TASK = re.compile(r"(?:task|任务)\W{0,6}[::]\s*([^\n]*)", re.IGNORECASE)
-_LETTER_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("the answer is (X)", re.compile(r"answer\s+is\s*:?\s*[^\w\n]{0,4}([A-J])(?![\w'])", re.IGNORECASE)),
-    (
-        "答案是 X",
-        re.compile(r"答案(?:应该|应)?(?:是|为|选)?\s*[^\w\n]{0,4}(?:选项)?\s*([A-J])(?![a-z])", re.IGNORECASE),
-    ),
-    ("answer: X", re.compile(r"answer\W{0,4}:\W{0,4}(?:option\s*)?([A-J])(?![\w'])", re.IGNORECASE)),
-    ("boxed", re.compile(r"\\boxed\{\s*(?:\\text\{)?\s*([A-J])\b", re.IGNORECASE)),
-    (
-        "option X",
-        re.compile(
-            r"(?:correct|right|best|正确)\s*(?:的)?(?:option|choice|选项)\s*(?:is|是|为)?\W{0,4}([A-J])(?![\w'])",
-            re.IGNORECASE,
+_TASK = re.compile(r"(?:(?<![a-z])task|任务)\W{0,6}:\s*", re.IGNORECASE)
+_FRAME = " \t\n\"'[]()<>.。"
+
+# The article "a" and the pronoun "I" are no letters of options, unless what follows says so.
+_BEFORE_A_WORD = r"[ \t]+(?!(?:because|since|as|is|for|due)\b)"
+_X = rf"(?!(?-i:a|i|I){_BEFORE_A_WORD}[a-z])([A-J])(?![\w'’/])"
+_FIRST_X = rf"(?!(?:a|i){_BEFORE_A_WORD}(?-i:[a-z])){_X}"
+_CHINESE_X = r"[^\w\n]{0,4}(?:选项)?\s*([A-J])(?![a-z])"
+_OPTION = r"[^\w\n]{0,4}(?:(?:option|choice)\s*)?[^\w\n]{0,4}"
+_LETTER_RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (name, re.compile(pattern, re.IGNORECASE))
+    for name, pattern in (
+        ("the answer is (X)", rf"answer\s+(?:is|(?:would|should|must)\s+be)\s*(?::\s*)?{_OPTION}{_X}"),
+        ("not X but Y", rf"answer\s+is\s+not\b[^\n.]*?\bbut\s+(?:rather\s+)?{_OPTION}{_X}"),
+        ("答案是 X", rf"答案(?:应该|应)?(?:是|为|选)?\s*{_CHINESE_X}"),
+        ("不是 X，而是 Y", rf"答案(?:并)?不是[^\n。]*?而是\s*{_CHINESE_X}"),
+        ("answer: X", rf"answer\W{{0,4}}:\W{{0,4}}(?:option\s*)?{_FIRST_X}"),
+        ("boxed", r"\\boxed\{\s*(?:\\text\{)?\s*([A-J])\b"),
+        (
+            "option X",
+            rf"(?:correct|right|best|正确)\s*(?:的)?(?:option|choice|选项)\s*(?:is|是|为)?\W{{0,4}}{_X}",
         ),
-    ),
-    ("选 X", re.compile(r"(?:选择|应选|故选|选)\s*[^\w\n]{0,3}([A-J])(?![a-z])", re.IGNORECASE)),
+        ("选 X", r"(?<!不)(?<!不[能应会要])(?<!不应该)选择?\s*[^\w\n]{0,3}([A-J])(?![a-z])"),
+    )
 )
-_BARE_LETTER = re.compile(r"^\W*([A-J])\W*$", re.IGNORECASE)
+_BARE_LETTER = re.compile(r"^\W*(?:(?:(?:the )?answer|option|choice|选项)\W*)?([A-J])\W*$", re.IGNORECASE)
 _LEADING_LETTER = re.compile(r"^\W*([A-J])\s*[.):、]")
+_LISTED_LETTER = re.compile(r"^[^\w\n]*([A-J])\s*[.):、]", re.MULTILINE)
 
 
 def after_reasoning(text: str) -> str:
@@ -63,6 +71,8 @@ def parse_letter(text: str, letters: Sequence[str]) -> Parsed:
         return Parsed(letter, rule) if letter in letters else Parsed(None, "letter outside the options")
     for rule, pattern in (("bare letter", _BARE_LETTER), ("leading letter", _LEADING_LETTER)):
         if (match := pattern.match(said)) and match.group(1).upper() in letters:
+            if len(set(_LISTED_LETTER.findall(said))) > 1:
+                return Parsed(None, "options repeated")
             return Parsed(match.group(1).upper(), rule)
     return Parsed(None, "no rule matched")
 
@@ -73,30 +83,39 @@ def parse_task(text: str, tasks: Sequence[str]) -> Parsed:
     `Parsed.value` is never `None`: a label outside the list is *unknown*, and the rule says so.
     """
     said = _plain(after_reasoning(text))
-    names = {_folded(name): name for name in (*tasks, UNKNOWN)}
-    if labels := _TASK.findall(said):
-        return _named(labels[-1], names)
+    if markers := list(_TASK.finditer(said)):
+        return _named(said[markers[-1].end() :].partition("\n")[0], tasks)
+    names = _by_folded(tasks)
+    if said.strip(_FRAME) in tasks:
+        return Parsed(said.strip(_FRAME), "bare label")
     if (bare := _folded(said)) in names:
         return Parsed(names[bare], "bare label")
-    mentions = [
-        (position, len(folded), name)
-        for folded, name in names.items()
-        if (position := _folded(said).rfind(folded)) >= 0
-    ]
-    if mentions:
-        return Parsed(max(mentions)[2], "last task mentioned")
-    return Parsed(UNKNOWN, "no task named")
+    # Of names that end at one place the longest: "Integration Test" ends with "Test" too.
+    ends = [(end, len(folded), name) for folded, name in names.items() if (end := _last_end(folded, bare)) >= 0]
+    return Parsed(max(ends)[2], "last task mentioned") if ends else Parsed(UNKNOWN, "no task named")
 
 
-def _named(label: str, names: dict[str, str]) -> Parsed:
-    folded = _folded(label)
+def _named(label: str, tasks: Sequence[str]) -> Parsed:
+    names, folded = _by_folded(tasks), _folded(label)
+    # As it is spelled first: "C++" and "C#" are the same once folded.
+    if label.strip(_FRAME) in tasks:
+        return Parsed(label.strip(_FRAME), "**Task: …**")
     if folded in names:
         return Parsed(names[folded], "**Task: …**")
     # Longest first: "Test" must not win over "Integration Test" in a list that has both.
     for name in sorted(names, key=len, reverse=True):
-        if re.search(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", folded):
+        if _last_end(name, folded) >= 0:
             return Parsed(names[name], "task within the label")
     return Parsed(UNKNOWN, "label outside the list")
+
+
+def _by_folded(tasks: Sequence[str]) -> dict[str, str]:
+    return {folded: name for name in (*tasks, UNKNOWN) if (folded := _folded(name))}
+
+
+def _last_end(name: str, text: str) -> int:
+    """Where `name` ends as words of its own in `text`, for the last time; -1 where it does not stand there."""
+    return max((m.end() for m in re.finditer(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", text)), default=-1)
 
 
 def _plain(text: str) -> str:

@@ -111,12 +111,13 @@ class BatchingEncoder:
             batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
             try:
                 vectors = await asyncio.to_thread(self._encoder.encode, [text for text, _ in batch])
+                encoded = list(zip(batch, vectors, strict=True))
             except Exception as error:  # handed to everyone who waits for it
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
                 continue
-            for (_, future), vector in zip(batch, vectors, strict=True):
+            for (_, future), vector in encoded:
                 if not future.done():  # its caller may have left
                     future.set_result(vector)
 

@@ -4,8 +4,7 @@ Whoever reads one of these can trust that nobody changes it under their hands; e
 so it travels through Ray, Parquet and JSON unchanged.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 UNKNOWN = "unknown"
@@ -202,5 +201,4 @@ class Provenance:
     split: str = ""
     profile: str = ""
     created: str = ""
-    version: str = ""
-    extra: Mapping[str, str] = field(default_factory=dict)
+    commit: str = ""

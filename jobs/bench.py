@@ -11,17 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import ray
+from ray import serve
 
 from coe_ray.bench.report import render_table
 from coe_ray.bench.run import BenchOrder, run_bench
+from coe_ray.cluster import APPLICATION
 from coe_ray.errors import CoeError, ConfigError
+from coe_ray.serve.app import AppArgs, build
 
 
 def main() -> int:
     order = _order()
     ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
     try:
-        summary = run_bench(_outlives_the_job(order), _say)
+        summary = run_bench(_outlives_the_job(order), _say, _deploy)
     except CoeError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -49,6 +52,10 @@ def _outlives_the_job(order: BenchOrder) -> BenchOrder:
     if in_job and not order.out.is_absolute():
         raise ConfigError(f"--out {order.out}: in a job give an absolute path; the working folder is only a copy")
     return replace(order, out=order.out.absolute())
+
+
+def _deploy(profile: str) -> None:
+    serve.run(build(AppArgs(profile=profile)), name=APPLICATION)
 
 
 def _say(line: str) -> None:

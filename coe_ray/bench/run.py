@@ -39,6 +39,8 @@ from coe_ray.types import Question
 BATCH = 16
 
 Say = Callable[[str], None]
+Deploy = Callable[[str], None]
+"""Deploys a profile's hosted models; given by the job, as serving is not the bench's to import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class BenchOrder:
     seed: int = 0
 
 
-def run_bench(order: BenchOrder, say: Say) -> dict[str, Any]:
+def run_bench(order: BenchOrder, say: Say, deploy: Deploy) -> dict[str, Any]:
     """Run, or go on with, a bench; returns the summary that it also writes. Raises `CoeError`.
 
     Needs a running Ray. `summary["incomplete"]` says whether calls failed; the same call asks those again.
@@ -68,7 +70,7 @@ def run_bench(order: BenchOrder, say: Say) -> dict[str, Any]:
     folder.begin(_identity(order, profile, questions), questions)
     write_rejected(order.out / "rejected.parquet", benchmark.rejected)
     say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
-    _examine(order, profile, benchmark, folder, len(questions), say)
+    _examine(order, profile, benchmark, folder, len(questions), say, deploy)
     return _finish(order, profile, folder, len(benchmark.rejected), time.monotonic() - started)
 
 
@@ -94,7 +96,13 @@ def _identity(order: BenchOrder, profile: Profile, questions: tuple[Question, ..
 
 
 def _examine(
-    order: BenchOrder, profile: Profile, benchmark: Benchmark, folder: RunFolder, total: int, say: Say
+    order: BenchOrder,
+    profile: Profile,
+    benchmark: Benchmark,
+    folder: RunFolder,
+    total: int,
+    say: Say,
+    deploy: Deploy,
 ) -> None:
     """Ask what is not yet answered."""
     done = folder.finished()
@@ -102,7 +110,7 @@ def _examine(
         say("every question is answered already; nothing is asked")
         return
     index = _index(profile, benchmark, folder)
-    with _serving(order.profile, profile, say):
+    with _serving(order.profile, profile, say, deploy):
         if done:
             say(f"going on after {done} of {total} questions")
         progress = Progress.remote(done, total)  # type: ignore[attr-defined]  # ray's decorator is untyped
@@ -121,18 +129,16 @@ def _index(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> Path:
 
 
 @contextmanager
-def _serving(reference: str, profile: Profile, say: Say) -> Iterator[None]:
+def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy) -> Iterator[None]:
     """The profile's hosted models, deployed for this run only where they are not yet serving."""
     names = hosted_model_names(profile)
     if not names or is_serving(profile):
         yield
         return
-    from coe_ray.serve.app import AppArgs, build
-
     say(f"deploying {', '.join(names)}: not serving yet")
     if not profile.index_folder.is_dir():
         build_profile_index(load_profile(reference))
-    serve.run(build(AppArgs(profile=reference)), name=APPLICATION)
+    deploy(reference)
     try:
         yield
     finally:

@@ -69,16 +69,21 @@ def _scored(values: Array, resolution: float, period: int | None) -> tuple[Array
     if period is not None:
         fits |= _seasonal_fits(values, period, fits["trend"])
 
-    def error(name: str) -> float:
-        return float(np.median(np.abs(values - fits[name])))
-
-    best = min(fits, key=error)
-    if period is not None and error("season") <= PROMISING * error(best) and 3 * period <= len(values) <= 600:
+    errors = _errors(values, fits)
+    best = min(fits, key=errors.__getitem__)
+    if period is not None and errors["season"] <= PROMISING * errors[best] and 3 * period <= len(values) <= 600:
         fits["stl"] = _stl(values, period)
-        best = min(best, "stl", key=error)
+        errors |= _errors(values, {"stl": fits["stl"]})
+        best = min(best, "stl", key=errors.__getitem__)
     residual = values - fits[best]
     floor = max(0.3 * resolution, 1e-9 * float(np.max(np.abs(values))), 1e-300)
     return np.abs(residual) / max(_mad(residual), floor), fits[best], best
+
+
+def _errors(values: Array, fits: dict[str, Array]) -> dict[str, float]:
+    """Median absolute error of each fit."""
+    medians = np.median(np.abs(values - np.stack(list(fits.values()))), axis=1)
+    return dict(zip(fits, medians.tolist(), strict=True))
 
 
 def _mad(residual: Array) -> float:

@@ -166,6 +166,8 @@ _CONCEPTS: tuple[tuple[str, tuple[Tags, ...]], ...] = (
 )
 _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), meanings) for pattern, meanings in _CONCEPTS)
 _USED = "§"
+LONGEST_CLAIM = 400
+"""Characters of an option that are read: the patterns take quadratic time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ class Claim:
 
 def read_claim(text: str) -> Claim | None:
     """The claim in an option's words; `None` where they name no pattern."""
+    text = text[:LONGEST_CLAIM]
     said: list[tuple[Tags, ...]] = []
     denied: set[str] = set()
     for pattern, meanings in _PATTERNS:

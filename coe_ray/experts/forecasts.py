@@ -48,7 +48,7 @@ def forecast(values: Array, steps: int) -> Forecast:
 def _back_test(values: Array, method: Method, ahead: int) -> float:
     """Mean absolute error of forecasts `ahead` steps long from each of the last points."""
     n = len(values)
-    origins = range(max(4, n - ahead - min(10, n // 3) + 1), n - ahead + 1)
+    origins = range(max(4, n - ahead - min(6, n // 3) + 1), n - ahead + 1)
     errors = [float(np.mean(np.abs(method(values[:o], ahead) - values[o : o + ahead]))) for o in origins]
     return float(np.mean(errors))
 
@@ -69,7 +69,7 @@ def _methods(values: Array, period: float | None) -> Iterator[tuple[str, Method]
         yield "parabola", lambda past, steps: _polynomial(past, steps, 2)
     if bool(np.all(values > 0)):
         yield "exponential", _exponential
-    for order in (1, 2, 3, 6):
+    for order in (1, 2, 5):
         if n >= 4 * order + 4:
             yield f"autoregression of order {order}", partial(_autoregression, order=order)
     if period is not None:

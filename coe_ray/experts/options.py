@@ -33,6 +33,15 @@ _AT_LEAST = re.compile(
 _AT_MOST = re.compile(r"(?:[<≤]=?|below|under|less than|at most|小于|低于|不超过|不到)\s*$", re.IGNORECASE)
 
 
+_PERIOD = re.compile(
+    r"\b(?:period|cycle|season)\w*\s*(?:length)?\s*(?:of|is|=|:|about|every)?\s*(?:about\s*)?(\d{1,6}(?:\.\d{1,6})?)"
+    r"|\bevery\s+(\d{1,6})|周期(?:长度)?(?:为|是|约|约为|=)?\s*(\d{1,6}(?:\.\d{1,6})?)",
+    re.IGNORECASE,
+)
+_LAST = re.compile(r"\b(?:last|final)\b|最后一?个?", re.IGNORECASE)
+_FIRST = re.compile(r"\bfirst\b|第一个|首个", re.IGNORECASE)
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """What an option says of one value: from `low` to `high`, both inclusive, equal for a plain number."""
@@ -53,6 +62,17 @@ class Interval:
 def says_none(option: str) -> bool:
     """Whether the option says that nothing is wrong with the series."""
     return _NONE.search(option) is not None
+
+
+def names_places(options: Sequence[str]) -> bool:
+    """Whether an option names a position in the series, in words (`index 7`, `the 8th`, `第8个点`)."""
+    return any(_PLACED.search(option) for option in options)
+
+
+def period_said(option: str) -> float | None:
+    """The period that an option gives a season, in steps."""
+    found = _PERIOD.search(option)
+    return None if found is None else float(next(group for group in found.groups() if group))
 
 
 def says_yes(option: str) -> bool | None:
@@ -102,7 +122,7 @@ class Pointing:
 def read_pointing(question: str, options: Sequence[str], series: Series) -> Pointing:
     """Decide from the question's words, and where they are silent from what the numbers can be."""
     base, given = _base(question, options, series)
-    if any(_PLACED.search(option) for option in options):
+    if names_places(options):
         return Pointing(True, base, given)
     numbers = [value for option in options for value in values_of(option, series.unit)]
     if not numbers:
@@ -146,6 +166,8 @@ def _base(question: str, options: Sequence[str], series: Series) -> tuple[int, b
 
 def points_of(option: str, pointing: Pointing, series: Series, base: int) -> list[int] | None:
     """Indices (from 0) of the points that an option names (`None`: it names none); -1 for what is no point."""
+    if not re.search(r"\d", option) and (_LAST.search(option) or _FIRST.search(option)):
+        return [len(series.values) - 1 if _LAST.search(option) else 0]
     stamped = _stamped(option, series)
     if stamped:
         return stamped

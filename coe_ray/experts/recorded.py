@@ -10,7 +10,14 @@ from coe_ray.chat import in_one_piece
 from coe_ray.errors import BadCall, DataError
 from coe_ray.types import Call, Completion, Delta
 
-_READERS = {".csv": csv.read_csv, ".jsonl": json.read_json, ".parquet": parquet.read_table}
+
+def _read_csv(path: Path) -> pa.Table:
+    # Ids of digits only are no numbers, and the answer "true" is no truth value.
+    columns = {"question": pa.string(), "answer": pa.string()}
+    return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=columns))
+
+
+_READERS = {".csv": _read_csv, ".jsonl": json.read_json, ".parquet": parquet.read_table}
 
 
 class RecordedAnswers:
@@ -28,7 +35,8 @@ class RecordedAnswers:
             raise DataError(f"{path}: recorded answers are .csv, .jsonl or .parquet")
         try:
             table: pa.Table = reader(path)
-            return cls(name, dict(zip(_texts(table, "question"), _texts(table, "answer"), strict=True)))
+            pairs = zip(table.column("question").to_pylist(), table.column("answer").to_pylist(), strict=True)
+            return cls(name, {str(question): str(answer) for question, answer in pairs if answer is not None})
         except (OSError, KeyError, pa.ArrowInvalid) as error:
             raise DataError(f"{path}: cannot be read as recorded answers (question, answer): {error}") from error
 
@@ -40,7 +48,3 @@ class RecordedAnswers:
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
         return in_one_piece(self, call)
-
-
-def _texts(table: pa.Table, column: str) -> list[str]:
-    return [str(value) for value in table.column(column).to_pylist()]

@@ -101,7 +101,9 @@ def _counts_up(found: Iterable[int]) -> bool:
 
 def _runs(masked: str) -> list[list[Number]]:
     """Runs of numbers; with thousands separators only where no comma is left to separate numbers."""
-    grouped = [run for run in _runs_of(masked, GROUPED) if len(run) >= SHORTEST and _is_grouped(run, masked)]
+    grouped: list[list[Number]] = []
+    if re.search(r"\d,\d{3}(?!\d)", masked):
+        grouped = [run for run in _runs_of(masked, GROUPED) if len(run) >= SHORTEST and _is_grouped(run, masked)]
     return grouped or list(_runs_of(masked, NUMBER))
 
 

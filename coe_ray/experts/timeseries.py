@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from coe_ray.chat import in_one_piece
 from coe_ray.experts.concepts import read_claim
-from coe_ray.experts.options import says_none, says_yes
+from coe_ray.experts.options import names_places, says_none, says_yes
 from coe_ray.experts.series import read_series
 from coe_ray.experts.verdicts import (
     Asked,
@@ -110,7 +110,7 @@ def _kind_by_descriptions(text: str, options: Sequence[str]) -> Kind | None:
 def _kind_by_words(text: str, options: Sequence[str], numeric: bool) -> Kind | None:
     """The first of the rules that holds."""
     anomaly, ahead = _ANOMALY.search(text), _AHEAD.search(text)
-    described = any(read_claim(option) is not None for option in options)
+    described = sum(read_claim(option) is not None and not says_none(option) for option in options)
     rules: tuple[tuple[Kind, bool], ...] = (
         ("period", bool(_PERIOD.search(text)) and numeric and not described and not anomaly and not ahead),
         ("count", bool(anomaly) and not ahead and bool(_COUNT.search(text)) and _all_counts(options)),
@@ -118,7 +118,8 @@ def _kind_by_words(text: str, options: Sequence[str], numeric: bool) -> Kind | N
         ("change", bool(_CHANGE.search(text))),
         ("forecast", bool(_FORECAST.search(text)) and numeric),
         ("anomaly", bool(anomaly)),
-        ("pattern", bool(_PATTERN.search(text)) and described),
+        ("anomaly", described > 1 and names_places(options)),
+        ("pattern", described > 1 or (described > 0 and bool(_PATTERN.search(text)))),
     )
     return next((kind for kind, holds in rules if holds), None)
 

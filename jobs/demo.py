@@ -1,0 +1,111 @@
+"""From nothing to an answered question and a finished benchmark report: what `make demo` runs after installing."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+
+from coe_ray.bench.datasets import load_benchmark
+from coe_ray.config import Profile, VllmModel, load_profile
+from coe_ray.types import Question
+from coe_ray.weights import locate
+from jobs.local import local_ray, script
+from jobs.serve import HOST, PORT, ensure_index, start
+
+PROFILE = "local-cpu"
+PER_TASK = 3
+ASKED = (("Time Series Classification", "english"), ("Release", "english"), ("Monitor", "chinese"))
+"""Task and language of the three questions."""
+RUN = Path("runs", "demo").absolute()
+URL = f"http://{HOST}:{PORT}/v1"
+
+
+def main() -> int:
+    begun = time.monotonic()
+    profile = load_profile(PROFILE)
+    _step(1, "weights, checked against their published SHA-256")
+    for folder in _weights(profile):
+        print(f"      {folder}", flush=True)
+    _step(2, f"retrieval index in {profile.index_folder}")
+    ensure_index(profile)
+    _step(3, "a local Ray")
+    with local_ray():
+        _step(4, f"serving profile {PROFILE}; vLLM takes about a minute to start")
+        start(PROFILE)
+        _step(5, f"three questions to {URL}")
+        for task, language in ASKED:
+            _show(_question(task, language))
+        _step(6, f"benchmark of every expert and of CoE as a Ray job, {PER_TASK} questions a task")
+        code = _bench()
+        serve.shutdown()
+        ray.shutdown()
+    if code == 0:
+        _say_how_to_go_on(time.monotonic() - begun)
+    return code
+
+
+def _step(number: int, what: str) -> None:
+    print(f"[{number}/6] {time.strftime('%H:%M:%S')} {what}", flush=True)
+
+
+def _weights(profile: Profile) -> list[str]:
+    hosted = [model.weights for model in profile.models.values() if isinstance(model, VllmModel)]
+    return [locate(weights) for weights in (profile.retrieval.encoder, *hosted)]
+
+
+def _question(task: str, language: str) -> Question:
+    """The first of the sample's test questions of its kind."""
+    questions = load_benchmark("sample").questions
+    return next(each for each in questions if each.task == task and each.language == language)
+
+
+def _show(question: Question) -> None:
+    """Ask the endpoint as any OpenAI client would, and print the answer with its route."""
+    messages = [{"role": "user", "content": question.full_text}]
+    reply = _post("/chat/completions", {"model": "coe", "messages": messages})
+    route, answer = reply["coe"], reply["choices"][0]["message"]["content"]
+    print(_indented(question.full_text))
+    print(f"      → task {route['task']} (confidence {route['confidence']:.2f}) → {route['expert']}: {route['reason']}")
+    print(f"      → {answer.strip()}   [right: {question.answer}]\n", flush=True)
+
+
+def _post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=300) as reply:  # noqa: S310  # the demo's own endpoint
+        content: dict[str, Any] = json.load(reply)
+    return content
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"      {line[:110]}{'…' if len(line) > 110 else ''}" for line in text.splitlines())
+
+
+def _bench() -> int:
+    """As anyone would on a cluster; the same command again would go on where this one stopped."""
+    bench = ["python", "jobs/bench.py", "--profile", PROFILE, "--data", "sample", "--per-task", str(PER_TASK)]
+    command = [script("ray"), "job", "submit", "--working-dir", ".", "--", *bench, "--out", str(RUN)]
+    print(f"      {' '.join(['ray', *command[1:]])}", flush=True)
+    job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    lines = job.stdout or ()
+    ours = False
+    for line in lines:
+        # Between its first line and its last, the output is the job's own; around it speaks Ray's client.
+        ours = ours or line.startswith("bench:")
+        if ours and "Job 'raysubmit" not in line:
+            print(f"      {line.rstrip()}", flush=True)
+    return job.wait()
+
+
+def _say_how_to_go_on(seconds: float) -> None:
+    print(f"done in {seconds / 60:.1f} minutes. Report: {RUN / 'report.html'}")
+    print("Go on with: make serve (the endpoint stays up); README.md (your own models, questions and cluster).")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""A Ray of one's own on this machine, for the demo and for `make serve`."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOGICAL_CPUS = 8
+"""More than most laptops have: Ray's CPUs are places for processes here, not cores."""
+OBJECT_STORE = 300_000_000
+"""Bytes. Questions and answers are small."""
+START_S = 60.0
+
+
+@contextmanager
+def local_ray() -> Iterator[None]:
+    """Start Ray, and stop that one again; whatever else of Ray runs on this machine is left alone.
+
+    Exits with a message where Ray cannot start, as when another one has its ports.
+    """
+    _ensure_token()
+    log = Path(os.environ.get("TMPDIR", "/tmp"), f"coe_ray-ray-{os.getpid()}.log")  # noqa: S108  # a log, nobody trusts it
+    with log.open("wb") as output:
+        ray = subprocess.Popen(_command(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            _wait_until_up(ray, log)
+            yield
+        finally:
+            _stop(ray)
+    log.unlink(missing_ok=True)
+
+
+def _command() -> list[str]:
+    return [
+        *(script("ray"), "start", "--head", "--block", "--disable-usage-stats"),
+        f"--num-cpus={LOGICAL_CPUS}",
+        f"--object-store-memory={OBJECT_STORE}",
+    ]
+
+
+def script(name: str) -> str:
+    """The command of this environment, also where it is not active."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def _ensure_token() -> None:
+    """Ray asks for a token; one is made where this user has none yet."""
+    if not Path("~/.ray/auth_token").expanduser().exists() and not os.environ.get("RAY_AUTH_TOKEN"):
+        subprocess.run([script("ray"), "get-auth-token", "--generate"], check=True, capture_output=True)
+
+
+def _wait_until_up(ray: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if ray.poll() is not None:
+            break
+        if b"Ray runtime started" in log.read_bytes():
+            return
+        time.sleep(0.2)
+    last = log.read_text(errors="replace").strip().splitlines()[-8:]
+    sys.exit("Ray did not start. If another one runs here, stop it (`ray stop`). It said:\n  " + "\n  ".join(last))
+
+
+def _stop(ray: subprocess.Popen[bytes]) -> None:
+    """`ray start --block` takes its processes with it when it is asked to end."""
+    ray.send_signal(signal.SIGTERM)
+    try:
+        ray.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(ray.pid, signal.SIGKILL)

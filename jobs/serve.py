@@ -1,0 +1,66 @@
+"""The endpoint on a Ray of its own: `python -m jobs.serve --profile local-cpu`, until Ctrl-C."""
+
+import argparse
+import signal
+import sys
+import time
+
+import ray
+from ray import serve
+
+from coe_ray.bench.index import build_profile_index
+from coe_ray.cluster import APPLICATION
+from coe_ray.config import Profile, load_profile
+from coe_ray.errors import CoeError
+from coe_ray.serve.app import AppArgs, build
+from jobs.local import local_ray
+
+HOST, PORT = "127.0.0.1", 8000
+"""Loopback only: the endpoint asks for no key."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
+    asked = parser.parse_args()
+    # Ctrl-C and `kill` alike end it in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        profile = load_profile(asked.profile)
+        ensure_index(profile)
+        with local_ray():
+            start(asked.profile)
+            print(f"serving profile {asked.profile} at http://{HOST}:{PORT}/v1 (Ctrl-C ends it)", flush=True)
+            wait_for_interrupt()
+            serve.shutdown()
+            ray.shutdown()
+    except CoeError as error:
+        print(f"serve: {error}", file=sys.stderr)
+        return 2
+    print("stopped", flush=True)
+    return 0
+
+
+def ensure_index(profile: Profile) -> None:
+    """Build the profile's index where there is none."""
+    if not profile.index_folder.is_dir():
+        print(f"index: {build_profile_index(profile)} labelled questions in {profile.index_folder}", flush=True)
+
+
+def start(profile: str) -> None:
+    """Deploy the profile; returns when it answers. Raises `CoeError` for a profile that cannot be served."""
+    ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
+    serve.start(http_options={"host": HOST, "port": PORT})
+    serve.run(build(AppArgs(profile=profile)), name=APPLICATION)
+
+
+def wait_for_interrupt() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print("\nstopping", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""A Ray cluster of one node for a test alone, beside whatever else runs on this machine, and gone with the test."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RAY = Path(sys.executable).with_name("ray")
+CPUS = 8
+START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRay:
+    """How to reach it: `environment` is for the processes that shall use this cluster and no other."""
+
+    address: str
+    dashboard: str
+    environment: dict[str, str]
+
+
+@contextlib.contextmanager
+def own_ray(*, dashboard: bool = False) -> Iterator[OwnRay]:
+    """Start a head on free ports, with its own temporary folder; the tests' environment is left alone."""
+    temp = Path(tempfile.mkdtemp(prefix="coe", dir="/tmp"))  # short: the paths of its sockets may have 107 bytes
+    gcs, board, client, agent = _free_ports(4)
+    environment = _environment(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{board}")
+    command = [RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--num-cpus={CPUS}"]
+    command += [f"--include-dashboard={str(dashboard).lower()}", f"--dashboard-port={board}", "--disable-usage-stats"]
+    command += [f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}", f"--temp-dir={temp}"]
+    command += ["--object-store-memory=200000000"]
+    with (temp / "start.log").open("wb") as log:
+        head = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    try:
+        _wait_until_listening(gcs, head, temp / "start.log")
+        if dashboard:
+            _wait_until_listening(board, head, temp / "start.log")
+        yield OwnRay(environment["RAY_ADDRESS"], environment["RAY_API_SERVER_ADDRESS"], environment)
+    finally:
+        head.send_signal(signal.SIGTERM)  # with --block, all processes of this head end with this one
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            head.wait(30)
+        head.kill()
+        head.wait()
+        shutil.rmtree(temp, ignore_errors=True)
+
+
+def _environment(address: str, dashboard: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return {
+        **inherited,
+        "RAY_ADDRESS": address,
+        "RAY_API_SERVER_ADDRESS": dashboard,
+        "RAY_AUTH_MODE": "disabled",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in held:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in held]
+
+
+def _wait_until_listening(port: int, head: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and head.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"Ray did not start: {log.read_text(errors='replace')}")

@@ -1,0 +1,141 @@
+"""A Ray cluster of the tests' own, in a process of its own: no other cluster on this machine is looked at.
+
+`Cluster.started` starts this file as a program. It obeys one JSON line at a time on its standard input:
+
+    {"deploy": PROFILE, "name": …, "route": …}   build(AppArgs(profile=PROFILE)) and serve.run
+    {"ask_hosted": true}                          what the default application says it hosts
+    {"is_serving": PROFILE}                       what a bench job would find
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+STARTED_BY_RAY = ("RAY_", "SERVE_", "COE_")
+
+
+@dataclass
+class Cluster:
+    """The process, the address that its HTTP door has, and where its logs are."""
+
+    process: subprocess.Popen[str]
+    url: str
+    logs: Path
+
+    @classmethod
+    @contextmanager
+    def started(cls, environment: Mapping[str, str] | None = None) -> Iterator["Cluster"]:
+        port = free_port()
+        # A short path: Ray's sockets lie below it, and their names may have 107 characters.
+        with tempfile.TemporaryDirectory(prefix="coe-", ignore_cleanup_errors=True) as folder:
+            process = subprocess.Popen(
+                [sys.executable, __file__, str(port), folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=Path(folder, "stderr").open("w"),
+                text=True,
+                env=_clean_environment() | dict(environment or {}),
+            )
+            try:
+                yield cls(process, f"http://127.0.0.1:{port}", Path(folder))
+            finally:
+                process.communicate(timeout=60)
+
+    def deploy(self, profile: Path, name: str = "default", route: str = "/") -> str | None:
+        """The error, where the application does not come up."""
+        return cast("str | None", self.tell(deploy=str(profile), name=name, route=route)["error"])
+
+    def tell(self, **order: object) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith(_REPLY):
+                return cast("dict[str, Any]", json.loads(line.removeprefix(_REPLY)))
+        raise AssertionError(f"the cluster died: {self.said()}")
+
+    def said(self) -> str:
+        """The last that the process wrote on its standard error."""
+        return Path(self.logs, "stderr").read_text()[-4000:]
+
+    def log_of(self, deployment: str) -> str:
+        """Everything that the replicas of one deployment of the default application logged."""
+        files = sorted(self.logs.glob(f"session_2*/logs/serve/replica_default_{deployment}_*.log"))
+        assert files, f"no log of {deployment} in {self.logs}"
+        return "\n".join(file.read_text() for file in files)
+
+
+_REPLY = "reply: "
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return cast(int, listening.getsockname()[1])
+
+
+def _clean_environment() -> dict[str, str]:
+    """Without what would lead to another cluster, or change how Serve works."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SERVE_"))}
+    return kept | {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",  # what cannot start fails at once
+        "HF_HUB_OFFLINE": "1",
+        "NO_PROXY": "*",
+    }
+
+
+def _obey(order: dict[str, Any]) -> dict[str, Any]:
+    from ray import serve
+
+    from coe_ray.cluster import APPLICATION, is_serving
+    from coe_ray.config import load_profile
+    from coe_ray.serve.app import AppArgs, build
+
+    match order:
+        case {"deploy": profile, "name": name, "route": route}:
+            serve.run(build(AppArgs(profile=profile)), name=name, route_prefix=route)
+            return {"error": None}
+        case {"ask_hosted": True}:
+            return {"hosted": serve.get_app_handle(APPLICATION).hosted.remote().result(timeout_s=30)}
+        case {"is_serving": profile}:
+            return {"is_serving": is_serving(load_profile(profile))}
+    raise ValueError(f"not an order: {order}")
+
+
+def main(port: int, folder: str) -> None:
+    import ray
+    from ray import serve
+
+    ray.init(
+        address="local",
+        num_cpus=8,
+        include_dashboard=False,
+        object_store_memory=200 << 20,
+        log_to_driver=False,
+        _temp_dir=folder,
+    )
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    for line in sys.stdin:
+        try:
+            reply = _obey(json.loads(line))
+        except Exception:
+            reply = {"error": traceback.format_exc()}
+        print(_REPLY + json.dumps(reply), flush=True)
+    serve.shutdown()
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,98 @@
+"""The profile that the tests of the endpoint serve: what is asked, who is best at it, and what everybody says."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coe_ray.config import load_profile
+from coe_ray.leaderboard import Leaderboard
+from coe_ray.questions import make_question
+from coe_ray.retrieval import SentenceEncoder, build_index
+from coe_ray.types import Question
+from coe_ray.weights import locate
+
+CONTAINERS, METRICS, BROKEN, REMOTE, UNKNOWN = "Container Orchestration", "监控指标", "Broken", "Remote", "unknown"
+
+LEADERBOARD = Leaderboard.from_scores(
+    (expert, task, correct, 10)
+    for task, scores in {
+        CONTAINERS: {"captain": 9, "gauge": 2, "faulty": 1, "remote": 3},
+        METRICS: {"captain": 3, "gauge": 8, "faulty": 1, "remote": 4},
+        BROKEN: {"captain": 2, "gauge": 5, "faulty": 10, "remote": 0},
+        REMOTE: {"captain": 8, "gauge": 7, "faulty": 0, "remote": 10},
+    }.items()
+    for expert, correct in scores.items()
+)
+BEST_ON_AVERAGE = "captain"
+
+EXAMPLES = {
+    "Which Kubernetes object keeps a fixed number of pods running?": CONTAINERS,
+    "How is a container image pulled from a private registry?": CONTAINERS,
+    "What does a liveness probe do to a pod?": CONTAINERS,
+    "Prometheus 的 counter 与 gauge 有什么区别？": METRICS,
+    "告警阈值应该如何设置？": METRICS,
+}
+
+
+def _rule(pattern: str, reply: str, *, fails: bool = False) -> dict[str, Any]:
+    return {"pattern": pattern, "reply": reply, "fails": fails}
+
+
+# The classifier also reads the neighbours, which come before the question: these words stand in no example.
+_CLASSIFIER = [
+    _rule("sorting is down", "the sorter is overloaded", fails=True),
+    _rule("nodepool|statefulset|number [0-9]+", f"**Task: {CONTAINERS}**"),
+    _rule("吞吐量", f"**Task: {METRICS}**"),
+    _rule("faulty one", f"**Task: {BROKEN}**"),
+    _rule("Question: (say|settings|break|hang|trickle)", f"**Task: {REMOTE}**"),
+    _rule(".", "**Task: astrology**"),
+]
+_CAPTAIN = [
+    _rule(r"number ([0-9]+)", r"This is the reply to number \1 and to no other."),
+    _rule(r"(?m)^A\. .*^B\. ", "A stateful set keeps names.  So the answer is (B)."),
+    _rule(r"(?s)^(.*)$", r"Aye: \1"),
+]
+
+
+def write_profile(path: Path, upstream: str, **changes: Any) -> Path:
+    """The profile in a file of its own; `changes` replace whole sections."""
+    content = {
+        "tasks": [{"name": name, "description": f"about {name}"} for name in (CONTAINERS, METRICS, BROKEN, REMOTE)],
+        "models": {
+            "sorter": {"kind": "scripted", "rules": _CLASSIFIER},
+            "sailor": {"kind": "scripted", "rules": _CAPTAIN},
+            "meter": {"kind": "scripted", "rules": [_rule(".", "答案是 A")]},
+            "wreck": {"kind": "scripted", "rules": [_rule(".", "no engine on board", fails=True)]},
+            "cloud": {"kind": "api", "base_url": upstream, "model": "cloud-9", "attempts": 1},
+        },
+        "experts": {
+            "captain": {"model": "sailor"},
+            "gauge": {"model": "meter", "prompt": "direct"},
+            "faulty": {"model": "wreck"},
+            "remote": {"model": "cloud", "settings": {"temperature": 0.0, "max_tokens": 50}},
+        },
+        "classifier": {"model": "sorter", "decoding": "free", "k": 3},
+        "retrieval": {"encoder": _shipped_encoder(), "index": "index"},
+        "leaderboard": {"path": "leaderboard.json"},
+        "routing": {"deadline_s": 5.0},
+    }
+    path.write_text(yaml.safe_dump(content | changes, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def _shipped_encoder() -> dict[str, Any]:
+    return load_profile("local-cpu").retrieval.encoder.model_dump(mode="json")
+
+
+def examples() -> list[Question]:
+    return [make_question(text, task=task) for text, task in EXAMPLES.items()]
+
+
+def build_world(folder: Path, upstream: str) -> Path:
+    """Profile, leaderboard and index; returns the profile's path."""
+    path = write_profile(folder / "world.yaml", upstream)
+    LEADERBOARD.save(folder / "leaderboard.json")
+    encoder = load_profile(path).retrieval.encoder
+    build_index(folder / "index", examples(), SentenceEncoder(encoder.hub, locate(encoder)))
+    return path
