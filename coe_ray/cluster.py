@@ -2,7 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,7 +18,7 @@ from ray.serve.schema import ApplicationStatus
 
 from coe_ray.calls.faults import Faults, Secret
 from coe_ray.calls.replies import StreamReader, read_completion
-from coe_ray.calls.retry import RetryPolicy, Timeouts, retried
+from coe_ray.calls.retry import RetryPolicy, Timeouts, counted, retried
 from coe_ray.config import Profile, VllmModel
 from coe_ray.errors import CallError, ConfigError, ConnectionFault, RateLimited, ServerFault
 from coe_ray.types import Call, Completion, Delta, Neighbour, Question
@@ -41,25 +44,39 @@ class HostedModel:
         self._faults = Faults(name, Secret(None), Timeouts())
 
     async def complete(self, call: Call) -> Completion:
+        started = time.monotonic()
         completion, attempts = await retried(self._retry, lambda: self._once(call))
-        return Completion(completion.text, completion.finish_reason, completion.usage, completion.refusal, attempts)
+        return replace(completion, attempts=attempts, seconds=time.monotonic() - started)
+
+    async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
+        """The answer as it comes. Asked again only until the first piece of text is there, never after it."""
+        (first, rest), attempts = await retried(self._retry, lambda: self._begun(call))
+        async with aclosing(rest):
+            with counted(attempts):
+                yield first
+                async for delta in rest:
+                    yield delta
 
     async def _once(self, call: Call) -> Completion:
-        try:
-            reply = await self._handle.chat_json.remote(self._body(call))
-        except Exception as error:
-            raise self._fault(error) from error
-        return read_completion(self._faults, reply)
+        return read_completion(self._faults, await _reply(self.name, self._handle.chat_json, self._body(call)))
 
-    async def stream(self, call: Call) -> AsyncIterator[Delta]:
+    async def _begun(self, call: Call) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+        """A stream up to its first delta, and the rest of it."""
+        deltas = self._deltas(call)
+        return await anext(deltas), deltas
+
+    async def _deltas(self, call: Call) -> AsyncGenerator[Delta, None]:
         reader = StreamReader(self._faults)
         body = self._body(call) | {"stream": True, "stream_options": {"include_usage": True}}
+        response = self._handle.options(stream=True).chat_events.remote(body)
         try:
-            async for chunk in self._handle.options(stream=True).chat_events.remote(body):
+            async for chunk in response:
                 for delta in reader.feed(chunk):
                     yield delta
         except Exception as error:
-            raise self._fault(error) from error
+            raise _fault(self.name, error) from error
+        finally:
+            response.cancel()  # nothing to do where it is over; else nobody reads on
         for delta in reader.finish():
             yield delta
 
@@ -68,30 +85,44 @@ class HostedModel:
         body = {"model": self.name, "messages": messages, **call.settings.given()}
         return body | {"structured_outputs": {"choice": list(call.choices)}} if call.choices else body
 
-    def _fault(self, error: Exception) -> Exception:
-        """The call error behind an exception of Ray; errors of the tree and of the program pass unchanged."""
-        if isinstance(error, CallError):
-            return error
-        if isinstance(error, BackPressureError):
-            return RateLimited(self.name, f"its queue is full: {error}", retry_after=1.0)
-        if isinstance(error, _UNAVAILABLE):
-            return ConnectionFault(self.name, f"no replica could be reached: {type(error).__name__}")
-        if isinstance(error, ray.exceptions.RayTaskError):
-            return ServerFault(self.name, f"the engine failed: {error.cause!r}"[:300])
-        return error
-
 
 class HostedRetriever:
-    """The retriever deployment as a `Retriever`."""
+    """The retriever deployment as a `Retriever`; asked again as a `HostedModel` is."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
+    def __init__(self, handle: DeploymentHandle, retry: RetryPolicy = RetryPolicy(attempts=4)) -> None:
         self._handle = handle
+        self._retry = retry
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
         if k == 0:
             return ()
-        found: tuple[Neighbour, ...] = await self._handle.nearest.remote(question, k)
+        found: tuple[Neighbour, ...]
+        found, _ = await retried(self._retry, lambda: _reply("retriever", self._handle.nearest, question, k))
         return found
+
+
+async def _reply(name: str, method: Any, *arguments: object) -> Any:
+    """What a handle's method returns. Serve does not stop the work of a caller who stopped waiting: this does."""
+    response = method.remote(*arguments)
+    try:
+        return await response
+    except asyncio.CancelledError:
+        response.cancel()
+        raise
+    except Exception as error:
+        raise _fault(name, error) from error
+
+
+def _fault(name: str, error: Exception) -> CallError:
+    """The call error behind what a handle raised: Ray's own errors, or the replica's (bare where Serve uses gRPC)."""
+    cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+    if isinstance(cause, CallError):
+        return cause
+    if isinstance(cause, BackPressureError):
+        return RateLimited(name, f"its queue is full: {cause}", retry_after=1.0)
+    if isinstance(cause, _UNAVAILABLE):
+        return ConnectionFault(name, f"no replica could be reached: {type(cause).__name__}")
+    return ServerFault(name, f"the engine failed: {cause!r}"[:300])
 
 
 def hosted_model_names(profile: Profile) -> tuple[str, ...]:
@@ -129,7 +160,7 @@ def is_serving(profile: Profile) -> bool:
     return True
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]  # ray is not followed
 def _serving_fingerprint() -> str:
     """Asked in a process of its own: a Serve handle stays bound to the event loop that first used it."""
 

@@ -318,7 +318,9 @@ def _explain(item: dict[str, Any]) -> str:
         return f"{key}: missing; add it"
     if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return f"{key}: kind must be one of vllm, api, python, recorded, scripted"
-    return f"{key}: {item['msg']}; correct this value"
+    message = item["msg"].removeprefix("Value error, ")
+    # What the whole profile is checked for names its own key.
+    return f"{key}: {message}; correct this value" if item["loc"] else f"{message}; correct it"
 
 
 def _spelled_out(entry: TaskConfig | str) -> tuple[Task, ...]:

@@ -25,27 +25,27 @@ _FRAME = " \t\n\"'[]()<>.。"
 
 # The article "a" and the pronoun "I" are no letters of options, unless what follows says so.
 _BEFORE_A_WORD = r"[ \t]+(?!(?:because|since|as|is|for|due)\b)"
-_X = rf"(?!(?-i:a|i|I){_BEFORE_A_WORD}[a-z])([A-J])(?![\w'’/])"
+_X = rf"(?!(?-i:a|i|I){_BEFORE_A_WORD}[a-z])([A-J])(?![\w'’/+#])"
 _FIRST_X = rf"(?!(?:a|i){_BEFORE_A_WORD}(?-i:[a-z])){_X}"
-_CHINESE_X = r"[^\w\n]{0,4}(?:选项)?\s*([A-J])(?![a-z])"
+_CHINESE_X = r"[^\w\n]{0,4}(?:选项)?\s*([A-J])(?![a-z/+#])"
 _OPTION = r"[^\w\n]{0,4}(?:(?:option|choice)\s*)?[^\w\n]{0,4}"
 _LETTER_RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern, re.IGNORECASE))
     for name, pattern in (
         ("the answer is (X)", rf"answer\s+(?:is|(?:would|should|must)\s+be)\s*(?::\s*)?{_OPTION}{_X}"),
-        ("not X but Y", rf"answer\s+is\s+not\b[^\n.]*?\bbut\s+(?:rather\s+)?{_OPTION}{_X}"),
+        ("not X but Y", rf"answer\s+is\s+not\b[^\n.]{{0,80}}?\bbut\s+(?:rather\s+)?{_OPTION}{_X}"),
         ("答案是 X", rf"答案(?:应该|应)?(?:是|为|选)?\s*{_CHINESE_X}"),
-        ("不是 X，而是 Y", rf"答案(?:并)?不是[^\n。]*?而是\s*{_CHINESE_X}"),
+        ("不是 X，而是 Y", rf"答案(?:并)?不是[^\n。]{{0,80}}?而是\s*{_CHINESE_X}"),
         ("answer: X", rf"answer\W{{0,4}}:\W{{0,4}}(?:option\s*)?{_FIRST_X}"),
         ("boxed", r"\\boxed\{\s*(?:\\text\{)?\s*([A-J])\b"),
         (
             "option X",
             rf"(?:correct|right|best|正确)\s*(?:的)?(?:option|choice|选项)\s*(?:is|是|为)?\W{{0,4}}{_X}",
         ),
-        ("选 X", r"(?<!不)(?<!不[能应会要])(?<!不应该)选择?\s*[^\w\n]{0,3}([A-J])(?![a-z])"),
+        ("选 X", r"(?<!不)(?<!不[能应会要])(?<!不应该)选择?\s*[^\w\n]{0,3}([A-J])(?![a-z/+#])"),
     )
 )
-_BARE_LETTER = re.compile(r"^\W*(?:(?:(?:the )?answer|option|choice|选项)\W*)?([A-J])\W*$", re.IGNORECASE)
+_BARE_LETTER = re.compile(r"^\W*(?:(?:(?:the )?answer|option|choice|选项)\W*)?([A-J])(?![+#])\W*$", re.IGNORECASE)
 _LEADING_LETTER = re.compile(r"^\W*([A-J])\s*[.):、]")
 _LISTED_LETTER = re.compile(r"^[^\w\n]*([A-J])\s*[.):、]", re.MULTILINE)
 

@@ -11,6 +11,7 @@ run.json       what the run is; a folder never holds two
 summary.json, report.html
 """
 
+import glob
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ ANSWER_SCHEMA = pa.schema(
 
 Record = dict[str, Any]
 
+_PENDING = ".pending.parquet"  # Ray Data's: renamed once the rows that it announces are written
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -75,6 +78,10 @@ class RunFolder:
     @property
     def rows(self) -> Path:
         return self.root / "rows"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.root / "checkpoint"
 
     @property
     def failures(self) -> Path:
@@ -94,6 +101,7 @@ class RunFolder:
             write_questions(self.questions, questions)
             # Last: a folder without it is begun anew.
             write_whole(card, orjson.dumps(identity, option=orjson.OPT_INDENT_2))
+        self._drop_unfinished()
         shutil.rmtree(self.failures, ignore_errors=True)
         for folder in (self.rows, self.failures):
             folder.mkdir(exist_ok=True)
@@ -104,6 +112,13 @@ class RunFolder:
                 f"{self.root}: holds another run ({', '.join(differing)} differ); "
                 "choose another --out, or repeat the command that began it"
             )
+
+    def _drop_unfinished(self) -> None:
+        """Remove what a crash left half written in `rows/`: files whose checkpoint is still called pending."""
+        for pending in self.checkpoint.glob(f"*{_PENDING}"):
+            for file in self.rows.glob(f"{glob.escape(pending.name.removesuffix(_PENDING))}*"):
+                file.unlink()
+            pending.unlink()
 
     def records(self) -> dict[str, Record]:
         """Every finished question's record by id, those with failed calls too."""

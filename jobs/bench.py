@@ -6,33 +6,48 @@ Exit codes: 0 finished, 1 finished with failed calls (the same command asks them
 """
 
 import argparse
+import logging
+import os
 import sys
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import ray
-from ray import serve
-
-from coe_ray.bench.report import render_table
-from coe_ray.bench.run import BenchOrder, run_bench
-from coe_ray.cluster import APPLICATION
 from coe_ray.errors import CoeError, ConfigError
-from coe_ray.serve.app import AppArgs, build
+
+QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started",
+    "TQDM_DISABLE": "1",
+}
+"""Settings of this process alone: what it prints is for people. Ray's log files say everything all the same."""
 
 
 def main() -> int:
-    order = _order()
-    ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
+    asked = _asked()
+    os.environ.update({**QUIET, **os.environ})
+    # Here, as these read the settings above when they are imported; and --help need not wait for them.
+    import ray
+
+    from coe_ray.bench.report import render_table
+    from coe_ray.bench.run import BenchOrder, run_bench
+
+    _hush_ray_data()
     try:
-        summary = run_bench(_outlives_the_job(order), _say, _deploy)
-    except CoeError as error:
+        with _stderr_closed():  # Ray's core tells that its log level is set, whatever level that is
+            ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
+        out = _outlives_the_job(asked.out.expanduser(), ray.get_runtime_context().runtime_env)
+        order = BenchOrder(asked.profile, asked.data, out, asked.split, asked.per_task, asked.seed)
+        summary = run_bench(order, _say, _deploy)
+    except (CoeError, ConnectionError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    print(f"\n{render_table(summary)}\n\nreport: {order.out / 'report.html'}", flush=True)
+    print(f"\n{render_table(summary)}\nreport: {out / 'report.html'}", flush=True)
     return 1 if summary["incomplete"] else 0
 
 
-def _order() -> BenchOrder:
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
     parser.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
@@ -43,18 +58,42 @@ def _order() -> BenchOrder:
     asked = parser.parse_args()
     if asked.per_task is not None and asked.per_task < 1:
         parser.error("--per-task must be at least 1")
-    return BenchOrder(asked.profile, asked.data, asked.out.expanduser(), asked.split, asked.per_task, asked.seed)
+    return asked
 
 
-def _outlives_the_job(order: BenchOrder) -> BenchOrder:
+def _hush_ray_data() -> None:
+    """Only errors on the terminal."""
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Nothing gets out on file descriptor 2, from C++ neither; exceptions do."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _outlives_the_job(out: Path, runtime_env: Mapping[str, Any]) -> Path:
     """In a submitted job the working folder is a copy that Ray removes: results must not go there."""
-    in_job = bool(ray.get_runtime_context().runtime_env.get("working_dir"))
-    if in_job and not order.out.is_absolute():
-        raise ConfigError(f"--out {order.out}: in a job give an absolute path; the working folder is only a copy")
-    return replace(order, out=order.out.absolute())
+    if runtime_env.get("working_dir") and not out.is_absolute():
+        raise ConfigError(f"--out {out}: in a job give an absolute path; the working folder is only a copy")
+    return out.absolute()
 
 
 def _deploy(profile: str) -> None:
+    from ray import serve
+
+    from coe_ray.cluster import APPLICATION
+    from coe_ray.serve.app import AppArgs, build
+
     serve.run(build(AppArgs(profile=profile)), name=APPLICATION)
 
 

@@ -8,14 +8,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray import serve
-
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.config import Profile, VllmModel, load_profile
 from coe_ray.types import Question
 from coe_ray.weights import locate
-from jobs.local import local_ray, script
+from jobs.local import DASHBOARD, local_ray, script
 from jobs.serve import HOST, PORT, ensure_index, start
 
 PROFILE = "local-cpu"
@@ -43,8 +40,6 @@ def main() -> int:
             _show(_question(task, language))
         _step(6, f"benchmark of every expert and of CoE as a Ray job, {PER_TASK} questions a task")
         code = _bench()
-        serve.shutdown()
-        ray.shutdown()
     if code == 0:
         _say_how_to_go_on(time.monotonic() - begun)
     return code
@@ -77,7 +72,7 @@ def _show(question: Question) -> None:
 
 def _post(path: str, body: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(URL + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=300) as reply:  # noqa: S310  # the demo's own endpoint
+    with urllib.request.urlopen(request, timeout=300) as reply:
         content: dict[str, Any] = json.load(reply)
     return content
 
@@ -89,7 +84,19 @@ def _indented(text: str) -> str:
 def _bench() -> int:
     """As anyone would on a cluster; the same command again would go on where this one stopped."""
     bench = ["python", "jobs/bench.py", "--profile", PROFILE, "--data", "sample", "--per-task", str(PER_TASK)]
-    command = [script("ray"), "job", "submit", "--working-dir", ".", "--", *bench, "--out", str(RUN)]
+    command = [
+        script("ray"),
+        "job",
+        "submit",
+        "--address",
+        DASHBOARD,
+        "--working-dir",
+        ".",
+        "--",
+        *bench,
+        "--out",
+        str(RUN),
+    ]
     print(f"      {' '.join(['ray', *command[1:]])}", flush=True)
     job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines = job.stdout or ()

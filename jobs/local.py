@@ -9,6 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import ray
+
+ADDRESS = "127.0.0.1:6379"
+DASHBOARD = "http://127.0.0.1:8265"
+"""Loopback only: nothing of this Ray is seen from outside."""
 LOGICAL_CPUS = 8
 """More than most laptops have: Ray's CPUs are places for processes here, not cores."""
 OBJECT_STORE = 300_000_000
@@ -18,25 +23,29 @@ START_S = 60.0
 
 @contextmanager
 def local_ray() -> Iterator[None]:
-    """Start Ray, and stop that one again; whatever else of Ray runs on this machine is left alone.
+    """Start Ray and connect to it, and stop that one again; whatever else of Ray runs on this machine is left alone.
 
     Exits with a message where Ray cannot start, as when another one has its ports.
     """
     _ensure_token()
     log = Path(os.environ.get("TMPDIR", "/tmp"), f"coe_ray-ray-{os.getpid()}.log")  # noqa: S108  # a log, nobody trusts it
     with log.open("wb") as output:
-        ray = subprocess.Popen(_command(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        head = subprocess.Popen(_command(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            _wait_until_up(ray, log)
+            _wait_until_up(head, log)
+            ray.init(address=ADDRESS, log_to_driver=False, logging_level="WARNING")
             yield
         finally:
-            _stop(ray)
+            # First, or this process would wait for the Ray that it stops.
+            ray.shutdown()
+            _stop(head)
     log.unlink(missing_ok=True)
 
 
 def _command() -> list[str]:
     return [
         *(script("ray"), "start", "--head", "--block", "--disable-usage-stats"),
+        "--node-ip-address=127.0.0.1",
         f"--num-cpus={LOGICAL_CPUS}",
         f"--object-store-memory={OBJECT_STORE}",
     ]
@@ -53,10 +62,10 @@ def _ensure_token() -> None:
         subprocess.run([script("ray"), "get-auth-token", "--generate"], check=True, capture_output=True)
 
 
-def _wait_until_up(ray: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_up(head: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
-        if ray.poll() is not None:
+        if head.poll() is not None:
             break
         if b"Ray runtime started" in log.read_bytes():
             return
@@ -65,10 +74,10 @@ def _wait_until_up(ray: subprocess.Popen[bytes], log: Path) -> None:
     sys.exit("Ray did not start. If another one runs here, stop it (`ray stop`). It said:\n  " + "\n  ".join(last))
 
 
-def _stop(ray: subprocess.Popen[bytes]) -> None:
+def _stop(head: subprocess.Popen[bytes]) -> None:
     """`ray start --block` takes its processes with it when it is asked to end."""
-    ray.send_signal(signal.SIGTERM)
+    head.send_signal(signal.SIGTERM)
     try:
-        ray.wait(20)
+        head.wait(60)
     except subprocess.TimeoutExpired:
-        os.killpg(ray.pid, signal.SIGKILL)
+        os.killpg(head.pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ import signal
 import sys
 import time
 
-import ray
 from ray import serve
 
 from coe_ray.bench.index import build_profile_index
@@ -32,8 +31,6 @@ def main() -> int:
             start(asked.profile)
             print(f"serving profile {asked.profile} at http://{HOST}:{PORT}/v1 (Ctrl-C ends it)", flush=True)
             wait_for_interrupt()
-            serve.shutdown()
-            ray.shutdown()
     except CoeError as error:
         print(f"serve: {error}", file=sys.stderr)
         return 2
@@ -49,7 +46,6 @@ def ensure_index(profile: Profile) -> None:
 
 def start(profile: str) -> None:
     """Deploy the profile; returns when it answers. Raises `CoeError` for a profile that cannot be served."""
-    ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
     serve.start(http_options={"host": HOST, "port": PORT})
     serve.run(build(AppArgs(profile=profile)), name=APPLICATION)
 

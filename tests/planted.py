@@ -55,7 +55,7 @@ def content(**changes: Any) -> dict[str, Any]:
 
 def write_profile(folder: Path, profile: Any) -> Path:
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(profile, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.safe_dump(profile, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return path
 
 

@@ -19,13 +19,17 @@ def test_a_call_error_survives_pickling_with_every_field(kind: type[CallError]) 
     error = kind("glm", "no luck", status=429, retry_after=1.5, attempts=3)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
-    assert vars(again) == vars(error) == {
-        "model": "glm",
-        "message": "no luck",
-        "status": 429,
-        "retry_after": 1.5,
-        "attempts": 3,
-    }
+    assert (
+        vars(again)
+        == vars(error)
+        == {
+            "model": "glm",
+            "message": "no luck",
+            "status": 429,
+            "retry_after": 1.5,
+            "attempts": 3,
+        }
+    )
     assert str(again) == str(error)
 
 

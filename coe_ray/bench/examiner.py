@@ -13,10 +13,10 @@ from ray.actor import ActorHandle
 
 from coe_ray.cluster import hosted_models
 from coe_ray.config import Profile
-from coe_ray.errors import CallError
+from coe_ray.errors import CallError, ContentFiltered
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts
-from coe_ray.retrieval import Index, SentenceEncoder
+from coe_ray.retrieval import Index, SentenceEncoder, build_index
 from coe_ray.runs import Record, question_of, records_table
 from coe_ray.types import Answer, Classification, Question
 from coe_ray.weights import locate
@@ -33,11 +33,14 @@ class Assignment:
 
     profile: Profile
     index: Path
+    examples: tuple[Question, ...]
     failures: Path
 
 
 class Examiner:
     """Asks the classifier and every expert once a question. What CoE answers is one of those answers.
+
+    Where there is no index yet it makes one of the examples: here, so that only one process loads the encoder.
 
     Questions with a failed call are no output: they are noted in `failures/`, stay without a checkpoint, and so
     are asked again when the same run is started again.
@@ -46,14 +49,17 @@ class Examiner:
     def __init__(self, assignment: Assignment, progress: ActorHandle) -> None:
         profile = assignment.profile
         encoder = profile.retrieval.encoder
-        index = Index(assignment.index, SentenceEncoder(encoder.hub, locate(encoder)))
+        sentences = SentenceEncoder(encoder.hub, locate(encoder))
+        if not assignment.index.is_dir():
+            build_index(assignment.index, assignment.examples, sentences)
         models = local_models(profile) | hosted_models(profile)
-        self._coe = CompositionOfExperts(profile, models, index, None)
+        self._coe = CompositionOfExperts(profile, models, Index(assignment.index, sentences), None)
         self._failures = assignment.failures
         self._progress = progress
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
+        self._progress.begin.remote()
         records = await asyncio.gather(*(self._examined(question_of(row)) for row in batch.to_pylist()))
         failed = [record for record in records if has_failed(record)]
         if failed:
@@ -73,7 +79,7 @@ class Examiner:
                 for expert, (answer, fault) in zip(self._coe.experts, answers, strict=True)
             },
         }
-        self._progress.add.remote(has_failed(record))
+        self._progress.add.remote(question.id, has_failed(record))
         return record
 
 
@@ -82,7 +88,12 @@ async def _noted(call: Awaitable[Result]) -> tuple[Result | None, dict[str, Any]
     try:
         return await call, None
     except CallError as error:
-        return None, {"error": type(error).__name__, "message": str(error), "attempts": error.attempts}
+        return None, {
+            "error": type(error).__name__,
+            "message": str(error),
+            "attempts": error.attempts,
+            "refused": isinstance(error, ContentFiltered),
+        }
 
 
 def _classification(said: Classification | None) -> dict[str, Any] | None:
@@ -98,7 +109,7 @@ def _classification(said: Classification | None) -> dict[str, Any] | None:
 
 def _answer(answer: Answer | None, fault: dict[str, Any] | None) -> dict[str, Any]:
     if answer is None:
-        return {**(fault or {}), "refused": (fault or {}).get("error") == "ContentFiltered"}
+        return fault or {}
     completion = answer.completion
     return {
         "letter": answer.letter,

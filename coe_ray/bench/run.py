@@ -24,19 +24,23 @@ from ray.data.checkpoint import CheckpointConfig
 
 from coe_ray.bench.datasets import Benchmark, Split, load_benchmark, stratified
 from coe_ray.bench.examiner import Assignment, Examiner
-from coe_ray.bench.index import build_profile_index, index_examples
-from coe_ray.bench.progress import Progress, report_progress
+from coe_ray.bench.index import build_profile_index, known_examples
+from coe_ray.bench.progress import report_progress
 from coe_ray.bench.rejects import write_rejected
 from coe_ray.bench.report import render_report
 from coe_ray.bench.scoring import board_of, coe_rows, cross_fitted, expert_rows, figures
 from coe_ray.cluster import APPLICATION, hosted_model_names, is_serving
 from coe_ray.config import Profile, TaskConfig, load_profile
+from coe_ray.errors import DataError
 from coe_ray.leaderboard import Leaderboard
+from coe_ray.models import local_models
 from coe_ray.pipeline import load_leaderboard
-from coe_ray.runs import RunFolder, read_questions, write_whole
+from coe_ray.runs import QUESTIONS_PER_FILE, RunFolder, read_questions, write_whole
 from coe_ray.types import Question
+from coe_ray.weights import locate
 
-BATCH = 16
+BLOCKS_AT_ONCE = 2
+"""Two, so that the last slow answers of one block do not keep the next one waiting."""
 
 Say = Callable[[str], None]
 Deploy = Callable[[str], None]
@@ -67,10 +71,11 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy) -> dict[str, Any]:
     if order.per_task is not None:
         questions = stratified(questions, order.per_task, order.seed)
     folder = RunFolder(order.out)
+    assignment = _assignment(profile, benchmark, folder)
     folder.begin(_identity(order, profile, questions), questions)
     write_rejected(order.out / "rejected.parquet", benchmark.rejected)
     say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
-    _examine(order, profile, benchmark, folder, len(questions), say, deploy)
+    _examine(order.profile, assignment, folder, len(questions), say, deploy)
     return _finish(order, profile, folder, len(benchmark.rejected), time.monotonic() - started)
 
 
@@ -95,37 +100,31 @@ def _identity(order: BenchOrder, profile: Profile, questions: tuple[Question, ..
     }
 
 
-def _examine(
-    order: BenchOrder,
-    profile: Profile,
-    benchmark: Benchmark,
-    folder: RunFolder,
-    total: int,
-    say: Say,
-    deploy: Deploy,
-) -> None:
+def _examine(reference: str, assignment: Assignment, folder: RunFolder, total: int, say: Say, deploy: Deploy) -> None:
     """Ask what is not yet answered."""
     done = folder.finished()
     if done == total:
         say("every question is answered already; nothing is asked")
         return
-    index = _index(profile, benchmark, folder)
-    with _serving(order.profile, profile, say, deploy):
+    with _serving(reference, assignment.profile, say, deploy):
         if done:
             say(f"going on after {done} of {total} questions")
-        progress = Progress.remote(done, total)  # type: ignore[attr-defined]  # ray's decorator is untyped
-        with report_progress(progress, say):
-            _stream(Assignment(profile, index, folder.failures), folder, progress)
+        with report_progress(done, total, say) as progress:
+            _stream(assignment, folder, progress)
 
 
-def _index(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> Path:
-    """The run's own index of the benchmark's dev split: the endpoint's may hold another benchmark's questions."""
-    if not benchmark.examples:
-        return profile.index_folder
-    index = folder.root / "index"
-    if not index.is_dir():
-        index_examples(profile, benchmark.examples, index)
-    return index
+def _assignment(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> Assignment:
+    """What is to be done, with an index of the benchmark's own: the endpoint's may hold another's questions.
+
+    Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line.
+    """
+    local_models(profile)
+    locate(profile.retrieval.encoder)
+    examples = known_examples(profile, benchmark.examples)
+    index = folder.root / "index" if examples else profile.index_folder
+    if not examples and not index.is_dir():
+        raise DataError(f"{index}: no retrieval index there, and {benchmark.name} has no examples; use jobs/index.py")
+    return Assignment(profile, index, examples, folder.failures)
 
 
 @contextmanager
@@ -149,22 +148,25 @@ def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy) -> Iter
 def _stream(assignment: Assignment, folder: RunFolder, progress: Any) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
+    # The second kind of reader puts small files together, and what is written together is lost together in a crash.
+    context.use_datasource_v2 = False
     context.checkpoint_config = CheckpointConfig(
         id_column="id",
-        checkpoint_path=str(folder.root / "checkpoint"),
+        checkpoint_path=str(folder.checkpoint),
         delete_checkpoint_on_success=False,
     )
     try:
         files = len(list(folder.questions.glob("*.parquet")))
-        rows = ray.data.read_parquet(str(folder.questions), override_num_blocks=files).map_batches(
+        questions = ray.data.read_parquet(str(folder.questions), override_num_blocks=files, concurrency=1)
+        records = questions.map_batches(
             Examiner,
             fn_constructor_args=(assignment, progress),
-            batch_size=BATCH,
+            batch_size=QUESTIONS_PER_FILE,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=1),
+            compute=ActorPoolStrategy(size=1, max_concurrent_calls_per_actor=BLOCKS_AT_ONCE),
             num_cpus=0.5,
         )
-        rows.write_parquet(str(folder.rows))
+        records.write_parquet(str(folder.rows), concurrency=1)
     finally:
         context.checkpoint_config = None
 
@@ -205,6 +207,8 @@ def _mapping(
         note = f"the profile's, made of {board.provenance.data} {board.provenance.split}".strip()
         return dict.fromkeys(questions, own), {"version": own.version, "mapping": "profile", "note": note}
     boards = cross_fitted(experts)
+    if not boards:
+        return boards, {"version": "none", "mapping": "cross-fitted", "note": "no expert has answered anything yet"}
     note = "the profile has no leaderboard for these tasks: each question is routed by the other folds' answers"
     return boards, {"version": board_of(experts).version, "mapping": "cross-fitted", "note": note}
 

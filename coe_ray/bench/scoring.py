@@ -16,6 +16,8 @@ FOLDS = 5
 
 Row = dict[str, Any]
 
+_NO_ROUTE = {"error": "DataError", "message": "every call to an expert failed: there is no leaderboard to route by"}
+
 
 def expert_rows(questions: Mapping[str, Question], records: Iterable[Record]) -> list[Row]:
     """One row a question and expert, as `answers/` holds them."""
@@ -29,14 +31,19 @@ def expert_rows(questions: Mapping[str, Question], records: Iterable[Record]) ->
 def coe_rows(
     questions: Mapping[str, Question], records: Iterable[Record], boards: Mapping[str, Leaderboard]
 ) -> list[Row]:
-    """One row a question: the answer of the expert that the route names. `boards` has a leaderboard by question id."""
-    return [_coe_row(questions[record["id"]], record, boards[record["id"]]) for record in records]
+    """One row a question: the answer of the expert that the route names.
+
+    `boards` has a leaderboard by question id; it lacks those for whose route there are no answers to go by.
+    """
+    return [_coe_row(questions[record["id"]], record, boards.get(record["id"])) for record in records]
 
 
-def _coe_row(question: Question, record: Record, board: Leaderboard) -> Row:
+def _coe_row(question: Question, record: Record, board: Leaderboard | None) -> Row:
     label = record["classification"]
     if label is None:
         return _row(COE, None, question, record, record["classification_error"])
+    if board is None:
+        return _row(COE, None, question, record, _NO_ROUTE)
     decision = route(Classification(label["task"], label["rule"], label["raw"], label["confidence"]), board)
     return _row(COE, decision.expert, question, record, record["answers"][decision.expert])
 
@@ -80,13 +87,17 @@ def board_of(rows: Iterable[Row], provenance: Provenance = Provenance()) -> Lead
 def cross_fitted(rows: Sequence[Row]) -> dict[str, Leaderboard]:
     """For every question the leaderboard of the other folds' answers: no question routes itself.
 
-    With questions in one fold only there are no others; then all answers make the one leaderboard.
+    With answers in one fold only there are no others; then all answers make the one leaderboard. Without any
+    answer there is none.
     """
     folds = {row["question_id"]: _fold(row["question_id"]) for row in rows}
+    answered = [row for row in rows if row["outcome"] != "failed"]
+    if not answered:
+        return {}
     boards = {}
     for fold in set(folds.values()):
-        others = [row for row in rows if folds[row["question_id"]] != fold]
-        boards[fold] = board_of(others or rows)
+        others = [row for row in answered if folds[row["question_id"]] != fold]
+        boards[fold] = board_of(others or answered)
     return {question: boards[fold] for question, fold in folds.items()}
 
 

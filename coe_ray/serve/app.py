@@ -5,9 +5,10 @@ Nothing is bound at import. (No postponed annotations here: Serve needs the argu
 
 import logging
 import os
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict
-from ray.serve import Application
+from ray.serve import Application, Deployment
 
 from coe_ray.config import VllmModel, load_profile
 from coe_ray.models import local_models
@@ -35,7 +36,11 @@ def build(args: AppArgs) -> Application:
     if (leaderboard := load_leaderboard(profile)) is not None:
         checked_leaderboard(leaderboard, profile)
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
-    return Ingress.bind(profile, RetrieverDeployment.bind(profile), _hosted(hosted), environment_warnings())
+    ingress, retriever = (
+        cast(Deployment, Ingress),
+        cast(Deployment, RetrieverDeployment),
+    )  # mypy sees no class decorator
+    return ingress.bind(profile, retriever.bind(profile), _hosted(hosted), environment_warnings())
 
 
 def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:

@@ -1,5 +1,10 @@
 """The HTTP door: OpenAI's form around `CompositionOfExperts`. Each request becomes one walk through the pipeline."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from ray import serve
@@ -7,11 +12,12 @@ from ray.serve.handle import DeploymentHandle
 
 from coe_ray.cluster import HostedModel, HostedRetriever, hosted_fingerprint
 from coe_ray.config import Profile
+from coe_ray.errors import CallTimeout
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts, asked_question, load_leaderboard
-from coe_ray.serve.openai import ChatRequest, Reply, RequestError, read_request, route_object
-from coe_ray.serve.responses import Json, errors_as_objects, events, read_body, route_headers
-from coe_ray.types import Call, Question
+from coe_ray.serve.openai import Reply, RequestError, read_request, route_object
+from coe_ray.serve.responses import Json, blamed_on, errors_as_objects, events, expert_header, read_body, route_headers
+from coe_ray.types import Question
 
 api = FastAPI(title="coe_ray", docs_url=None, redoc_url=None)
 errors_as_objects(api)
@@ -36,25 +42,33 @@ class Ingress:
 
     @api.post("/v1/chat/completions")
     async def chat(self, request: Request) -> Response:
-        """A routed answer (`model: "coe"`) or one of a named expert."""
+        """A routed answer (`model: "coe"`) or one of a named expert.
+
+        Of a stream the first piece is awaited before the status goes out: what fails until then gets its own
+        status. The deadline ends with that piece, too: a stream that has begun is its reader's.
+        """
         asked = read_request(await read_body(request))
         call = asked.call()
         question = asked_question(call)
-        if asked.stream:
-            return await self._streamed(asked, call, question)
-        if asked.model == self._coe.name:
-            route, completion = await self._coe.answer(call)
-            return Json(Reply(asked.model).completion(completion, route_object(route)), headers=route_headers(route))
-        expert = self._expert(asked.model)
-        completion = await self._coe.complete_from(expert, question, call)
-        return Json(Reply(asked.model).completion(completion, {"expert": expert}), headers={"x-coe-expert": expert})
+        reply = Reply(asked.model)
+        async with self._deadline():
+            coe, headers = await self._decided(asked.model, question)
+            with blamed_on(coe["expert"]):
+                if not asked.stream:
+                    completion = await self._coe.complete_from(coe["expert"], question, call)
+                    return Json(reply.completion(completion, coe), headers=headers)
+                deltas = self._coe.stream_from(coe["expert"], question, call)
+                first = await anext(deltas)
+        body = events(reply, first, deltas, coe, include_usage=asked.include_usage)
+        return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 
     @api.post("/v1/route")
     async def route(self, request: Request) -> Response:
         """The decision alone."""
         asked = read_request(await read_body(request))
-        route = await self._coe.route(asked_question(asked.call()))
-        return Json(route_object(route), headers=route_headers(route))
+        async with self._deadline():
+            coe, headers = await self._decided(self._coe.name, asked_question(asked.call()))
+        return Json(coe, headers=headers)
 
     @api.get("/v1/models")
     async def models(self) -> Response:
@@ -88,21 +102,22 @@ class Ingress:
         """What is hosted here, for a bench job that wants to share it."""
         return hosted_fingerprint(self._coe.profile)
 
-    async def _streamed(self, asked: ChatRequest, call: Call, question: Question) -> Response:
-        """The first piece is awaited before the status goes out: what fails until then gets its own status."""
-        if asked.model == self._coe.name:
+    async def _decided(self, model: str, question: Question) -> tuple[dict[str, Any], dict[str, str]]:
+        """Who answers: the `coe` object (the route, or the named expert alone) and the headers."""
+        if model == self._coe.name:
             route = await self._coe.route(question)
-            expert, coe, headers = route.expert, route_object(route), route_headers(route)
-        else:
-            expert = self._expert(asked.model)
-            coe, headers = {"expert": expert}, {"x-coe-expert": expert}
-        deltas = self._coe.stream_from(expert, question, call)
-        first = await anext(deltas)
-        body = events(Reply(asked.model), first, deltas, coe)
-        return StreamingResponse(body, media_type="text/event-stream", headers=headers)
-
-    def _expert(self, model: str) -> str:
+            return route_object(route), route_headers(route)
         if model not in self._coe.experts:
             known = ", ".join([self._coe.name, *self._coe.experts])
             raise RequestError(404, f"no model {model!r}; there are: {known}", param="model", code="model_not_found")
-        return model
+        return {"expert": model}, expert_header(model)
+
+    @asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        """The profile's deadline for one question."""
+        limit = self._coe.profile.routing.deadline_s
+        try:
+            async with asyncio.timeout(limit):
+                yield
+        except TimeoutError as error:
+            raise CallTimeout(self._coe.name, f"no answer within {limit:g} s") from error

@@ -7,10 +7,10 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from coe_ray.types import Call, Completion, Message, Neighbour, Route, Settings, Usage
 
@@ -34,16 +34,22 @@ class Part(BaseModel):
     text: str
 
 
+# Lists that may also be given as one text; no unions, whose branches pydantic would name in its errors.
+Content = Annotated[
+    list[Part], BeforeValidator(lambda value: [Part(type="text", text=value)] if isinstance(value, str) else value)
+]
+Stops = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
 class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid")
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
+    content: Content
     name: str | None = None
 
     def message(self) -> Message:
         role = "system" if self.role == "developer" else self.role
-        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
-        return Message(role, text)
+        return Message(role, "\n".join(part.text for part in self.content))
 
 
 class StreamOptions(BaseModel):
@@ -66,7 +72,7 @@ class ChatRequest(BaseModel):
     top_p: float | None = Field(default=None, gt=0, le=1)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    stop: str | list[str] | None = None
+    stop: Stops | None = None
     seed: int | None = None
     n: Literal[1] | None = None
     user: str | None = None
@@ -78,13 +84,16 @@ class ChatRequest(BaseModel):
             raise ValueError("there must be a message of role user with text")
         return messages
 
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
     def call(self) -> Call:
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         settings = Settings(
             max_tokens=self.max_completion_tokens or self.max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
-            stop=stop,
+            stop=tuple(self.stop or ()),
             seed=self.seed,
             presence_penalty=self.presence_penalty,
             frequency_penalty=self.frequency_penalty,
@@ -141,10 +150,16 @@ class Reply:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
         return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **extra}
 
-    def last_chunk(self, usage: Usage | None, coe: dict[str, Any]) -> dict[str, Any]:
-        """The chunk before `[DONE]`: no choices, as OpenAI's usage chunk, with the route."""
-        head = {**self._head, "object": "chat.completion.chunk", "choices": []}
-        return {**head, **({"usage": _usage(usage)} if usage else {}), "coe": coe}
+    def last_chunks(
+        self, finish_reason: str | None, usage: Usage | None, coe: dict[str, Any], *, include_usage: bool
+    ) -> list[dict[str, Any]]:
+        """The end before `[DONE]`, with usage and route in the very last chunk.
+
+        That one is without choices only for a client that asked for OpenAI's usage chunk: others read `choices[0]`.
+        """
+        end = {**({"usage": _usage(usage)} if usage else {}), "coe": coe}
+        finished = self.chunk(None, finish_reason)
+        return [finished, {**finished, "choices": [], **end}] if include_usage else [{**finished, **end}]
 
 
 def _usage(usage: Usage) -> dict[str, int]:

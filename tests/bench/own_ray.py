@@ -23,9 +23,13 @@ START_S = 60.0
 class OwnRay:
     """How to reach it: `environment` is for the processes that shall use this cluster and no other."""
 
-    address: str
-    dashboard: str
+    head: int
     environment: dict[str, str]
+
+    def processes(self, title: str) -> list[int]:
+        """Ids of this cluster's processes whose title begins with `title`, and of nobody else's."""
+        found = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+        return [pid for pid in found if _title(pid).startswith(title) and self.head in _ancestors(pid)]
 
 
 @contextlib.contextmanager
@@ -34,7 +38,15 @@ def own_ray(*, dashboard: bool = False) -> Iterator[OwnRay]:
     temp = Path(tempfile.mkdtemp(prefix="coe", dir="/tmp"))  # short: the paths of its sockets may have 107 bytes
     gcs, board, client, agent = _free_ports(4)
     environment = _environment(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{board}")
-    command = [RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={gcs}", f"--num-cpus={CPUS}"]
+    command = [
+        str(RAY),
+        "start",
+        "--head",
+        "--block",
+        "--node-ip-address=127.0.0.1",
+        f"--port={gcs}",
+        f"--num-cpus={CPUS}",
+    ]
     command += [f"--include-dashboard={str(dashboard).lower()}", f"--dashboard-port={board}", "--disable-usage-stats"]
     command += [f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}", f"--temp-dir={temp}"]
     command += ["--object-store-memory=200000000"]
@@ -44,7 +56,7 @@ def own_ray(*, dashboard: bool = False) -> Iterator[OwnRay]:
         _wait_until_listening(gcs, head, temp / "start.log")
         if dashboard:
             _wait_until_listening(board, head, temp / "start.log")
-        yield OwnRay(environment["RAY_ADDRESS"], environment["RAY_API_SERVER_ADDRESS"], environment)
+        yield OwnRay(head.pid, environment)
     finally:
         head.send_signal(signal.SIGTERM)  # with --block, all processes of this head end with this one
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -61,9 +73,24 @@ def _environment(address: str, dashboard: str) -> dict[str, str]:
         "RAY_ADDRESS": address,
         "RAY_API_SERVER_ADDRESS": dashboard,
         "RAY_AUTH_MODE": "disabled",
+        "RAY_worker_niceness": "0",  # on a busy machine its workers would never get their turn
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(ROOT),
     }
+
+
+def _title(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return ""
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):  # it may end at any time
+        while pid > 1:
+            # The name of the process stands in brackets and may hold anything.
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            yield pid
 
 
 def _free_ports(count: int) -> list[int]:

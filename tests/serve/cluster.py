@@ -2,11 +2,13 @@
 
 `Cluster.started` starts this file as a program. It obeys one JSON line at a time on its standard input:
 
-    {"deploy": PROFILE, "name": …, "route": …}   build(AppArgs(profile=PROFILE)) and serve.run
-    {"ask_hosted": true}                          what the default application says it hosts
-    {"is_serving": PROFILE}                       what a bench job would find
+    {"deploy": PROFILE, "builder": …, "name": …, "route": …}   builder(AppArgs(profile=PROFILE)) and serve.run
+    {"ask_hosted": true}                                        what the default application says it hosts
+    {"is_serving": PROFILE}                                     what a bench job would find
 """
 
+import asyncio
+import importlib
 import json
 import os
 import socket
@@ -20,7 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-STARTED_BY_RAY = ("RAY_", "SERVE_", "COE_")
+BUILDER = "coe_ray.serve.app:build"
+_REPLY = "reply: "
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -37,22 +41,23 @@ class Cluster:
         port = free_port()
         # A short path: Ray's sockets lie below it, and their names may have 107 characters.
         with tempfile.TemporaryDirectory(prefix="coe-", ignore_cleanup_errors=True) as folder:
-            process = subprocess.Popen(
-                [sys.executable, __file__, str(port), folder],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=Path(folder, "stderr").open("w"),
-                text=True,
-                env=_clean_environment() | dict(environment or {}),
-            )
+            with Path(folder, "stderr").open("w") as errors:
+                process = subprocess.Popen(
+                    [sys.executable, __file__, str(port), folder],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    env=_clean_environment() | dict(environment or {}),
+                )
             try:
                 yield cls(process, f"http://127.0.0.1:{port}", Path(folder))
             finally:
                 process.communicate(timeout=60)
 
-    def deploy(self, profile: Path, name: str = "default", route: str = "/") -> str | None:
+    def deploy(self, profile: Path, builder: str = BUILDER, name: str = "default", route: str = "/") -> str | None:
         """The error, where the application does not come up."""
-        return cast("str | None", self.tell(deploy=str(profile), name=name, route=route)["error"])
+        return cast("str | None", self.tell(deploy=str(profile), builder=builder, name=name, route=route)["error"])
 
     def tell(self, **order: object) -> dict[str, Any]:
         assert self.process.stdin is not None
@@ -75,9 +80,6 @@ class Cluster:
         return "\n".join(file.read_text() for file in files)
 
 
-_REPLY = "reply: "
-
-
 def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -93,6 +95,7 @@ def _clean_environment() -> dict[str, str]:
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",  # what cannot start fails at once
         "HF_HUB_OFFLINE": "1",
         "NO_PROXY": "*",
+        "PYTHONPATH": str(_ROOT),
     }
 
 
@@ -101,17 +104,36 @@ def _obey(order: dict[str, Any]) -> dict[str, Any]:
 
     from coe_ray.cluster import APPLICATION, is_serving
     from coe_ray.config import load_profile
-    from coe_ray.serve.app import AppArgs, build
+    from coe_ray.serve.app import AppArgs
 
     match order:
-        case {"deploy": profile, "name": name, "route": route}:
-            serve.run(build(AppArgs(profile=profile)), name=name, route_prefix=route)
+        case {"deploy": profile, "builder": builder, "name": name, "route": route}:
+            module, _, function = builder.partition(":")
+            application = getattr(importlib.import_module(module), function)(AppArgs(profile=profile))
+            try:
+                serve.run(application, name=name, route_prefix=route)
+            except RuntimeError:
+                return {"error": _why_not(name)}
             return {"error": None}
         case {"ask_hosted": True}:
-            return {"hosted": serve.get_app_handle(APPLICATION).hosted.remote().result(timeout_s=30)}
+            return {"hosted": asyncio.run(_hosted(APPLICATION))}
         case {"is_serving": profile}:
             return {"is_serving": is_serving(load_profile(profile))}
     raise ValueError(f"not an order: {order}")
+
+
+async def _hosted(application: str) -> str:
+    from ray import serve
+
+    return cast(str, await serve.get_app_handle(application).hosted.remote())
+
+
+def _why_not(application: str) -> str:
+    """What `serve status` says of an application's deployments."""
+    from ray import serve
+
+    deployments = serve.status().applications[application].deployments
+    return "\n".join(deployment.message for deployment in deployments.values())
 
 
 def main(port: int, folder: str) -> None:
@@ -132,8 +154,8 @@ def main(port: int, folder: str) -> None:
             reply = _obey(json.loads(line))
         except Exception:
             reply = {"error": traceback.format_exc()}
-        print(_REPLY + json.dumps(reply), flush=True)
-    serve.shutdown()
+        sys.stdout.write(_REPLY + json.dumps(reply) + "\n")
+        sys.stdout.flush()
     ray.shutdown()
 
 

@@ -1,14 +1,15 @@
 """An OpenAI-compatible API in a thread of the tests, for models of kind `api`. It does what the last message says.
 
-    say …       those words back
-    settings    the request's own body back, as JSON
-    break       some text, and then the connection is gone
-    hang        nothing, until the caller leaves
-    trickle     a piece of text every tenth of a second, until the caller leaves
+say …       those words back
+settings    the request's own body back, as JSON
+break       some text, and then the connection is gone
+hang        nothing, until the caller leaves
+trickle     a piece of text every tenth of a second, until the caller leaves
 """
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,13 +21,12 @@ PIECES = ("It was ", "the scheduler ", "and then")
 
 
 class Upstream:
-    """What was asked of it, and which requests were given up by their callers."""
+    """What was asked of it, and how many waiting requests there were and were given up by their callers."""
 
     def __init__(self) -> None:
         self.url = ""
         self.bodies: list[dict[str, Any]] = []
-        self.begun = threading.Event()
-        self.left = threading.Event()
+        self.begun = self.left = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = json.loads(await request.read())
@@ -48,11 +48,11 @@ class Upstream:
         return await _answered(request, body, asked)
 
     async def _until_left(self, work: Any) -> None:
-        self.begun.set()
+        self.begun += 1
         try:
             await work
         except (asyncio.CancelledError, ConnectionError):
-            self.left.set()
+            self.left += 1
             raise
 
 
@@ -68,8 +68,8 @@ async def _answered(request: web.Request, body: dict[str, Any], text: str) -> we
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         return web.json_response({"choices": [choice], "usage": usage})
     response = await _opened(request)
-    for word in text.split(" "):
-        await response.write(_event({"content": word if word == text.split(" ")[0] else f" {word}"}))
+    for piece in re.findall(r"\s*\S+", text):
+        await response.write(_event({"content": piece}))
     await response.write(_event({}, "stop"))
     await response.write(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\ndata: [DONE]\n\n".encode())
     return response

@@ -17,10 +17,10 @@ CONTAINERS, METRICS, BROKEN, REMOTE, UNKNOWN = "Container Orchestration", "监�
 LEADERBOARD = Leaderboard.from_scores(
     (expert, task, correct, 10)
     for task, scores in {
-        CONTAINERS: {"captain": 9, "gauge": 2, "faulty": 1, "remote": 3},
-        METRICS: {"captain": 3, "gauge": 8, "faulty": 1, "remote": 4},
-        BROKEN: {"captain": 2, "gauge": 5, "faulty": 10, "remote": 0},
-        REMOTE: {"captain": 8, "gauge": 7, "faulty": 0, "remote": 10},
+        CONTAINERS: {"captain": 9, "gauge": 2, "faulty": 1, "buggy": 0, "remote": 3},
+        METRICS: {"captain": 3, "gauge": 8, "faulty": 1, "buggy": 0, "remote": 4},
+        BROKEN: {"captain": 2, "gauge": 5, "faulty": 10, "buggy": 0, "remote": 0},
+        REMOTE: {"captain": 8, "gauge": 7, "faulty": 0, "buggy": 0, "remote": 10},
     }.items()
     for expert, correct in scores.items()
 )
@@ -64,12 +64,14 @@ def write_profile(path: Path, upstream: str, **changes: Any) -> Path:
             "sailor": {"kind": "scripted", "rules": _CAPTAIN},
             "meter": {"kind": "scripted", "rules": [_rule(".", "答案是 A")]},
             "wreck": {"kind": "scripted", "rules": [_rule(".", "no engine on board", fails=True)]},
+            "bug": {"kind": "python", "target": "tests.serve.toys:Bug"},
             "cloud": {"kind": "api", "base_url": upstream, "model": "cloud-9", "attempts": 1},
         },
         "experts": {
             "captain": {"model": "sailor"},
             "gauge": {"model": "meter", "prompt": "direct"},
             "faulty": {"model": "wreck"},
+            "buggy": {"model": "bug"},
             "remote": {"model": "cloud", "settings": {"temperature": 0.0, "max_tokens": 50}},
         },
         "classifier": {"model": "sorter", "decoding": "free", "k": 3},
@@ -77,7 +79,7 @@ def write_profile(path: Path, upstream: str, **changes: Any) -> Path:
         "leaderboard": {"path": "leaderboard.json"},
         "routing": {"deadline_s": 5.0},
     }
-    path.write_text(yaml.safe_dump(content | changes, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.safe_dump(content | changes, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return path
 
 

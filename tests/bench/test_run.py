@@ -1,0 +1,460 @@
+"""The bench job from end to end, on a Ray of its own: scripted worlds whose every figure is known beforehand."""
+
+import csv
+import itertools
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from coe_ray.runs import ANSWER_SCHEMA, read_questions
+from tests.bench.job import ENCODER, Bench, kill, lasting, wait_until
+from tests.bench.own_ray import OwnRay, own_ray
+from tests.bench.upstream import Upstream, upstream
+
+LOGS, CAUSES, TEST = "Log Parser", "Root Cause Analysis", "Test"
+FILES = {LOGS: "LogParser", CAUSES: "RootCauseAnalysis", TEST: "UnitTesting"}
+
+# Task, right letter, what the classifier says, and what the experts say. gamma is behind HTTP (upstream.py).
+WORLD = [
+    (LOGS, "A", LOGS, "A", "B", "A flaky"),
+    (LOGS, "A", LOGS, "A", "B", "B fragile"),
+    (LOGS, "A", LOGS, "A", "A", "B"),
+    (LOGS, "A", LOGS, "A", "B", "B"),
+    (LOGS, "A", LOGS, "A", "B", "B"),
+    (LOGS, "B", LOGS, "B", "A", "A"),
+    (LOGS, "B", LOGS, "B", "A", "refused"),
+    (LOGS, "B", LOGS, "B", "A", "A"),
+    (LOGS, "B", CAUSES, "B", "none", "A"),
+    (LOGS, "B", LOGS, "A", "A", "A"),
+    (CAUSES, "A", CAUSES, "A", "A", "B fragile"),
+    (CAUSES, "A", CAUSES, "A", "A", "B"),
+    (CAUSES, "A", CAUSES, "B", "A", "B"),
+    (CAUSES, "B", CAUSES, "B", "B", "A"),
+    (CAUSES, "B", "unknown", "A", "B", "A"),
+    (CAUSES, "B", CAUSES, "A", "A", "A"),
+    (TEST, "A", TEST, "B", "B", "A fragile"),
+    (TEST, "A", LOGS, "B", "B", "A"),
+    (TEST, "B", TEST, "A", "A", "B"),
+    (TEST, "B", TEST, "A", "none", "refused"),
+]
+ROUTED = ["alpha"] * 8 + ["beta"] + ["alpha"] + ["beta"] * 4 + ["alpha", "beta", "gamma", "alpha", "gamma", "gamma"]
+"""Where CoE sends each of them: alpha is best at logs and on average, beta at causes, gamma at tests."""
+
+
+def counts(correct: int, wrong: int, unparsed: int = 0, refused: int = 0, failed: int = 0) -> dict[str, Any]:
+    outcomes = {"correct": correct, "wrong": wrong, "unparsed": unparsed, "refused": refused, "failed": failed}
+    return {**outcomes, "complete": failed == 0}
+
+
+def of(low: float, high: float, precision: float, f1: float) -> dict[str, Any]:
+    return {"ci95": [low, high], "precision": precision, "f1": f1}
+
+
+# By hand. Each letter is right in 10 of 20 questions, so precision and F1 are the means of the two letters':
+#   coe    A 12 times, 9 of them right; B 6, 5 right   (3/4 + 5/6) / 2    (18/22 + 10/16) / 2
+#   alpha  A 12, 7; B 8, 5                             (7/12 + 5/8) / 2   (14/22 + 10/18) / 2
+#   beta   A 10, 4; B 8, 2                             (4/10 + 2/8) / 2   (8/20 + 4/18) / 2
+#   gamma  A 10, 3; B 8, 1                             (3/10 + 1/8) / 2   (6/20 + 2/18) / 2
+# and recall is the accuracy. ci95 is Wilson's interval of 14, 12, 6 and 4 in 20.
+SYSTEMS = {
+    "coe": {"accuracy": 0.7, "recall": 0.7, **of(0.481027, 0.854523, 0.791667, 0.721591), **counts(14, 4, 1, 1)},
+    "alpha": {"accuracy": 0.6, "recall": 0.6, **of(0.386582, 0.781193, 0.604167, 0.595960), **counts(12, 8)},
+    "beta": {"accuracy": 0.3, "recall": 0.3, **of(0.145477, 0.518973, 0.325, 0.311111), **counts(6, 12, 2)},
+    "gamma": {"accuracy": 0.2, "recall": 0.2, **of(0.080658, 0.416017, 0.2125, 0.205556), **counts(4, 14, 0, 2)},
+}
+RIGHT = {"coe": (8, 4, 2), "alpha": (9, 3, 0), "beta": (1, 5, 0), "gamma": (1, 0, 3)}
+ASKED = (10, 6, 4)
+CLASSIFIER = {"accuracy": 0.85, "ci95": [0.639581, 0.947631], "precision": 0.9, "recall": 0.85, "f1": 0.871429}
+CONFUSION = {"labels": [LOGS, CAUSES, TEST, "unknown"], "matrix": [[9, 1, 0, 0], [0, 5, 0, 1], [1, 0, 3, 0]]}
+
+BLOCKS, BLOCK = 7, 64
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[OwnRay]:
+    with own_ray() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Upstream]:
+    with upstream() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ray: OwnRay, server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, str]:
+    """The small world, run once and whole."""
+    bench = small_world(ray, server, tmp_path_factory.mktemp("undisturbed"))
+    server.asked.clear()
+    code, output = bench.run()
+    assert code == 0, output
+    # 20 questions, and the flaky one once more.
+    assert server.asked.total() == 21
+    return bench, output
+
+
+def small_world(ray: OwnRay, server: Upstream, root: Path) -> Bench:
+    write_benchmark(root / "data", WORLD)
+    return Bench(ray.environment, write_profile(root, server), root / "data", root / "out")
+
+
+def write_benchmark(root: Path, world: Sequence[tuple[str, ...]]) -> None:
+    """A test split that says what is answered, one row too many of two kinds, and a few examples."""
+    for task, name in FILES.items():
+        rows = [(n, *row[1:]) for n, row in enumerate(world, 1) if row[0] == task]
+        table = [row(f"Case {n}. label={c}; alpha={x}; beta={y}; gamma={z};", n, key) for n, key, c, x, y, z in rows]
+        if task == LOGS:
+            table += [table[0], row("Case 0 has two answers", 0, "A,C")]
+        write_csv(root / "english" / "test" / f"{name}.csv", table)
+        examples = [row(f"Which of these belongs to {task}, example {n}?", n, "A") for n in range(3)]
+        write_csv(root / "english" / "dev" / f"{name}.csv", examples)
+
+
+def row(text: str, number: int, answer: str) -> list[str]:
+    return [str(number), text, *(f"option {letter} of {number}" for letter in "wxyz"), answer]
+
+
+def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", "question", *"ABCD", "answer"], *rows])
+
+
+def write_profile(folder: Path, server: Upstream, **changes: Any) -> Path:
+    api = {"kind": "api", "base_url": server.base_url, "model": "gamma", "attempts": 2}
+    profile = {
+        "tasks": ["devops-eval-a", "devops-eval-b"],
+        "models": {"sorter": sorter(), "first": scripted("alpha"), "second": scripted("beta"), "third": api},
+        "experts": {"alpha": {"model": "first"}, "beta": {"model": "second"}, "gamma": {"model": "third"}},
+        "classifier": {"model": "sorter", "k": 2},
+        "retrieval": {"encoder": ENCODER},
+        **changes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "world.yaml"
+    path.write_text(yaml.safe_dump(profile, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def sorter() -> dict[str, Any]:
+    # The last label counts: the question comes after its examples.
+    named = {"pattern": r".*label=([\w ]+);", "reply": r"**Task: [\1]**"}
+    return {"kind": "scripted", "rules": [{"pattern": "label=outage", "reply": "down", "fails": True}, named]}
+
+
+def scripted(expert: str) -> dict[str, Any]:
+    rules = [
+        {"pattern": f"{expert}=([A-D]);", "reply": r"Let me think. The answer is (\1)."},
+        {"pattern": f"{expert}=none;", "reply": "I cannot tell."},
+        {"pattern": f"{expert}=outage;", "reply": "out of order", "fails": True},
+    ]
+    return {"kind": "scripted", "rules": rules}
+
+
+def answered_once(bench: Bench, questions: int) -> list[dict[str, Any]]:
+    """The answers, of which every question has exactly one by each system."""
+    rows = bench.folder.read_answers()
+    asked = Counter((answer["question_id"], answer["system"]) for answer in rows)
+    assert set(asked.values()) == {1}
+    assert len(rows) == questions * len(SYSTEMS)
+    assert {system for _, system in asked} == set(SYSTEMS)
+    return rows
+
+
+# What a whole run says
+
+
+def test_every_figure_of_every_system(undisturbed: tuple[Bench, str]) -> None:
+    systems = undisturbed[0].summary()["systems"]
+    assert list(systems) == list(SYSTEMS)
+    for name, expected in SYSTEMS.items():
+        measured = dict(systems[name])
+        per_task = measured.pop("per_task")
+        assert measured.pop("ci95") == pytest.approx(expected["ci95"], abs=1e-6)
+        assert measured == pytest.approx({key: expected[key] for key in expected if key != "ci95"}, abs=1e-6), name
+        assert list(per_task) == [LOGS, CAUSES, TEST]
+        for figures, right, asked in zip(per_task.values(), RIGHT[name], ASKED, strict=True):
+            low, high = figures.pop("ci95")
+            assert low < right / asked < high or right == low == 0
+            assert figures == {"accuracy": right / asked, "correct": right, "total": asked, "failed": 0}
+
+
+def test_the_classifiers_figures_and_the_counts_of_calls(undisturbed: tuple[Bench, str]) -> None:
+    bench, _ = undisturbed
+    summary = bench.summary()
+    classifier = summary["classifier"]
+    assert classifier.pop("confusion") == CONFUSION
+    assert classifier.pop("total") == 20
+    assert classifier.pop("ci95") == pytest.approx(CLASSIFIER["ci95"], abs=1e-6)
+    assert classifier == pytest.approx({key: CLASSIFIER[key] for key in CLASSIFIER if key != "ci95"}, abs=1e-6)
+    assert summary["calls"] == {"issued": 80, "reused": 20, "retried": 1, "failed": 0}
+    assert (summary["rows"], summary["rejected"], summary["incomplete"]) == (20, 2, False)
+    assert (summary["profile"], summary["data"], summary["split"]) == ("world", str(bench.data), "test")
+    assert summary["leaderboard"]["mapping"] == "cross-fitted"
+    assert re.fullmatch("[0-9a-f]{12}", summary["leaderboard"]["version"])
+    assert summary["seconds"] > 0
+    assert "bench.py" in summary["command"]
+
+
+def test_every_question_has_one_answer_by_each_system(undisturbed: tuple[Bench, str]) -> None:
+    bench, _ = undisturbed
+    rows = answered_once(bench, 20)
+    assert pq.read_schema(bench.folder.answers / "answers.parquet").equals(ANSWER_SCHEMA)
+    by = {(answer["question_id"], answer["system"]): answer for answer in rows}
+    numbers = {question.id: int(question.text.split()[1][:-1]) for question in read_questions(bench.folder.questions)}
+    assert sorted(numbers.values()) == list(range(1, 21))
+    for id_, number in numbers.items():
+        task, key, label, *_ = WORLD[number - 1]
+        coe, routed = by[id_, "coe"], by[id_, ROUTED[number - 1]]
+        assert (coe["task"], coe["label"], coe["answer"]) == (task, label, key)
+        assert coe["expert"] == routed["system"]
+        assert {**coe, "system": None, "label": None} == {**routed, "system": None, "label": None}
+
+
+def test_an_answer_says_what_came_of_it(undisturbed: tuple[Bench, str]) -> None:
+    bench, _ = undisturbed
+    numbers = {question.id: question.text.split()[1] for question in read_questions(bench.folder.questions)}
+    by = {(numbers[row["question_id"]], row["system"]): row for row in bench.folder.read_answers()}
+    flaky, unparsed, refused = by["1.", "gamma"], by["9.", "beta"], by["7.", "gamma"]
+    assert (flaky["outcome"], flaky["letter"], flaky["attempts"], flaky["text"]) == (
+        "correct",
+        "A",
+        2,
+        "the answer is (A)",
+    )
+    assert (flaky["prompt_tokens"], flaky["completion_tokens"]) == (7, 4)
+    assert (unparsed["outcome"], unparsed["letter"], unparsed["text"]) == ("unparsed", None, "I cannot tell.")
+    assert (refused["outcome"], refused["letter"], refused["error"]) == ("refused", None, "ContentFiltered")
+    assert "stopped by the content filter" in refused["message"]
+
+
+def test_rejected_rows_are_kept_with_their_reason(undisturbed: tuple[Bench, str]) -> None:
+    rejected = pq.read_table(undisturbed[0].out / "rejected.parquet").to_pylist()
+    assert [(row["file"], row["row"]) for row in rejected] == [("english/test/LogParser.csv", n) for n in (11, 12)]
+    assert rejected[0]["reason"].startswith("duplicate: the same as row 1 of")
+    assert rejected[1]["reason"] == "several answers: A, C"
+
+
+def test_the_report_needs_nothing_else(undisturbed: tuple[Bench, str]) -> None:
+    html = (undisturbed[0].out / "report.html").read_text("utf-8")
+    assert "70.0" in html
+    assert not re.search(r"""(?:src|href|url\()\s*=?\s*["']?(?:https?:)?//""", html)
+    assert "<script" not in html
+
+
+def test_the_output_is_ours_alone(undisturbed: tuple[Bench, str]) -> None:
+    bench, output = undisturbed
+    progress, _, table = output.partition("\n\n")
+    assert all(line.startswith("bench: ") for line in progress.splitlines()), output
+    assert "bench: 20 questions of 3 tasks; 2 rows rejected" in output
+    assert re.search(r"^bench: 20/20 questions, 100 %, .*, 0 failed$", output, re.MULTILINE)
+    assert table.startswith("system")
+    assert output.endswith(f"report: {bench.out / 'report.html'}\n")
+    assert re.search(r"^coe +70\.0 ±18\.7 +14 +4 +1 +1 +0$", table, re.MULTILINE), table
+
+
+# Failed calls
+
+
+def test_failed_calls_are_asked_again_and_nothing_else(
+    undisturbed: tuple[Bench, str], ray: OwnRay, server: Upstream, tmp_path: Path
+) -> None:
+    bench = small_world(ray, server, tmp_path)
+    server.asked.clear()
+    server.down = True
+    code, output = bench.run()
+    server.down = False
+    assert code == 1, output
+    assert server.asked.total() == 24  # as without the fault, and three questions once more
+    summary = bench.summary()
+    assert summary["incomplete"]
+    assert summary["calls"] == {"issued": 80, "reused": 20, "retried": 4, "failed": 3}
+    assert summary["systems"]["gamma"]["failed"] == 3
+    assert summary["systems"]["coe"]["failed"] == 1  # of the three only the test question is gamma's
+    assert summary["systems"]["alpha"] == undisturbed[0].summary()["systems"]["alpha"]
+    assert "Incomplete: 4 answers failed" in output
+    answered_once(bench, 20)
+
+    server.asked.clear()
+    code, output = bench.run()
+    assert code == 0, output
+    assert "going on after 17 of 20 questions" in output
+    assert server.asked == {2: 1, 11: 1, 17: 1}
+    complete = {"data": str(undisturbed[0].data)}
+    assert {**lasting(bench.summary()), **complete} == lasting(undisturbed[0].summary())
+    answered_once(bench, 20)
+
+    server.asked.clear()
+    code, output = bench.run()
+    assert code == 0, output
+    assert "every question is answered already; nothing is asked" in output
+    assert server.asked.total() == 0
+    assert {**lasting(bench.summary()), **complete} == lasting(undisturbed[0].summary())
+
+
+def test_an_outage_of_everything_is_no_figure(ray: OwnRay, server: Upstream, tmp_path: Path) -> None:
+    rows = [(LOGS, "A", "outage", "outage", "outage", ""), (CAUSES, "B", CAUSES, "outage", "outage", "")]
+    write_benchmark(tmp_path / "data", [*rows, (TEST, "B", "outage", "outage", "outage", "")])
+    experts = {"alpha": {"model": "first"}, "beta": {"model": "second"}}
+    bench = Bench(
+        ray.environment, write_profile(tmp_path, server, experts=experts), tmp_path / "data", tmp_path / "out"
+    )
+    code, output = bench.run()
+    assert code == 1, output
+    summary = bench.summary()
+    assert summary["incomplete"]
+    assert summary["calls"] == {"issued": 9, "reused": 1, "retried": 0, "failed": 8}
+    assert summary["classifier"]["total"] == 1
+    assert set(summary["systems"]) == {"coe", "alpha", "beta"}
+    for system in summary["systems"].values():
+        assert (system["accuracy"], system["ci95"], system["f1"], system["failed"]) == (None, None, None, 3)
+    assert (bench.out / "report.html").is_file()
+
+
+# What is refused
+
+
+def test_another_run_in_the_same_folder_is_refused(undisturbed: tuple[Bench, str], server: Upstream) -> None:
+    bench, _ = undisturbed
+    before = (bench.out / "summary.json").read_bytes()
+    original = bench.profile.read_text("utf-8")
+    try:
+        bench.profile.write_text(original.replace("k: 2", "k: 1"), "utf-8")
+        code, output = bench.run()
+        assert_refused(code, output, f"{bench.out}: holds another run (settings differ); choose another --out")
+    finally:
+        bench.profile.write_text(original, "utf-8")
+    path = bench.data / "english" / "test" / "UnitTesting.csv"
+    rows = path.read_text("utf-8")
+    try:
+        path.write_text(rows.replace("Case 20", "Case 21"), "utf-8")
+        code, output = bench.run()
+        assert_refused(code, output, f"{bench.out}: holds another run (questions differ); choose another --out")
+    finally:
+        path.write_text(rows, "utf-8")
+    assert (bench.out / "summary.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("no profile", "no profile "),
+        ("bad profile", "unknown key"),
+        ("no key", "environment variable NO_SUCH_KEY is not set"),
+        ("no data", "no benchmark "),
+        ("empty data", "no row in a test split"),
+    ],
+)
+def test_a_wrong_profile_or_data_is_said_in_one_line(
+    ray: OwnRay, server: Upstream, tmp_path: Path, what: str, message: str
+) -> None:
+    bench = small_world(ray, server, tmp_path)
+    profile = yaml.safe_load(bench.profile.read_text("utf-8"))
+    match what:
+        case "no profile":
+            bench.profile.unlink()
+        case "bad profile":
+            bench.profile.write_text(json.dumps({**profile, "extra": 1}), "utf-8")
+        case "no key":
+            profile["models"]["third"]["key_env"] = "NO_SUCH_KEY"
+            bench.profile.write_text(json.dumps(profile), "utf-8")
+        case "no data":
+            bench.data.rename(tmp_path / "elsewhere")
+        case "empty data":
+            (bench.data / "english" / "test").rename(tmp_path / "elsewhere")
+    code, output = bench.run()
+    assert_refused(code, output, message)
+    # What is put right then is another run, and must find no folder that holds this one.
+    assert not bench.out.exists()
+
+
+def assert_refused(code: int, output: str, message: str) -> None:
+    assert code == 2, output
+    assert message in output
+    assert "Traceback" not in output
+    assert all(line.startswith("bench: ") for line in output.splitlines()), output
+
+
+# Killed in the middle
+
+
+@pytest.fixture(scope="module")
+def long_world(ray: OwnRay, server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Seven blocks of questions, gamma taking its time."""
+    root = tmp_path_factory.mktemp("long")
+    pattern = [WORLD[2], WORLD[11], WORLD[17], WORLD[15]]
+    write_benchmark(root / "data", list(itertools.islice(itertools.cycle(pattern), BLOCKS * BLOCK)))
+    profile = write_profile(root, server, classifier={"model": "sorter", "k": 0})
+    return Bench(ray.environment, profile, root / "data", root / "whole")
+
+
+@pytest.fixture(scope="module")
+def whole(long_world: Bench, server: Upstream) -> dict[str, Any]:
+    """The summary of the long world, undisturbed."""
+    server.asked.clear()
+    code, output = long_world.run()
+    assert code == 0, output
+    assert server.asked.total() == BLOCKS * BLOCK
+    return lasting(long_world.summary())
+
+
+def test_a_killed_driver_loses_no_finished_block(long_world: Bench, whole: dict[str, Any], server: Upstream) -> None:
+    bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("driver"))
+    server.asked.clear()
+    server.delay_s = 1.0
+    bench.killed(when=lambda: bench.blocks() >= 2)
+    assert not (bench.out / "summary.json").exists()
+    server.delay_s = 0.0
+    wait_until(lambda: not still_asking(server))
+    first, finished = server.asked.total(), bench.blocks()
+    assert 2 <= finished < BLOCKS
+    server.asked.clear()
+    code, output = bench.run()
+    assert code == 0, output
+    assert f"going on after {finished * BLOCK} of {BLOCKS * BLOCK} questions" in output
+    assert server.asked.total() == (BLOCKS - finished) * BLOCK
+    assert set(server.asked.values()) == {1}
+    assert first < BLOCKS * BLOCK
+    assert lasting(bench.summary()) == whole
+    answered_once(bench, BLOCKS * BLOCK)
+
+
+def still_asking(server: Upstream) -> bool:
+    """Whether calls come in yet: Ray ends a dead driver's actors a moment later."""
+    before = server.asked.total()
+    wait_until_quiet = 1.0
+    time.sleep(wait_until_quiet)
+    return server.asked.total() != before
+
+
+def test_a_killed_examiner_is_replaced_within_the_run(
+    long_world: Bench, whole: dict[str, Any], server: Upstream, ray: OwnRay
+) -> None:
+    bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("examiner"))
+    server.asked.clear()
+    server.delay_s = 1.0
+    with bench.start() as process:
+        try:
+            wait_until(lambda: bench.blocks() >= 2 or process.poll() is not None)
+            [examiner] = ray.processes("ray::MapWorker(MapBatches(Examiner))")
+            kill(examiner)
+            server.delay_s = 0.0
+            output, _ = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 0, output
+    assert all(count <= 2 for count in server.asked.values())
+    # Of what was under way, at most two blocks, each question is asked once more.
+    assert BLOCKS * BLOCK < server.asked.total() <= (BLOCKS + 2) * BLOCK
+    assert f"bench: {BLOCKS * BLOCK}/{BLOCKS * BLOCK} questions, 100 %" in output
+    assert lasting(bench.summary()) == whole
+    answered_once(bench, BLOCKS * BLOCK)

@@ -1,0 +1,85 @@
+"""Recorded answers: said again as they stand in the table; what is not in it is a failed call."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from coe_ray.chat import ChatModel
+from coe_ray.errors import BadCall, DataError
+from coe_ray.experts.recorded import RecordedAnswers
+from coe_ray.types import Call, Completion, Delta, Question, Usage
+
+
+def asked(id_: str) -> Call:
+    return Call((), question=Question(id_, "Which?"))
+
+
+def written(folder: Path, form: str) -> Path:
+    path = folder / f"past{form}"
+    if form == ".csv":
+        path.write_text("model,question,answer\nglm,q1,the answer is (A)\nglm,q2,B\n")
+    elif form == ".jsonl":
+        path.write_text('{"question": "q1", "answer": "the answer is (A)"}\n{"question": "q2", "answer": "B"}\n')
+    else:
+        pq.write_table(pa.table({"question": ["q1", "q2"], "answer": ["the answer is (A)", "B"]}), path)
+    return path
+
+
+@pytest.mark.parametrize("form", [".csv", ".jsonl", ".parquet"])
+async def test_what_was_recorded_is_said_again(tmp_path: Path, form: str) -> None:
+    model = RecordedAnswers.load("past", written(tmp_path, form))
+    assert isinstance(model, ChatModel)
+    assert (await model.complete(asked("q1"))).text == "the answer is (A)"
+    assert (await model.complete(asked("q2"))) == Completion("B")
+
+
+async def test_a_stream_is_the_answer_in_one_piece(tmp_path: Path) -> None:
+    model = RecordedAnswers("past", {"q1": "A"})
+    assert [delta async for delta in model.stream(asked("q1"))] == [Delta("A", "stop", Usage())]
+
+
+async def test_a_question_that_was_not_recorded_is_a_failed_call() -> None:
+    model = RecordedAnswers("past", {"q1": "A"})
+    with pytest.raises(BadCall, match="model 'past': no recorded answer for q9; record it"):
+        await model.complete(asked("q9"))
+    with pytest.raises(BadCall, match="no recorded answer for no question"):
+        await model.complete(Call(()))
+
+
+async def test_ids_and_answers_in_a_csv_file_are_text_whatever_they_look_like(tmp_path: Path) -> None:
+    path = tmp_path / "past.csv"
+    path.write_text("question,answer\n0000000000000012,true\n0000000000000013,1e3\n")
+    model = RecordedAnswers.load("past", path)
+    assert (await model.complete(asked("0000000000000012"))).text == "true"
+    assert (await model.complete(asked("0000000000000013"))).text == "1e3"
+
+
+async def test_an_answer_of_null_is_not_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "past.jsonl"
+    path.write_text('{"question": "q1", "answer": null}\n{"question": "q2", "answer": "B"}\n')
+    with pytest.raises(BadCall):
+        await RecordedAnswers.load("past", path).complete(asked("q1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("past.csv", "question,reply\nq1,A\n"),
+        ("past.csv", ""),
+        ("past.jsonl", "no json"),
+        ("past.parquet", "no parquet"),
+        ("none.csv", None),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=rf"{name}: cannot be read as recorded answers \(question, answer\)"):
+        RecordedAnswers.load("past", tmp_path / name)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"recorded answers are .csv, .jsonl or .parquet"):
+        RecordedAnswers.load("past", tmp_path / "past.xlsx")

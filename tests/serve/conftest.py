@@ -1,0 +1,49 @@
+"""One cluster with one served profile for all tests here, and clients for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from tests.serve.cluster import Cluster
+from tests.serve.upstream import Upstream, running
+from tests.serve.world import build_world
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    with running() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Path:
+    """The profile's path. Not built where the cluster is not asked for."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HF_HUB_OFFLINE", "1")
+        return build_world(tmp_path_factory.mktemp("world"), upstream.url)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """It starts up while the index is built."""
+    import os
+
+    env = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"} if os.environ.get("FAST") else {}
+    with Cluster.started(env) as cluster:
+        assert cluster.deploy(request.getfixturevalue("world")) is None
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def client(cluster: Cluster) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{cluster.url}/v1", api_key="unused", max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def http(cluster: Cluster) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=cluster.url, timeout=30) as client:
+        yield client

@@ -1,0 +1,123 @@
+"""What a hosted model's deployment is made of, without a cluster; and what the builder says of its surroundings."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coe_ray.cluster import deployment_name
+from coe_ray.config import Profile, VllmModel, load_profile
+from coe_ray.serve import models
+from coe_ray.serve.app import WANTED_ENVIRONMENT, environment_warnings
+from coe_ray.serve.models import llm_config, model_deployment
+
+HUGE = {
+    "kind": "vllm",
+    "weights": {"hub": "Qwen/Qwen2.5-72B-Instruct", "revision": "495f39366efef23836d0cfae4fbe635880d2be31"},
+    "engine": {"tensor_parallel_size": 4, "pipeline_parallel_size": 2, "max_model_len": 8192},
+    "environment": {"VLLM_LOGGING_LEVEL": "WARNING"},
+    "accelerator": "H100",
+    "bundle": {"GPU": 1, "CPU": 2},
+    "strategy": "PACK",
+    "scaling": {"min_replicas": 0, "max_replicas": 3, "target_ongoing_requests": 16, "max_ongoing_requests": 48},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is downloaded or converted."""
+    monkeypatch.setattr(models, "locate", lambda weights: f"located {weights.hub}")
+
+
+@pytest.fixture
+def small() -> VllmModel:
+    return _hosted(load_profile("local-cpu"), "smollm2")
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> VllmModel:
+    content = {
+        "tasks": ["devops-eval-a"],
+        "models": {"qwen": HUGE},
+        "experts": {"steps": {"model": "qwen"}, "direct": {"model": "qwen", "prompt": "direct"}},
+        "classifier": {"model": "qwen"},
+        "retrieval": {"encoder": {"hub": "sentence-transformers/all-MiniLM-L6-v2"}},
+    }
+    path = tmp_path / "gpu.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return _hosted(load_profile(path), "qwen")
+
+
+def _hosted(profile: Profile, name: str) -> VllmModel:
+    model = profile.models[name]
+    assert isinstance(model, VllmModel)
+    return model
+
+
+def _deployment(name: str, model: VllmModel) -> Any:
+    return model_deployment(name, model)._bound_deployment
+
+
+def test_small_model_lies_on_one_bundle_without_a_gpu(small: VllmModel) -> None:
+    options = _deployment("smollm2", small)
+    # The replica's own CPU is added to the first bundle; the engine's worker lies in it, too.
+    assert [set(bundle) for bundle in options.placement_group_bundles] == [{"CPU"}]
+    assert options.placement_group_strategy == "STRICT_PACK"
+    assert llm_config("smollm2", small).accelerator_type is None
+
+
+def test_large_model_lies_on_one_bundle_for_each_worker(huge: VllmModel) -> None:
+    options = _deployment("qwen", huge)
+    bundles = options.placement_group_bundles
+    assert len(bundles) == 4 * 2
+    assert [bundle["GPU"] for bundle in bundles] == [1] * 8
+    assert all(bundle["CPU"] >= 2 for bundle in bundles)
+    assert options.placement_group_strategy == "PACK"
+    assert llm_config("qwen", huge).accelerator_type == "H100"
+
+
+def test_engine_gets_what_the_profile_says(small: VllmModel, huge: VllmModel) -> None:
+    cpu = llm_config("smollm2", small).engine_kwargs
+    assert cpu == {"disable_log_stats": True, **small.engine}
+    assert (cpu["dtype"], cpu["max_model_len"]) == ("float32", 4096)
+    gpu = llm_config("qwen", huge).engine_kwargs
+    assert (gpu["tensor_parallel_size"], gpu["pipeline_parallel_size"]) == (4, 2)
+
+
+def test_hub_name_is_pinned_and_a_local_folder_is_not(small: VllmModel, huge: VllmModel) -> None:
+    assert llm_config("qwen", huge).engine_kwargs["revision"] == huge.weights.revision
+    assert "revision" not in llm_config("smollm2", small).engine_kwargs
+
+
+def test_weights_and_environment(small: VllmModel) -> None:
+    config = llm_config("smollm2", small)
+    assert config.model_loading_config.model_id == "smollm2"
+    assert config.model_loading_config.model_source == "located HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert config.runtime_env["env_vars"] == small.environment
+
+
+@pytest.mark.parametrize(("name", "replicas", "requests"), [("small", (1, 1), (32, 64)), ("huge", (0, 3), (16, 48))])
+def test_autoscaling_is_the_profiles(
+    request: pytest.FixtureRequest, name: str, replicas: tuple[int, int], requests: tuple[int, int]
+) -> None:
+    options = _deployment("m", request.getfixturevalue(name))._deployment_config
+    scaling = options.autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas) == replicas
+    assert (scaling.target_ongoing_requests, options.max_ongoing_requests) == requests
+
+
+def test_deployment_is_named_after_its_model(huge: VllmModel) -> None:
+    assert _deployment("qwen", huge).name == deployment_name("qwen") == "model-qwen"
+
+
+@pytest.mark.parametrize("missing", WANTED_ENVIRONMENT)
+def test_warns_of_what_was_not_set_before_ray_started(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in WANTED_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert environment_warnings() == []
+    monkeypatch.delenv(missing)
+    (warning,) = environment_warnings()
+    assert warning.startswith(f"{missing}=1 is not set")
+    monkeypatch.setenv(missing, "0")
+    assert environment_warnings() == [warning]

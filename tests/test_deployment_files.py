@@ -1,0 +1,189 @@
+"""The files that people deploy with, against the schemas of the installed Ray and against the code they name."""
+
+import json
+import re
+import tomllib
+from importlib import resources
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]  # its stubs are a package of their own
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
+
+from coe_ray.cluster import APPLICATION, deployment_name, hosted_model_names
+from coe_ray.config import ApiModel, Profile, VllmModel, load_profile, shipped_profiles
+from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
+from coe_ray.serve.ingress import Ingress
+from coe_ray.serve.retriever import RetrieverDeployment
+
+ROOT = Path(__file__).parent.parent
+SECRET = re.compile(
+    r"""sk-[\w-]{16,} | hf_\w{20,} | gh[pousr]_\w{20,} | AKIA[0-9A-Z]{16} | -----BEGIN
+    | (?i:key|token|secret|password)["']?\s*[:=]\s*["']?[\w+/-]{16,}
+    | ://[^/\s:@]+:[^/\s@]+@""",
+    re.VERBOSE,
+)
+DEPLOYED = [ROOT / "cluster.yaml", ROOT / "deploy" / "serve.yaml", *shipped_profiles().values()]
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+@pytest.fixture
+def cluster() -> dict[str, Any]:
+    return read(ROOT / "cluster.yaml")
+
+
+@pytest.fixture
+def gpu() -> Profile:
+    return load_profile("gpu")
+
+
+@pytest.fixture
+def application() -> ServeApplicationSchema:
+    (only,) = ServeDeploySchema.model_validate(read(ROOT / "deploy" / "serve.yaml")).applications
+    return only
+
+
+def test_cluster_file_is_of_rays_own_schema(cluster: dict[str, Any]) -> None:
+    schema = json.loads((resources.files("ray.autoscaler") / "ray-schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(cluster, schema)
+    with pytest.raises(jsonschema.ValidationError, match="Additional properties"):
+        jsonschema.validate(cluster | {"workers": 3}, schema)
+
+
+def test_the_launcher_accepts_the_cluster_file(cluster: dict[str, Any]) -> None:
+    prepared = prepare_config(cluster)
+    validate_config(prepared)
+    assert prepared["max_workers"] == sum(kind["max_workers"] for kind in prepared["available_node_types"].values())
+
+
+@pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
+def test_ray_starts_with_what_the_endpoint_wants(cluster: dict[str, Any], commands: str) -> None:
+    (start,) = [command for command in cluster[commands] if "ray start" in command]
+    exported = dict(re.findall(r"\b([A-Z_]+)=(\S+?)(?=[\s;])", start.partition("ray start")[0]))
+    assert {name: value for name, value in exported.items() if name.startswith("RAY_SERVE_")} == WANTED_ENVIRONMENT
+    assert exported["RAY_AUTH_MODE"] == "token"
+    assert exported["COE_RAY_HOME"].startswith("/shared/")
+
+
+def test_what_the_cluster_file_copies_is_here(cluster: dict[str, Any]) -> None:
+    ours = [local for local in cluster["file_mounts"].values() if not local.startswith("~")]
+    assert {"pyproject.toml", "requirements.lock", "coe_ray"} <= set(ours)
+    assert [local for local in ours if not (ROOT / local).exists()] == []
+
+
+def test_the_gpu_profile_fits_on_the_cluster(cluster: dict[str, Any], gpu: Profile) -> None:
+    nodes = cluster["available_node_types"]["gpu-worker"]
+    hosted = [model for model in gpu.models.values() if isinstance(model, VllmModel)]
+    assert {model.strategy for model in hosted} == {"STRICT_PACK"}
+    for resource, of_a_node in nodes["resources"].items():
+        of_a_replica = [sum(bundle[resource] for bundle in model.bundles) for model in hosted]
+        assert max(of_a_replica) <= of_a_node
+        most = sum(model.scaling.max_replicas * size for model, size in zip(hosted, of_a_replica, strict=True))
+        assert most <= nodes["max_workers"] * of_a_node
+
+
+def test_serve_file_names_the_application_that_jobs_look_for(application: ServeApplicationSchema) -> None:
+    assert application.name == APPLICATION
+    assert application.import_path == "coe_ray.serve.app:build"
+
+
+def test_serve_file_overrides_deployments_that_exist(application: ServeApplicationSchema) -> None:
+    profile = load_profile(AppArgs.model_validate(application.args).profile)
+    hosted = {deployment_name(model) for model in hosted_model_names(profile)}
+    assert {"ingress", "retriever"} <= set(application.deployment_names)
+    own: list[Any] = [Ingress, RetrieverDeployment]  # classes to mypy, deployments after their decorator
+    assert set(application.deployment_names) <= {deployment.name for deployment in own} | hosted
+    assert hosted == {f"model-{name}" for name in hosted_model_names(profile)}
+
+
+def test_serve_file_opens_no_door_to_strangers_and_waits_for_the_deadline(application: ServeApplicationSchema) -> None:
+    http = ServeDeploySchema.model_validate(read(ROOT / "deploy" / "serve.yaml")).http_options
+    deadline = load_profile(application.args["profile"]).routing.deadline_s
+    assert http.host == "127.0.0.1"
+    assert http.request_timeout_s is not None
+    assert http.request_timeout_s > deadline
+
+
+@pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: path.name)
+def test_no_secret_in_a_shipped_file(path: Path) -> None:
+    assert SECRET.search(path.read_text(encoding="utf-8")) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "key: sk-or-v1-0123456789abcdef0123",
+        "api_key=0123456789abcdef",
+        "https://me:secret@host/v1",
+        'token: "a1b2c3d4e5f6a7b8"',
+    ],
+)
+def test_a_secret_would_be_seen(line: str) -> None:
+    assert SECRET.search(line)
+
+
+@pytest.mark.parametrize("name", shipped_profiles())
+def test_shipped_profiles_load(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.name == name
+    assert len(profile.experts) >= 2
+
+
+def test_the_profiles_that_the_documents_name_are_shipped() -> None:
+    assert {"local-cpu", "api", "gpu"} <= set(shipped_profiles())
+
+
+def test_api_profile_asks_for_one_key_and_closes_no_reply() -> None:
+    profile = load_profile("api")
+    models = profile.models.values()
+    assert {model.key_env for model in models if isinstance(model, ApiModel)} == {"OPENROUTER_API_KEY"}
+    assert hosted_model_names(profile) == ()
+    assert profile.classifier.decoding == "free"
+    assert len(profile.experts) == 3
+
+
+def test_gpu_profile_has_a_bundle_for_each_worker(gpu: Profile) -> None:
+    sizes = {}
+    for name, model in gpu.models.items():
+        assert isinstance(model, VllmModel)
+        assert model.bundles == [{"GPU": 1.0, "CPU": 1.0}] * len(model.bundles)
+        sizes[name] = len(model.bundles)
+        assert sizes[name] == prod(model.engine.get(f"{axis}_parallel_size", 1) for axis in ("tensor", "pipeline"))
+    assert sizes == {"deepseek-r1-7b": 2, "qwen2-7b": 1, "internlm2_5-7b": 1, "mathstral-7b": 1}
+
+
+def test_gpu_profile_leaves_the_classifier_room_to_reason(gpu: Profile) -> None:
+    assert gpu.classifier.decoding == "free"
+    assert (gpu.classifier.settings.max_tokens or 0) >= 1024
+
+
+def test_the_lock_pins_every_dependency_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [Requirement(line) for line in [*project["dependencies"], *extras["cpu"], *extras["dev"], *extras["gpu"]]]
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    locked = [Requirement(line) for line in lock if line and not line.lstrip().startswith("#")]
+    pins: dict[str, list[str]] = {}
+    for pin in locked:
+        (specifier,) = pin.specifier
+        assert specifier.operator == "=="
+        pins.setdefault(canonicalize_name(pin.name), []).append(specifier.version)
+    for requirement in wanted:
+        (version,) = pins.get(canonicalize_name(requirement.name), ["none"])
+        assert requirement.specifier.contains(version), f"{requirement}: locked is {version}"
+    assert [name for name, versions in pins.items() if len(versions) > 1] == []
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "serve", "check", "lock"])
+def test_makefile_has_the_target(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

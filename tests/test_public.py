@@ -1,0 +1,18 @@
+"""The public door: what coe_ray exports, and what it does not load for it."""
+
+import subprocess
+import sys
+
+import coe_ray
+
+
+def test_what_is_public_is_pinned() -> None:
+    assert coe_ray.__all__ == ["CompositionOfExperts", "Leaderboard", "load_benchmark", "load_profile"]
+    assert all(getattr(coe_ray, name).__doc__ for name in coe_ray.__all__)
+
+
+def test_importing_coe_ray_loads_neither_ray_nor_an_engine() -> None:
+    heavy = ["ray", "torch", "vllm", "transformers", "sentence_transformers"]
+    script = f"import sys, coe_ray, coe_ray.models, coe_ray.runs; print(sorted(sys.modules.keys() & {set(heavy)}))"
+    asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "[]"
