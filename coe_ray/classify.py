@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from coe_ray.chat import ChatModel
 from coe_ray.config import ClassifierConfig
 from coe_ray.parsing import parse_task
-from coe_ray.prompts import classifier_prompt
+from coe_ray.prompts import classifier_prompt, task_label
 from coe_ray.types import UNKNOWN, Call, Classification, Neighbour, Question, Task
 
 
@@ -21,7 +21,7 @@ class Classifier:
     async def classify(self, question: Question, neighbours: tuple[Neighbour, ...]) -> Classification:
         """Raises `CallError` where the model could not be asked: an outage is no *unknown*."""
         messages = classifier_prompt(question, self._tasks, neighbours, self._config.example_chars)
-        choices = (*self._names, UNKNOWN) if self._config.decoding == "constrained" else ()
+        choices = tuple(map(task_label, (*self._names, UNKNOWN))) if self._config.decoding == "constrained" else ()
         call = Call(messages, self._config.settings.settings(), choices, question)
         completion = await self._model.complete(call)
         label = parse_task(completion.text, self._names)

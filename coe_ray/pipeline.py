@@ -15,7 +15,7 @@ from coe_ray.config import ExpertConfig, Profile
 from coe_ray.errors import CallTimeout, ConfigError
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.parsing import parse_letter
-from coe_ray.prompts import expert_prompt
+from coe_ray.prompts import answer_sentence, expert_prompt
 from coe_ray.questions import make_question, split_options
 from coe_ray.retrieval import Retriever
 from coe_ray.route import route
@@ -35,7 +35,7 @@ class Expert:
         settings = self.config.settings.settings().overridden(asked.settings)
         if not question.options:
             return Call(asked.messages, settings, question=question)
-        choices = question.letters if self.config.constrained else ()
+        choices = tuple(map(answer_sentence, question.letters)) if self.config.constrained else ()
         return Call(expert_prompt(question, self.config.prompt), settings, choices, question)
 
 

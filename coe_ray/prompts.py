@@ -22,7 +22,7 @@ _EXAMPLES = {
     "english": "These similar questions are already sorted:\n\n{examples}",
     "chinese": "以下是已经归类的相似问题：\n\n{examples}",
 }
-_LABELS = {"english": ("Question", "Task"), "chinese": ("问题", "任务")}
+_QUESTION = {"english": "Question", "chinese": "问题"}
 _FORMAT = {
     "english": "Reply in exactly this form:\n**Task: [selected task]**",
     "chinese": "请严格按照以下格式回答：\n**Task: [所选任务]**",
@@ -33,14 +33,18 @@ _ANSWER = {
             "Answer this multiple-choice question from operations work. Think step by step, briefly, and finish "
             "with the sentence: the answer is (X), where X is the letter of the right option."
         ),
-        "chinese": "请回答下面的运维单项选择题。请简要地一步一步思考，最后以“the answer is (X)”结束，其中 X 是正确选项的字母。",
+        "chinese": (
+            "请回答下面的运维单项选择题。请简要地一步一步思考，最后以“the answer is (X)”结束，其中 X 是正确选项的字母。"
+        ),
     },
     "direct": {
         "english": (
             "Answer this multiple-choice question from operations work. Reply with the sentence: "
             "the answer is (X), where X is the letter of the right option, and nothing else."
         ),
-        "chinese": "请回答下面的运维单项选择题。只需回答“the answer is (X)”，其中 X 是正确选项的字母，不要输出其他内容。",
+        "chinese": (
+            "请回答下面的运维单项选择题。只需回答“the answer is (X)”，其中 X 是正确选项的字母，不要输出其他内容。"
+        ),
     },
 }
 
@@ -50,19 +54,29 @@ def classifier_prompt(
 ) -> tuple[Message, ...]:
     """Prompt 1, or with neighbours prompt 3. Examples are shortened to `example_chars`; the question is whole."""
     language = question.language
-    question_label, task_label = _LABELS[language]
+    asked = _QUESTION[language]
     listed = "\n".join(f"- {task.name}: {task.description}" for task in tasks)
-    parts = [f"{question_label}: {question.full_text}"]
+    parts = [f"{asked}: {question.full_text}"]
     if neighbours:
         # The nearest one stands next to the question: small models weigh what they read last.
         examples = "\n\n".join(
-            f"{question_label}: {_shortened(near.text, example_chars)}\n**{task_label}: {near.task}**"
-            for near in reversed(neighbours)
+            f"{asked}: {_shortened(near.text, example_chars)}\n{task_label(near.task)}" for near in reversed(neighbours)
         )
         parts.insert(0, _EXAMPLES[language].format(examples=examples))
     parts.append(_FORMAT[language])
     head = _CLASSIFY[language].format(tasks=listed, unknown=UNKNOWN)
     return Message("system", head), Message("user", "\n\n".join(parts))
+
+
+def task_label(task: str) -> str:
+    """A label in the form that the prompt asks for. What a constrained model may say is this, not the bare name:
+    against the form of its own examples, SmolLM2-135M was right on 10 % of questions instead of 41 %."""
+    return f"**Task: {task}**"
+
+
+def answer_sentence(letter: str) -> str:
+    """An answer in the form that prompt 2 asks for."""
+    return f"the answer is ({letter})"
 
 
 def expert_prompt(question: Question, style: str) -> tuple[Message, ...]:

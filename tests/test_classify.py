@@ -50,7 +50,7 @@ async def test_without_neighbours_there_is_no_confidence() -> None:
 async def test_a_constrained_reply_is_one_of_the_tasks_or_unknown() -> None:
     model = Listener("m", "Test")
     assert (await classified(model)).task == "Test"
-    assert model.calls[0].choices == ("Build", "Test", UNKNOWN)
+    assert model.calls[0].choices == ("**Task: Build**", "**Task: Test**", f"**Task: {UNKNOWN}**")
 
 
 async def test_a_free_reply_has_no_choices() -> None:

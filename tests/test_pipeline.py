@@ -76,7 +76,7 @@ async def test_a_question_with_options_reaches_the_expert_in_prompt_2(tmp_path: 
     (call,) = model.calls
     assert call.messages[-1] == Message("user", BUILD)
     assert "and nothing else" in call.messages[0].content
-    assert call.choices == ("A", "B")
+    assert call.choices == ("the answer is (A)", "the answer is (B)")
     assert call.question == asked_question(asked(BUILD))
 
 

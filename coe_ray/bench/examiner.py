@@ -16,9 +16,9 @@ from coe_ray.config import Profile
 from coe_ray.errors import CallError, ContentFiltered
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts
-from coe_ray.retrieval import Index, SentenceEncoder, build_index
+from coe_ray.retrieval import Index, Retriever, SentenceEncoder, build_index
 from coe_ray.runs import Record, question_of, records_table
-from coe_ray.types import Answer, Classification, Question
+from coe_ray.types import Answer, Classification, Neighbour, Question
 from coe_ray.weights import locate
 
 AT_ONCE = 64
@@ -40,20 +40,14 @@ class Assignment:
 class Examiner:
     """Asks the classifier and every expert once a question. What CoE answers is one of those answers.
 
-    Where there is no index yet it makes one of the examples: here, so that only one process loads the encoder.
-
     Questions with a failed call are no output: they are noted in `failures/`, stay without a checkpoint, and so
     are asked again when the same run is started again.
     """
 
     def __init__(self, assignment: Assignment, progress: ActorHandle) -> None:
         profile = assignment.profile
-        encoder = profile.retrieval.encoder
-        sentences = SentenceEncoder(encoder.hub, locate(encoder))
-        if not assignment.index.is_dir():
-            build_index(assignment.index, assignment.examples, sentences)
         models = local_models(profile) | hosted_models(profile)
-        self._coe = CompositionOfExperts(profile, models, Index(assignment.index, sentences), None)
+        self._coe = CompositionOfExperts(profile, models, _retriever(assignment), None)
         self._failures = assignment.failures
         self._progress = progress
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -81,6 +75,24 @@ class Examiner:
         }
         self._progress.add.remote(question.id, has_failed(record))
         return record
+
+
+class _NoExamples:
+    """What a classifier without retrieval has in place of an index."""
+
+    async def nearest(self, _question: Question, _k: int) -> tuple[Neighbour, ...]:
+        return ()
+
+
+def _retriever(assignment: Assignment) -> Retriever:
+    """The run's index, made here where there is none yet, so that only this process has to load the encoder."""
+    if not assignment.profile.classifier.k:
+        return _NoExamples()
+    weights = assignment.profile.retrieval.encoder
+    encoder = SentenceEncoder(weights.hub, locate(weights))
+    if not assignment.index.is_dir():
+        build_index(assignment.index, assignment.examples, encoder)
+    return Index(assignment.index, encoder)
 
 
 async def _noted(call: Awaitable[Result]) -> tuple[Result | None, dict[str, Any] | None]:

@@ -119,10 +119,11 @@ def _assignment(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> As
     Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line.
     """
     local_models(profile)
-    locate(profile.retrieval.encoder)
     examples = known_examples(profile, benchmark.examples)
     index = folder.root / "index" if examples else profile.index_folder
-    if not examples and not index.is_dir():
+    if profile.classifier.k:
+        locate(profile.retrieval.encoder)
+    if profile.classifier.k and not examples and not index.is_dir():
         raise DataError(f"{index}: no retrieval index there, and {benchmark.name} has no examples; use jobs/index.py")
     return Assignment(profile, index, examples, folder.failures)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from coe_ray.bench.run import BenchOrder
 from coe_ray.runs import RunFolder
 from tests.bench.own_ray import ROOT
 
@@ -46,6 +47,10 @@ class Bench:
     @property
     def folder(self) -> RunFolder:
         return RunFolder(self.out)
+
+    @property
+    def order(self) -> BenchOrder:
+        return BenchOrder(str(self.profile), str(self.data), self.out)
 
     def summary(self) -> dict[str, Any]:
         found: dict[str, Any] = orjson.loads((self.out / "summary.json").read_bytes())

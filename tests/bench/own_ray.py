@@ -58,10 +58,10 @@ def own_ray(*, dashboard: bool = False) -> Iterator[OwnRay]:
             _wait_until_listening(board, head, temp / "start.log")
         yield OwnRay(head.pid, environment)
     finally:
-        head.send_signal(signal.SIGTERM)  # with --block, all processes of this head end with this one
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            head.wait(30)
-        head.kill()
+        # Asked politely it would drain for half a minute; all its processes are children of this one.
+        for pid in [*OwnRay(head.pid, environment).processes(""), head.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         head.wait()
         shutil.rmtree(temp, ignore_errors=True)
 

@@ -6,7 +6,8 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from coe_ray.bench.run import run_bench
+from coe_ray.errors import CoeError, DataError
+from coe_ray.leaderboard import Leaderboard
 from coe_ray.runs import ANSWER_SCHEMA, read_questions
 from tests.bench.job import ENCODER, Bench, kill, lasting, wait_until
 from tests.bench.own_ray import OwnRay, own_ray
@@ -93,7 +97,7 @@ def server() -> Iterator[Upstream]:
 @pytest.fixture(scope="module")
 def undisturbed(ray: OwnRay, server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, str]:
     """The small world, run once and whole."""
-    bench = small_world(ray, server, tmp_path_factory.mktemp("undisturbed"))
+    bench = small_world(ray.environment, server, tmp_path_factory.mktemp("undisturbed"))
     server.asked.clear()
     code, output = bench.run()
     assert code == 0, output
@@ -102,16 +106,19 @@ def undisturbed(ray: OwnRay, server: Upstream, tmp_path_factory: pytest.TempPath
     return bench, output
 
 
-def small_world(ray: OwnRay, server: Upstream, root: Path) -> Bench:
+def small_world(environment: Mapping[str, str], server: Upstream, root: Path) -> Bench:
     write_benchmark(root / "data", WORLD)
-    return Bench(ray.environment, write_profile(root, server), root / "data", root / "out")
+    return Bench(environment, write_profile(root, server), root / "data", root / "out")
 
 
 def write_benchmark(root: Path, world: Sequence[tuple[str, ...]]) -> None:
     """A test split that says what is answered, one row too many of two kinds, and a few examples."""
     for task, name in FILES.items():
-        rows = [(n, *row[1:]) for n, row in enumerate(world, 1) if row[0] == task]
-        table = [row(f"Case {n}. label={c}; alpha={x}; beta={y}; gamma={z};", n, key) for n, key, c, x, y, z in rows]
+        table = [
+            row(f"Case {n}. label={label}; alpha={alpha}; beta={beta}; gamma={gamma};", n, key)
+            for n, (of_task, key, label, alpha, beta, gamma) in enumerate(world, 1)
+            if of_task == task
+        ]
         if task == LOGS:
             table += [table[0], row("Case 0 has two answers", 0, "A,C")]
         write_csv(root / "english" / "test" / f"{name}.csv", table)
@@ -120,7 +127,7 @@ def write_benchmark(root: Path, world: Sequence[tuple[str, ...]]) -> None:
 
 
 def row(text: str, number: int, answer: str) -> list[str]:
-    return [str(number), text, *(f"option {letter} of {number}" for letter in "wxyz"), answer]
+    return [str(number), text, *(f"choice {letter} of {number}" for letter in "wxyz"), answer]
 
 
 def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
@@ -268,7 +275,7 @@ def test_the_output_is_ours_alone(undisturbed: tuple[Bench, str]) -> None:
 def test_failed_calls_are_asked_again_and_nothing_else(
     undisturbed: tuple[Bench, str], ray: OwnRay, server: Upstream, tmp_path: Path
 ) -> None:
-    bench = small_world(ray, server, tmp_path)
+    bench = small_world(ray.environment, server, tmp_path)
     server.asked.clear()
     server.down = True
     code, output = bench.run()
@@ -294,9 +301,9 @@ def test_failed_calls_are_asked_again_and_nothing_else(
     answered_once(bench, 20)
 
     server.asked.clear()
-    code, output = bench.run()
-    assert code == 0, output
-    assert "every question is answered already; nothing is asked" in output
+    said: list[str] = []
+    run_bench(bench.order, said.append, said.append)  # here: it is done without any Ray
+    assert said[-1] == "every question is answered already; nothing is asked"
     assert server.asked.total() == 0
     assert {**lasting(bench.summary()), **complete} == lasting(undisturbed[0].summary())
 
@@ -323,25 +330,30 @@ def test_an_outage_of_everything_is_no_figure(ray: OwnRay, server: Upstream, tmp
 # What is refused
 
 
-def test_another_run_in_the_same_folder_is_refused(undisturbed: tuple[Bench, str], server: Upstream) -> None:
+def test_another_run_in_the_same_folder_is_refused(undisturbed: tuple[Bench, str]) -> None:
     bench, _ = undisturbed
     before = (bench.out / "summary.json").read_bytes()
-    original = bench.profile.read_text("utf-8")
-    try:
-        bench.profile.write_text(original.replace("k: 2", "k: 1"), "utf-8")
+    refused = f"{re.escape(str(bench.out))}: holds another run \\(%s differ\\); choose another --out"
+    with replaced(bench.profile, "k: 2", "k: 1"), pytest.raises(DataError, match=refused % "settings"):
+        run_bench(bench.order, print, print)
+    test = bench.data / "english" / "test" / "UnitTesting.csv"
+    with replaced(test, "Case 20", "Case 21"), pytest.raises(DataError, match=refused % "questions"):
+        run_bench(bench.order, print, print)
+    with replaced(test, "Case 20", "Case 21"):
         code, output = bench.run()
-        assert_refused(code, output, f"{bench.out}: holds another run (settings differ); choose another --out")
-    finally:
-        bench.profile.write_text(original, "utf-8")
-    path = bench.data / "english" / "test" / "UnitTesting.csv"
-    rows = path.read_text("utf-8")
-    try:
-        path.write_text(rows.replace("Case 20", "Case 21"), "utf-8")
-        code, output = bench.run()
-        assert_refused(code, output, f"{bench.out}: holds another run (questions differ); choose another --out")
-    finally:
-        path.write_text(rows, "utf-8")
+        assert_refused(code, output, "holds another run")
     assert (bench.out / "summary.json").read_bytes() == before
+
+
+@contextmanager
+def replaced(path: Path, old: str, new: str) -> Iterator[None]:
+    before = path.read_text("utf-8")
+    assert old in before
+    path.write_text(before.replace(old, new), "utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, "utf-8")
 
 
 @pytest.mark.parametrize(
@@ -352,12 +364,34 @@ def test_another_run_in_the_same_folder_is_refused(undisturbed: tuple[Bench, str
         ("no key", "environment variable NO_SUCH_KEY is not set"),
         ("no data", "no benchmark "),
         ("empty data", "no row in a test split"),
+        ("no examples", "no retrieval index there, and data has no examples"),
     ],
 )
-def test_a_wrong_profile_or_data_is_said_in_one_line(
-    ray: OwnRay, server: Upstream, tmp_path: Path, what: str, message: str
+def test_a_wrong_profile_or_data_is_said_before_anything_starts(
+    server: Upstream, tmp_path: Path, what: str, message: str
 ) -> None:
-    bench = small_world(ray, server, tmp_path)
+    bench = small_world({}, server, tmp_path)
+    spoil(bench, what)
+    with pytest.raises(CoeError, match=message):
+        run_bench(bench.order, print, print)
+    # What is put right then is another run, and must find no folder that holds this one.
+    assert not bench.out.exists()
+
+
+def test_a_wrong_profile_is_said_without_a_traceback(ray: OwnRay, server: Upstream, tmp_path: Path) -> None:
+    bench = small_world(ray.environment, server, tmp_path)
+    spoil(bench, "no key")
+    code, output = bench.run()
+    assert_refused(code, output, "environment variable NO_SUCH_KEY is not set; export the key there")
+
+
+def test_without_a_ray_the_job_says_so(ray: OwnRay, server: Upstream, tmp_path: Path) -> None:
+    nowhere = {**ray.environment, "RAY_ADDRESS": "127.0.0.1:1", "RAY_gcs_rpc_server_connect_timeout_s": "1"}
+    code, output = small_world(nowhere, server, tmp_path).run()
+    assert_refused(code, output, "127.0.0.1:1")
+
+
+def spoil(bench: Bench, what: str) -> None:
     profile = yaml.safe_load(bench.profile.read_text("utf-8"))
     match what:
         case "no profile":
@@ -368,13 +402,13 @@ def test_a_wrong_profile_or_data_is_said_in_one_line(
             profile["models"]["third"]["key_env"] = "NO_SUCH_KEY"
             bench.profile.write_text(json.dumps(profile), "utf-8")
         case "no data":
-            bench.data.rename(tmp_path / "elsewhere")
+            bench.data.rename(bench.data.with_name("elsewhere"))
         case "empty data":
-            (bench.data / "english" / "test").rename(tmp_path / "elsewhere")
-    code, output = bench.run()
-    assert_refused(code, output, message)
-    # What is put right then is another run, and must find no folder that holds this one.
-    assert not bench.out.exists()
+            (bench.data / "english" / "test").rename(bench.data.with_name("elsewhere"))
+        case "no examples":
+            (bench.data / "english" / "dev").rename(bench.data.with_name("elsewhere"))
+            profile["retrieval"]["index"] = "nowhere"
+            bench.profile.write_text(json.dumps(profile), "utf-8")
 
 
 def assert_refused(code: int, output: str, message: str) -> None:
@@ -393,7 +427,13 @@ def long_world(ray: OwnRay, server: Upstream, tmp_path_factory: pytest.TempPathF
     root = tmp_path_factory.mktemp("long")
     pattern = [WORLD[2], WORLD[11], WORLD[17], WORLD[15]]
     write_benchmark(root / "data", list(itertools.islice(itertools.cycle(pattern), BLOCKS * BLOCK)))
-    profile = write_profile(root, server, classifier={"model": "sorter", "k": 0})
+    # Wrong on purpose: gamma is best at tests alone.
+    board = Leaderboard.from_scores(
+        (who, task, who == "gamma", 1) for who in ("alpha", "beta", "gamma") for task in FILES
+    )
+    board.save(root / "board.json")
+    no_examples = {"model": "sorter", "k": 0}
+    profile = write_profile(root, server, classifier=no_examples, leaderboard={"path": "board.json"})
     return Bench(ray.environment, profile, root / "data", root / "whole")
 
 
@@ -405,6 +445,15 @@ def whole(long_world: Bench, server: Upstream) -> dict[str, Any]:
     assert code == 0, output
     assert server.asked.total() == BLOCKS * BLOCK
     return lasting(long_world.summary())
+
+
+def test_a_profiles_leaderboard_is_what_routes(whole: dict[str, Any], long_world: Bench) -> None:
+    board = Leaderboard.load(long_world.profile.with_name("board.json"))
+    assert (whole["leaderboard"]["mapping"], whole["leaderboard"]["version"]) == ("profile", board.version)
+    accuracies = {name: system["accuracy"] for name, system in whole["systems"].items()}
+    assert accuracies == {"coe": 0.25, "alpha": 0.5, "beta": 0.5, "gamma": 0.25}
+    assert whole["calls"] == {"issued": 4 * BLOCKS * BLOCK, "reused": BLOCKS * BLOCK, "retried": 0, "failed": 0}
+    assert {answer["expert"] for answer in long_world.folder.read_answers() if answer["system"] == "coe"} == {"gamma"}
 
 
 def test_a_killed_driver_loses_no_finished_block(long_world: Bench, whole: dict[str, Any], server: Upstream) -> None:
