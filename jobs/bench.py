@@ -9,15 +9,13 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from coe_ray.errors import CoeError, ConfigError
 
 QUIET = {
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started",
     "TQDM_DISABLE": "1",
 }
@@ -35,8 +33,7 @@ def main() -> int:
 
     _hush_ray_data()
     try:
-        with _stderr_closed():  # Ray's core tells that its log level is set, whatever level that is
-            ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
+        ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
         out = _outlives_the_job(asked.out.expanduser(), ray.get_runtime_context().runtime_env)
         order = BenchOrder(asked.profile, asked.data, out, asked.split, asked.per_task, asked.seed)
         summary = run_bench(order, _say, _deploy)
@@ -66,19 +63,6 @@ def _hush_ray_data() -> None:
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.ERROR)
-
-
-@contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Nothing gets out on file descriptor 2, from C++ neither; exceptions do."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _outlives_the_job(out: Path, runtime_env: Mapping[str, Any]) -> Path:

@@ -1,6 +1,7 @@
 """`jobs/bench.py` as its users start it: in a process of its own, on the Ray that the environment names."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ class Bench:
                 output, _ = process.communicate(timeout=PATIENCE_S)
             finally:
                 process.kill()
-        return process.returncode, output
+        return process.returncode, without_noise(output)
 
     def killed(self, when: Callable[[], bool]) -> str:
         """The output of a run whose process is killed without warning as soon as `when` is true."""
@@ -85,6 +86,11 @@ class Bench:
     def blocks(self) -> int:
         """Blocks of questions that no crash can take back any more."""
         return len([file for file in self.folder.checkpoint.glob("*.parquet") if "pending" not in file.name])
+
+
+def without_noise(output: str) -> str:
+    """All but the one line that Ray's core prints whenever Ray Data makes an actor, and that cannot be turned off."""
+    return re.sub(r"^\[.* core_worker\.cc:\d+: Actor with class name: .*\n", "", output, flags=re.MULTILINE)
 
 
 def wait_until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:

@@ -385,12 +385,6 @@ def test_a_wrong_profile_is_said_without_a_traceback(ray: OwnRay, server: Upstre
     assert_refused(code, output, "environment variable NO_SUCH_KEY is not set; export the key there")
 
 
-def test_without_a_ray_the_job_says_so(ray: OwnRay, server: Upstream, tmp_path: Path) -> None:
-    nowhere = {**ray.environment, "RAY_ADDRESS": "127.0.0.1:1", "RAY_gcs_rpc_server_connect_timeout_s": "1"}
-    code, output = small_world(nowhere, server, tmp_path).run()
-    assert_refused(code, output, "127.0.0.1:1")
-
-
 def spoil(bench: Bench, what: str) -> None:
     profile = yaml.safe_load(bench.profile.read_text("utf-8"))
     match what:

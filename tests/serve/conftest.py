@@ -1,15 +1,31 @@
 """One cluster with one served profile for all tests here, and clients for it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
+import ray
 from openai import OpenAI
 
 from tests.serve.cluster import Cluster
 from tests.serve.upstream import Upstream, running
 from tests.serve.world import build_world
+
+SERVE = {} if os.environ.get("COE_TEST_PLAIN_SERVE") else {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+"""As in production, but for HAProxy: its ports are the machine's, and another cluster may have them."""
+
+
+@pytest.fixture(autouse=True)
+def no_other_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray connects by itself to whatever cluster this machine has, where it is used before `ray.init`: not here."""
+
+    def refused(*_: object, **__: object) -> NoReturn:
+        raise AssertionError("a test of the endpoint must not connect to a cluster in this process")
+
+    monkeypatch.setattr(ray, "init", refused)
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +45,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Path:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """It starts up while the index is built."""
-    import os
-
-    env = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"} if os.environ.get("FAST") else {}
-    with Cluster.started(env) as cluster:
+    with Cluster.started(SERVE) as cluster:
         assert cluster.deploy(request.getfixturevalue("world")) is None
         yield cluster
 

@@ -10,14 +10,20 @@ from typing import Any
 import httpx
 import openai
 import pytest
+import ray.exceptions
 import yaml
 from openai import OpenAI
+from ray.serve.exceptions import BackPressureError
 
+from coe_ray.calls.retry import RetryPolicy
 from coe_ray.cluster import HostedModel, HostedRetriever
+from coe_ray.errors import BadCall, CallError
 from coe_ray.questions import make_question
 from coe_ray.types import Call, Message
 from tests.serve.cluster import Cluster
 from tests.serve.toys import PIECES
+
+CALL = Call((Message("user", "hang"),))
 
 
 def _profile(folder: Path) -> Path:
@@ -143,10 +149,11 @@ def _wait_for(path: Path) -> None:
 
 
 class _Waiting:
-    """A handle, its method and its response at once; the response never comes."""
+    """A handle, its method and its response at once; the response never comes, or is an error."""
 
-    def __init__(self) -> None:
+    def __init__(self, raised: Exception | None = None) -> None:
         self.cancelled = False
+        self._raised = raised
         self.nearest = self.chat_json = self.chat_events = self
 
     def options(self, *, stream: bool) -> "_Waiting":
@@ -156,6 +163,8 @@ class _Waiting:
         return self
 
     def __await__(self) -> Generator[Any, None, None]:
+        if self._raised is not None:
+            raise self._raised
         return asyncio.sleep(60).__await__()
 
     def __aiter__(self) -> "_Waiting":
@@ -169,14 +178,38 @@ class _Waiting:
         self.cancelled = True
 
 
+ENGINE_FAILED = "ServerFault: model 'toy': the engine failed: ValueError('dead')"
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (ValueError("dead"), ENGINE_FAILED),
+        (ray.exceptions.RayTaskError("chat_json", "", ValueError("dead")), ENGINE_FAILED),
+        (
+            BackPressureError(num_queued_requests=8, max_queued_requests=8),
+            "RateLimited: model 'toy': its queue is full",
+        ),
+        (ray.exceptions.ActorDiedError(), "ConnectionFault: model 'toy': no replica could be reached: ActorDiedError"),
+        (BadCall("other", "no"), "BadCall: model 'other': no"),
+    ],
+)
+async def test_what_a_handle_raises_is_a_call_error(raised: Exception, told: str) -> None:
+    model = HostedModel("toy", _Waiting(raised), RetryPolicy(attempts=1))
+    for asked in (model.complete(CALL), anext(model.stream(CALL))):
+        with pytest.raises(CallError) as caught:
+            await asked
+        assert f"{type(caught.value).__name__}: {caught.value}".startswith(told)
+
+
 @pytest.mark.parametrize("way", ["complete", "stream", "nearest"])
 async def test_caller_that_stops_waiting_stops_the_work(way: str) -> None:
     """As at the deadline: Serve itself stops work only where the client of the whole request leaves."""
-    handle, call = _Waiting(), Call((Message("user", "hang"),))
+    handle = _Waiting()
     model = HostedModel("toy", handle)
     waiting: dict[str, Callable[[], Awaitable[object]]] = {
-        "complete": lambda: model.complete(call),
-        "stream": lambda: anext(model.stream(call)),
+        "complete": lambda: model.complete(CALL),
+        "stream": lambda: anext(model.stream(CALL)),
         "nearest": lambda: HostedRetriever(handle).nearest(make_question("x"), 1),
     }
     with pytest.raises(TimeoutError):

@@ -1,9 +1,11 @@
 """What a hosted model's deployment is made of, without a cluster; and what the builder says of its surroundings."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 import yaml
 
 from coe_ray.cluster import deployment_name
@@ -25,9 +27,10 @@ HUGE = {
 
 
 @pytest.fixture(autouse=True)
-def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is downloaded or converted."""
+def no_weights_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is downloaded or converted, and no cluster is asked for the driver's own environment."""
     monkeypatch.setattr(models, "locate", lambda weights: f"located {weights.hub}")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env={}))
 
 
 @pytest.fixture
@@ -59,21 +62,23 @@ def _deployment(name: str, model: VllmModel) -> Any:
     return model_deployment(name, model)._bound_deployment
 
 
+def _bundles(name: str, model: VllmModel) -> Any:
+    return _deployment(name, model)._replica_config.placement_group_bundles
+
+
 def test_small_model_lies_on_one_bundle_without_a_gpu(small: VllmModel) -> None:
-    options = _deployment("smollm2", small)
     # The replica's own CPU is added to the first bundle; the engine's worker lies in it, too.
-    assert [set(bundle) for bundle in options.placement_group_bundles] == [{"CPU"}]
-    assert options.placement_group_strategy == "STRICT_PACK"
+    assert _bundles("smollm2", small) == [{"CPU": 2, "GPU": 0}]
+    assert _deployment("smollm2", small)._replica_config.placement_group_strategy == "STRICT_PACK"
     assert llm_config("smollm2", small).accelerator_type is None
 
 
 def test_large_model_lies_on_one_bundle_for_each_worker(huge: VllmModel) -> None:
-    options = _deployment("qwen", huge)
-    bundles = options.placement_group_bundles
+    bundles = _bundles("qwen", huge)
     assert len(bundles) == 4 * 2
     assert [bundle["GPU"] for bundle in bundles] == [1] * 8
     assert all(bundle["CPU"] >= 2 for bundle in bundles)
-    assert options.placement_group_strategy == "PACK"
+    assert _deployment("qwen", huge)._replica_config.placement_group_strategy == "PACK"
     assert llm_config("qwen", huge).accelerator_type == "H100"
 
 
