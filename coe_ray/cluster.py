@@ -160,7 +160,7 @@ def is_serving(profile: Profile) -> bool:
     return True
 
 
-@ray.remote(num_cpus=0)  # type: ignore[untyped-decorator]  # ray is not followed
+@ray.remote(num_cpus=0, max_calls=1)  # type: ignore[untyped-decorator]  # ray is not followed
 def _serving_fingerprint() -> str:
     """Asked in a process of its own: a Serve handle stays bound to the event loop that first used it."""
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from coe_ray.bench.datasets import load_benchmark
+from coe_ray.bench.report import render_table
 from coe_ray.config import Profile, VllmModel, load_profile
+from coe_ray.runs import RunFolder
 from coe_ray.types import Question
 from coe_ray.weights import locate
 from jobs.local import DASHBOARD, local_ray, script
@@ -99,17 +101,20 @@ def _bench() -> int:
     ]
     print(f"      {' '.join(['ray', *command[1:]])}", flush=True)
     job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    lines = job.stdout or ()
-    ours = False
-    for line in lines:
-        # Between its first line and its last, the output is the job's own; around it speaks Ray's client.
-        ours = ours or line.startswith("bench:")
-        if ours and "Job 'raysubmit" not in line:
+    around = []
+    for line in job.stdout or ():
+        # Ray's client speaks before and after the job's own lines; it matters only where something fails.
+        if line.startswith("bench:"):
             print(f"      {line.rstrip()}", flush=True)
-    return job.wait()
+        else:
+            around.append(line)
+    if code := job.wait():
+        print("".join(around), file=sys.stderr)
+    return code
 
 
 def _say_how_to_go_on(seconds: float) -> None:
+    print("\n" + render_table(RunFolder(RUN).read_summary()))
     print(f"done in {seconds / 60:.1f} minutes. Report: {RUN / 'report.html'}")
     print("Go on with: make serve (the endpoint stays up); README.md (your own models, questions and cluster).")
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ray import serve
 
 ADDRESS = "127.0.0.1:6379"
 DASHBOARD = "http://127.0.0.1:8265"
@@ -34,10 +35,13 @@ def local_ray() -> Iterator[None]:
         try:
             _wait_until_up(head, log)
             ray.init(address=ADDRESS, log_to_driver=False, logging_level="WARNING")
+            # After ray.init, which puts a handler of its own there that ends this process on the spot.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             yield
         finally:
-            # First, or this process would wait for the Ray that it stops.
-            ray.shutdown()
+            if ray.is_initialized():
+                serve.shutdown()  # or its HAProxy would outlive it
+                ray.shutdown()  # or this process would wait for the Ray that it stops
             _stop(head)
     log.unlink(missing_ok=True)
 

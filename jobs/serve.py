@@ -1,7 +1,7 @@
 """The endpoint on a Ray of its own: `python -m jobs.serve --profile local-cpu`, until Ctrl-C."""
 
 import argparse
-import signal
+import logging
 import sys
 import time
 
@@ -22,8 +22,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
     asked = parser.parse_args()
-    # Ctrl-C and `kill` alike end it in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         profile = load_profile(asked.profile)
         ensure_index(profile)
@@ -46,6 +44,7 @@ def ensure_index(profile: Profile) -> None:
 
 def start(profile: str) -> None:
     """Deploy the profile; returns when it answers. Raises `CoeError` for a profile that cannot be served."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every deployment's options
     serve.start(http_options={"host": HOST, "port": PORT})
     serve.run(build(AppArgs(profile=profile)), name=APPLICATION)
 

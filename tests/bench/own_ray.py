@@ -75,13 +75,13 @@ def _environment(address: str, dashboard: str) -> dict[str, str]:
         "RAY_AUTH_MODE": "disabled",
         "RAY_worker_niceness": "0",  # on a busy machine its workers would never get their turn
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(ROOT),
+        "PATH": f"{RAY.parent}{os.pathsep}{os.environ['PATH']}",  # a job's `python` shall be this one
     }
 
 
 def _title(pid: int) -> str:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
     return ""
 
 
