@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -50,9 +51,18 @@ def _command() -> list[str]:
     return [
         *(script("ray"), "start", "--head", "--block", "--disable-usage-stats"),
         "--node-ip-address=127.0.0.1",
+        # The agent that starts jobs does without its port, and so without jobs, where another Ray has it.
+        f"--dashboard-agent-listen-port={_free_port()}",
         f"--num-cpus={LOGICAL_CPUS}",
         f"--object-store-memory={OBJECT_STORE}",
     ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def script(name: str) -> str:
