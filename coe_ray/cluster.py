@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -23,8 +24,13 @@ from coe_ray.config import Profile, VllmModel
 from coe_ray.errors import CallError, ConfigError, ConnectionFault, RateLimited, ServerFault
 from coe_ray.types import Call, Completion, Delta, Neighbour, Question
 
+log = logging.getLogger("ray.serve")
+
 APPLICATION = "default"
 """Name of the Serve application: the one that `serve run` gives."""
+
+READY_S = 2.0
+"""How long `/healthz` waits for a deployment behind it."""
 
 _UNAVAILABLE = (ray.exceptions.RayActorError, DeploymentUnavailableError, ray.exceptions.RayChannelError)
 
@@ -125,9 +131,25 @@ def _fault(name: str, error: Exception) -> CallError:
     return ServerFault(name, f"the engine failed: {cause!r}"[:300])
 
 
+async def answers(handle: DeploymentHandle) -> bool:
+    """Whether a replica of the deployment is up and well; false while it starts, and after it broke."""
+    try:
+        await asyncio.wait_for(handle.check_health.remote(), READY_S)
+    except Exception as error:  # whatever the reason, its name is in what /healthz says
+        log.info("%s does not answer yet: %r", handle.deployment_name, error)
+        return False
+    return True
+
+
 def hosted_model_names(profile: Profile) -> tuple[str, ...]:
     """The models of the profile that are deployments."""
     return tuple(name for name, model in profile.models.items() if isinstance(model, VllmModel))
+
+
+def stays_up(profile: Profile, model: str) -> bool:
+    """Whether at least one replica of a hosted model is always wanted."""
+    config = profile.models[model]
+    return isinstance(config, VllmModel) and config.scaling.min_replicas > 0
 
 
 def hosted_models(profile: Profile) -> dict[str, HostedModel]:

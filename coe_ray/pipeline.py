@@ -101,7 +101,7 @@ class CompositionOfExperts:
             raise CallTimeout("coe", f"no answer within {self.profile.routing.deadline_s:g} s") from error
 
     async def complete_from(self, expert: str, question: Question, call: Call) -> Completion:
-        """The answer of a named expert. A failure names that expert."""
+        """The answer of a named expert. Raises `CallError`, which names the model behind it."""
         chosen = self.experts[expert]
         return await chosen.model.complete(chosen.call(question, call))
 

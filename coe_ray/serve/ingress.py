@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.cluster import HostedModel, HostedRetriever, hosted_fingerprint
+from coe_ray.cluster import HostedModel, HostedRetriever, answers, hosted_fingerprint, stays_up
 from coe_ray.config import Profile
 from coe_ray.errors import CallTimeout
 from coe_ray.models import local_models
@@ -39,6 +39,9 @@ class Ingress:
         leaderboard = load_leaderboard(profile)
         self._coe = CompositionOfExperts(profile, models, HostedRetriever(retriever), leaderboard)
         self._warnings = warnings
+        # What may scale to zero is started by its first request, not by a probe.
+        always_up = {name: handle for name, handle in hosted.items() if stays_up(profile, name)}
+        self._behind = {"retriever": retriever} | always_up
 
     @api.post("/v1/chat/completions")
     async def chat(self, request: Request) -> Response:
@@ -86,17 +89,19 @@ class Ingress:
 
     @api.get("/healthz")
     async def healthz(self) -> Response:
-        """Ready to answer: the profile is loaded and every deployment behind it has started."""
+        """200 where every deployment behind this one answers, 503 while one does not."""
         board = self._coe.leaderboard
-        return Json(
-            {
-                "status": "ok",
-                "profile": self._coe.profile.name,
-                "leaderboard": board.version if board else None,
-                "experts": list(self._coe.experts),
-                "warnings": self._warnings,
-            }
-        )
+        up = await asyncio.gather(*map(answers, self._behind.values()))
+        waiting = [name for name, well in zip(self._behind, up, strict=True) if not well]
+        content = {
+            "status": "starting" if waiting else "ok",
+            "waiting_for": waiting,
+            "profile": self._coe.profile.name,
+            "leaderboard": board.version if board else None,
+            "experts": list(self._coe.experts),
+            "warnings": self._warnings,
+        }
+        return Json(content, 503 if waiting else 200)
 
     def hosted(self) -> str:
         """What is hosted here, for a bench job that wants to share it."""

@@ -18,3 +18,6 @@ class RetrieverDeployment:
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
         return await self._index.nearest(question, k)
+
+    async def check_health(self) -> None:
+        """Asked by Serve and by `/healthz`: a replica that takes requests has its index open."""
