@@ -1,5 +1,6 @@
 """From nothing to an answered question and a finished benchmark report: what `make demo` runs after installing."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -21,13 +22,13 @@ PROFILE = "local-cpu"
 PER_TASK = 3
 ASKED = (("Time Series Classification", "english"), ("Release", "english"), ("Monitor", "chinese"))
 """Task and language of the three questions."""
-RUN = Path("runs", "demo").absolute()
 URL = f"http://{HOST}:{PORT}/v1"
 
 
 def main() -> int:
     begun = time.monotonic()
     profile = load_profile(PROFILE)
+    run = _run_folder(profile)
     _step(1, "weights, checked against their published SHA-256")
     for folder in _weights(profile):
         print(f"      {folder}", flush=True)
@@ -41,14 +42,20 @@ def main() -> int:
         for task, language in ASKED:
             _show(_question(task, language))
         _step(6, f"benchmark of every expert and of CoE as a Ray job, {PER_TASK} questions a task")
-        code = _bench()
+        code = _bench(run)
     if code == 0:
-        _say_how_to_go_on(time.monotonic() - begun)
+        _say_how_to_go_on(run, time.monotonic() - begun)
     return code
 
 
 def _step(number: int, what: str) -> None:
     print(f"[{number}/6] {time.strftime('%H:%M:%S')} {what}", flush=True)
+
+
+def _run_folder(profile: Profile) -> Path:
+    """A second demo goes on in the first one's folder; one of a changed profile is another run."""
+    settings = hashlib.sha256(profile.model_dump_json(exclude={"folder"}).encode()).hexdigest()
+    return Path("runs", f"demo-{settings[:8]}").absolute()
 
 
 def _weights(profile: Profile) -> list[str]:
@@ -83,7 +90,7 @@ def _indented(text: str) -> str:
     return "\n".join(f"      {line[:110]}{'…' if len(line) > 110 else ''}" for line in text.splitlines())
 
 
-def _bench() -> int:
+def _bench(run: Path) -> int:
     """As anyone would on a cluster; the same command again would go on where this one stopped."""
     bench = ["python", "jobs/bench.py", "--profile", PROFILE, "--data", "sample", "--per-task", str(PER_TASK)]
     command = [
@@ -97,7 +104,7 @@ def _bench() -> int:
         "--",
         *bench,
         "--out",
-        str(RUN),
+        str(run),
     ]
     print(f"      {' '.join(['ray', *command[1:]])}", flush=True)
     job = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -113,9 +120,9 @@ def _bench() -> int:
     return code
 
 
-def _say_how_to_go_on(seconds: float) -> None:
-    print("\n" + render_table(RunFolder(RUN).read_summary()))
-    print(f"done in {seconds / 60:.1f} minutes. Report: {RUN / 'report.html'}")
+def _say_how_to_go_on(run: Path, seconds: float) -> None:
+    print("\n" + render_table(RunFolder(run).read_summary()))
+    print(f"done in {seconds / 60:.1f} minutes. Report: {run / 'report.html'}")
     print("Go on with: make serve (the endpoint stays up); README.md (your own models, questions and cluster).")
 
 

@@ -1,66 +1,174 @@
-"""A run's folder: what it refuses, and what it makes of the remains of a crash."""
+"""A run folder: begun once, gone on with, never mixed with another run; its files whole or not there."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from coe_ray.errors import DataError
 from coe_ray.questions import make_question
-from coe_ray.runs import RunFolder, read_questions, records_table
+from coe_ray.runs import (
+    ANSWER_SCHEMA,
+    QUESTIONS_PER_FILE,
+    Record,
+    RunFolder,
+    question_of,
+    question_row,
+    read_questions,
+    records_table,
+    write_questions,
+    write_whole,
+)
+from coe_ray.types import Question
 
-QUESTIONS = [make_question(f"question {number}?", ("yes", "no"), "A", "Test", "english") for number in range(130)]
+IDENTITY = {"profile": "small", "questions": "abc"}
+QUESTIONS = (
+    make_question("Which?", ("one", "two"), "A", "Build"),
+    make_question("哪个?", ("一", "二"), "B", None),
+    make_question("Why?"),
+)
 
 
-def test_questions_come_back_as_they_were(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    folder.begin({"data": "one"}, QUESTIONS)
-    assert read_questions(folder.questions) == QUESTIONS
-    assert len(list(folder.questions.iterdir())) == 3  # of at most 64: what a crash can lose
+def begun(folder: Path) -> RunFolder:
+    run = RunFolder(folder / "run")
+    run.begin(IDENTITY, QUESTIONS)
+    return run
 
 
-def test_a_folder_never_holds_two_runs(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.begin({"data": "one", "split": "test"}, QUESTIONS)
-    folder.begin({"data": "one", "split": "test"}, QUESTIONS)
-    with pytest.raises(DataError, match=r"holds another run \(data differ\)"):
-        folder.begin({"data": "two", "split": "test"}, QUESTIONS)
+def noted(folder: Path, *records: Record) -> None:
+    pq.write_table(records_table(records), folder / f"{len(list(folder.iterdir()))}.parquet")
+
+
+def row(**values: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(ANSWER_SCHEMA.names), **values}
+
+
+def test_a_run_begins_with_its_questions_and_nothing_done(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    assert tuple(read_questions(run.questions)) == QUESTIONS
+    assert (run.records(), run.finished()) == ({}, 0)
+
+
+def test_the_same_run_goes_on_and_asks_failed_questions_again(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    noted(run.rows, {"id": "1"})
+    noted(run.failures, {"id": "2"})
+    run.begin(IDENTITY, ())
+    assert set(run.records()) == {"1"}
+    assert tuple(read_questions(run.questions)) == QUESTIONS
+
+
+def test_another_run_is_refused_and_what_differs_is_named(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    noted(run.failures, {"id": "2"})
+    with pytest.raises(DataError, match=r"holds another run \(questions, split differ\); choose another --out"):
+        run.begin({"profile": "small", "questions": "xyz", "split": "dev"}, QUESTIONS)
+    assert set(run.records()) == {"2"}
+
+
+def test_a_folder_whose_beginning_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    (run.root / "run.json").unlink()
+    (run.questions / "00000.parquet").write_bytes(b"half")
+    run.begin({"profile": "other"}, QUESTIONS[:1])
+    assert tuple(read_questions(run.questions)) == QUESTIONS[:1]
 
 
 def test_rows_that_a_crash_left_half_written_are_dropped(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.begin({}, QUESTIONS)
-    folder.checkpoint.mkdir()
-    table = b"PAR1 and then the machine went down"
-    (folder.checkpoint / "ab_0.pending.parquet").write_bytes(b"")
-    (folder.rows / "ab_0-0.parquet").write_bytes(table)
-    (folder.checkpoint / "ab_1.parquet").write_bytes(b"")
-    write(folder.rows / "ab_1-0.parquet", "one")
-    folder.begin({}, QUESTIONS)
-    assert [file.name for file in folder.rows.iterdir()] == ["ab_1-0.parquet"]
-    assert [file.name for file in folder.checkpoint.iterdir()] == ["ab_1.parquet"]
-    assert folder.finished() == 1
+    run = begun(tmp_path)
+    run.checkpoint.mkdir()
+    (run.checkpoint / "ab_0.pending.parquet").write_bytes(b"")
+    (run.rows / "ab_0-0.parquet").write_bytes(b"PAR1 and then the machine went down")
+    (run.checkpoint / "ab_1.parquet").write_bytes(b"")
+    pq.write_table(records_table([{"id": "1"}]), run.rows / "ab_1-0.parquet")
+    run.begin(IDENTITY, QUESTIONS)
+    assert [file.name for file in run.rows.iterdir()] == ["ab_1-0.parquet"]
+    assert [file.name for file in run.checkpoint.iterdir()] == ["ab_1.parquet"]
+    assert run.finished() == 1
 
 
-def test_failures_are_for_one_session_and_finished_rows_outweigh_them(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.begin({}, QUESTIONS)
-    write(folder.failures / "x.parquet", "one", "two")
-    write(folder.rows / "y.parquet", "one", answer="finished")
-    assert folder.finished() == 1
-    assert folder.records()["one"]["answer"] == "finished"
-    assert set(folder.records()) == {"one", "two"}
-    folder.begin({}, QUESTIONS)
-    assert set(folder.records()) == {"one"}
+def test_records_are_merged_and_a_finished_row_outweighs_a_failure(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    noted(run.failures, {"id": "1", "from": "failure"}, {"id": "2", "from": "failure"})
+    noted(run.rows, {"id": "1", "from": "row"})
+    noted(run.rows, {"id": "3", "from": "row"})
+    assert {id_: record["from"] for id_, record in run.records().items()} == {"1": "row", "2": "failure", "3": "row"}
+    assert run.finished() == 2
 
 
-def test_what_is_not_there_yet_is_said(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    with pytest.raises(DataError, match="no answers/ there"):
-        folder.read_answers()
-    with pytest.raises(DataError, match=r"no summary\.json there"):
-        folder.read_summary()
+def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    rows = [
+        row(question_id="1", system="coe", outcome="correct", text="答案是 (A)", attempts=2, seconds=0.5),
+        row(question_id="1", system="alpha", outcome="failed", error="ServerFault"),
+    ]
+    run.write_answers(rows[:1])
+    run.write_answers(rows)
+    assert run.read_answers() == rows
+    assert not (run.root / "answers.partial").exists()
 
 
-def write(path: Path, *ids: str, answer: str = "failed") -> None:
-    pq.write_table(records_table({"id": id_, "answer": answer} for id_ in ids), path)
+def test_answers_of_no_question_are_a_table_without_rows(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.write_answers([])
+    assert run.read_answers() == []
+
+
+def test_answers_and_summary_that_are_not_there_yet_are_said_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no answers/ there; finish the bench first"):
+        begun(tmp_path).read_answers()
+    with pytest.raises(DataError, match=r"no summary.json there; finish the bench first"):
+        begun(tmp_path).read_summary()
+
+
+def test_the_summary_is_read(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    write_whole(run.root / "summary.json", b'{"rows": 3}')
+    assert run.read_summary() == {"rows": 3}
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    write_whole(path, b"old")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [each.name for each in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f.json"
+    write_whole(path, b"old")
+
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:1])
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="no space"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_questions_are_split_into_files_and_keep_their_order(tmp_path: Path) -> None:
+    questions = [make_question(f"Question {n}?") for n in range(2 * QUESTIONS_PER_FILE + 1)]
+    write_questions(tmp_path / "q", questions)
+    assert len(list((tmp_path / "q").iterdir())) == 3
+    assert read_questions(tmp_path / "q") == questions
+
+
+@settings(max_examples=50)
+@given(
+    st.builds(
+        make_question,
+        st.text(),
+        st.lists(st.text(), max_size=10),
+        st.none() | st.sampled_from("AB"),
+        st.none() | st.text(),
+    )
+)
+def test_any_question_comes_back_out_of_its_row(question: Question) -> None:
+    assert question_of({**question_row(question), "options": list(question.options)}) == question
