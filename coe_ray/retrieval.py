@@ -6,6 +6,7 @@ question, which is what tells tasks apart; the classifier itself always reads th
 """
 
 import asyncio
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def build_index(folder: Path, examples: Sequence[Question], encoder: Encoder) ->
 
     The folder is written aside and renamed, so an index exists only whole. Raises `DataError` without examples.
     """
-    unique = {near_duplicate_key(each.text, each.options): each for each in examples if each.task is not None}
+    unique = _unique(examples)
     if not unique:
         raise DataError("index: no labelled examples; the benchmark's dev split must name tasks of the profile")
     aside = folder.with_name(folder.name + ".partial")
@@ -69,11 +70,34 @@ def build_index(folder: Path, examples: Sequence[Question], encoder: Encoder) ->
     aside.mkdir(parents=True)
     vectors = encoder.encode([example.full_text for example in unique.values()])
     lancedb.connect(aside).create_table(_TABLE, _rows(unique, vectors))
-    card = {"encoder": encoder.name, "dimension": vectors.shape[1], "rows": len(unique)}
+    card = {
+        "encoder": encoder.name,
+        "dimension": vectors.shape[1],
+        "rows": len(unique),
+        "examples": _fingerprint(unique),
+    }
     (aside / _CARD).write_bytes(orjson.dumps(card))
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
     return len(unique)
+
+
+def is_built_of(folder: Path, examples: Sequence[Question], encoder: str) -> bool:
+    """Whether the index at `folder` exists and holds just these examples, encoded by this encoder."""
+    try:
+        card = orjson.loads((folder / _CARD).read_bytes())
+    except FileNotFoundError:
+        return False
+    return bool(card["encoder"] == encoder and card.get("examples") == _fingerprint(_unique(examples)))
+
+
+def _unique(examples: Sequence[Question]) -> dict[str, Question]:
+    return {near_duplicate_key(each.text, each.options): each for each in examples if each.task is not None}
+
+
+def _fingerprint(unique: dict[str, Question]) -> str:
+    pairs = sorted((question.id, question.task) for question in unique.values())
+    return hashlib.sha256(orjson.dumps(pairs)).hexdigest()
 
 
 def _rows(unique: dict[str, Question], vectors: Vectors) -> pa.Table:

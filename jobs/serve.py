@@ -7,7 +7,7 @@ import time
 
 from ray import serve
 
-from coe_ray.bench.index import build_profile_index
+from coe_ray.bench.index import build_profile_index, profile_index_is_current
 from coe_ray.cluster import APPLICATION
 from coe_ray.config import Profile, load_profile
 from coe_ray.errors import CoeError
@@ -37,8 +37,8 @@ def main() -> int:
 
 
 def ensure_index(profile: Profile) -> None:
-    """Build the profile's index where there is none."""
-    if not profile.index_folder.is_dir():
+    """Build the profile's index where there is none, or one of other examples."""
+    if not profile_index_is_current(profile):
         print(f"index: {build_profile_index(profile)} labelled questions in {profile.index_folder}", flush=True)
 
 

@@ -4,19 +4,27 @@ from collections.abc import Sequence
 
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.config import Profile
-from coe_ray.retrieval import SentenceEncoder, build_index
+from coe_ray.retrieval import SentenceEncoder, build_index, is_built_of
 from coe_ray.types import Question
 from coe_ray.weights import locate
 
 
 def build_profile_index(profile: Profile) -> int:
     """Build the index that the endpoint reads; returns its number of rows."""
-    source = profile.retrieval.examples
-    relative = profile.path(source)
-    benchmark = load_benchmark(relative if relative.is_dir() else source)
     encoder = profile.retrieval.encoder
     sentences = SentenceEncoder(encoder.hub, locate(encoder))
-    return build_index(profile.index_folder, known_examples(profile, benchmark.examples), sentences)
+    return build_index(profile.index_folder, _examples(profile), sentences)
+
+
+def profile_index_is_current(profile: Profile) -> bool:
+    """Whether the endpoint's index is there, and made of what the profile now names as its examples."""
+    return is_built_of(profile.index_folder, _examples(profile), profile.retrieval.encoder.hub)
+
+
+def _examples(profile: Profile) -> tuple[Question, ...]:
+    source = profile.retrieval.examples
+    relative = profile.path(source)
+    return known_examples(profile, load_benchmark(relative if relative.is_dir() else source).examples)
 
 
 def known_examples(profile: Profile, examples: Sequence[Question]) -> tuple[Question, ...]:

@@ -6,7 +6,7 @@ import pytest
 
 from coe_ray.bench import index
 from coe_ray.bench.datasets import load_benchmark
-from coe_ray.bench.index import build_profile_index, known_examples
+from coe_ray.bench.index import build_profile_index, known_examples, profile_index_is_current
 from coe_ray.questions import make_question
 from coe_ray.retrieval import Index
 from tests.planted import WordEncoder, small_profile
@@ -31,3 +31,13 @@ def test_the_index_lies_where_the_endpoint_reads_it(tmp_path: Path) -> None:
     assert opened.rows == rows
     tasks = {task.name for task in profile.task_list}
     assert 0 < rows <= sum(each.task in tasks for each in load_benchmark("sample").examples)
+
+
+def test_an_index_of_other_examples_is_not_current(tmp_path: Path) -> None:
+    retrieval = {"encoder": {"hub": "fake/encoder"}, "examples": "sample", "index": "i"}
+    all_tasks = small_profile(tmp_path, tasks=["devops-eval-b"], retrieval=retrieval)
+    assert not profile_index_is_current(all_tasks)
+    build_profile_index(all_tasks)
+    assert profile_index_is_current(all_tasks)
+    fewer = all_tasks.model_copy(update={"tasks": all_tasks.tasks + ("devops-eval-a",)})
+    assert not profile_index_is_current(fewer)
