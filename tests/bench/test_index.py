@@ -39,5 +39,5 @@ def test_an_index_of_other_examples_is_not_current(tmp_path: Path) -> None:
     assert not profile_index_is_current(all_tasks)
     build_profile_index(all_tasks)
     assert profile_index_is_current(all_tasks)
-    fewer = all_tasks.model_copy(update={"tasks": all_tasks.tasks + ("devops-eval-a",)})
+    fewer = all_tasks.model_copy(update={"tasks": (*all_tasks.tasks, "devops-eval-a")})
     assert not profile_index_is_current(fewer)
