@@ -282,7 +282,7 @@ def load_profile(name_or_path: str | Path) -> Profile:
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # PyYAML lets 2020-13-45 through
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: a profile is a mapping with the keys tasks, models, experts, …; see docs")
+        raise ConfigError(f"{path}: a profile is a mapping with the keys tasks, models, experts, …; README shows one")
     return _validated(path, content)
 
 

@@ -1,0 +1,33 @@
+"""The README says what is so: its profile loads, its commands and files exist."""
+
+import re
+from pathlib import Path
+
+from coe_ray.config import load_profile
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_profile_shown_loads(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    path = tmp_path / "shown.yaml"
+    path.write_text(shown, encoding="utf-8")
+    assert set(load_profile(path).experts) == {"mistral", "timeseries"}
+
+
+def test_every_make_target_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)", README)) <= targets
+
+
+def test_every_link_leads_to_a_file() -> None:
+    links = re.findall(r"\]\((?!http|#)([^)]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_module_of_the_top_rooms_is_in_the_file_tree() -> None:
+    tree = README.split("## Files")[1]
+    modules = [path.name for path in (ROOT / "coe_ray").glob("*.py") if path.name != "__init__.py"]
+    assert [name for name in modules if name not in tree] == []
