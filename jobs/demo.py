@@ -6,8 +6,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.bench.report import render_table
@@ -20,6 +23,7 @@ from jobs.serve import HOST, PORT, ensure_index, start
 
 PROFILE = "local-cpu"
 PER_TASK = 3
+Result = TypeVar("Result")
 ASKED = (("Time Series Classification", "english"), ("Release", "english"), ("Monitor", "chinese"))
 """Task and language of the three questions."""
 URL = f"http://{HOST}:{PORT}/v1"
@@ -30,14 +34,14 @@ def main() -> int:
     profile = load_profile(PROFILE)
     run = _run_folder(profile)
     _step(1, "weights, checked against their published SHA-256")
-    for folder in _weights(profile):
+    for folder in _apart(_weights, profile):
         print(f"      {folder}", flush=True)
     _step(2, f"retrieval index in {profile.index_folder}")
-    ensure_index(profile)
+    _apart(ensure_index, profile)
     _step(3, "a local Ray")
     with local_ray():
         _step(4, f"serving profile {PROFILE}; vLLM takes about a minute to start")
-        start(PROFILE)
+        _apart(start, PROFILE)
         _step(5, f"three questions to {URL}")
         for task, language in ASKED:
             _show(_question(task, language))
@@ -46,6 +50,12 @@ def main() -> int:
     if code == 0:
         _say_how_to_go_on(run, time.monotonic() - begun)
     return code
+
+
+def _apart(function: Callable[..., Result], *arguments: object) -> Result:
+    """The function's result from a process that ends with it: torch and vLLM keep a gigabyte once imported."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
 
 
 def _step(number: int, what: str) -> None:

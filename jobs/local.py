@@ -18,6 +18,8 @@ DASHBOARD = "http://127.0.0.1:8265"
 """Loopback only: nothing of this Ray is seen from outside."""
 LOGICAL_CPUS = 8
 """More than most laptops have: Ray's CPUs are places for processes here, not cores."""
+IDLE_WORKERS = 1
+"""Idle processes that Ray keeps; by default as many as CPUs, of up to 700 MB each where they imported vLLM."""
 OBJECT_STORE = 300_000_000
 """Bytes. Questions and answers are small."""
 START_S = 60.0
@@ -32,10 +34,13 @@ def local_ray() -> Iterator[None]:
     _ensure_token()
     log = Path(os.environ.get("TMPDIR", "/tmp"), f"coe_ray-ray-{os.getpid()}.log")  # noqa: S108  # a log, nobody trusts it
     with log.open("wb") as output:
-        head = subprocess.Popen(_command(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        environment = os.environ | {"RAY_num_workers_soft_limit": str(IDLE_WORKERS)}
+        head = subprocess.Popen(
+            _command(), stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
         try:
             _wait_until_up(head, log)
-            ray.init(address=ADDRESS, log_to_driver=False, logging_level="WARNING")
+            connect()
             # After ray.init, which puts a handler of its own there that ends this process on the spot.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             yield
@@ -45,6 +50,12 @@ def local_ray() -> Iterator[None]:
                 ray.shutdown()  # or this process would wait for the Ray that it stops
             _stop(head)
     log.unlink(missing_ok=True)
+
+
+def connect() -> None:
+    """Make this process a driver of that Ray, where it is none yet."""
+    if not ray.is_initialized():
+        ray.init(address=ADDRESS, log_to_driver=False, logging_level="WARNING")
 
 
 def _command() -> list[str]:

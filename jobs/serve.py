@@ -12,7 +12,7 @@ from coe_ray.cluster import APPLICATION
 from coe_ray.config import Profile, load_profile
 from coe_ray.errors import CoeError
 from coe_ray.serve.app import AppArgs, build
-from jobs.local import local_ray
+from jobs.local import connect, local_ray
 
 HOST, PORT = "127.0.0.1", 8000
 """Loopback only: the endpoint asks for no key."""
@@ -44,6 +44,7 @@ def ensure_index(profile: Profile) -> None:
 
 def start(profile: str) -> None:
     """Deploy the profile; returns when it answers. Raises `CoeError` for a profile that cannot be served."""
+    connect()
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every deployment's options
     serve.start(http_options={"host": HOST, "port": PORT})
     serve.run(build(AppArgs(profile=profile)), name=APPLICATION)
