@@ -18,8 +18,13 @@ DASHBOARD = "http://127.0.0.1:8265"
 """Loopback only: nothing of this Ray is seen from outside."""
 LOGICAL_CPUS = 8
 """More than most laptops have: Ray's CPUs are places for processes here, not cores."""
-IDLE_WORKERS = 1
-"""Idle processes that Ray keeps; by default as many as CPUs, of up to 700 MB each where they imported vLLM."""
+SETTINGS = {
+    # Idle processes that Ray keeps; by default as many as CPUs, of up to 700 MB each where they imported vLLM.
+    "RAY_num_workers_soft_limit": "1",
+    # Half a minute each to hand work over to other nodes, of which there are none.
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+}
 OBJECT_STORE = 300_000_000
 """Bytes. Questions and answers are small."""
 START_S = 60.0
@@ -34,9 +39,8 @@ def local_ray() -> Iterator[None]:
     _ensure_token()
     log = Path(os.environ.get("TMPDIR", "/tmp"), f"coe_ray-ray-{os.getpid()}.log")  # noqa: S108  # a log, nobody trusts it
     with log.open("wb") as output:
-        environment = os.environ | {"RAY_num_workers_soft_limit": str(IDLE_WORKERS)}
         head = subprocess.Popen(
-            _command(), stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            _command(), stdout=output, stderr=subprocess.STDOUT, env=os.environ | SETTINGS, start_new_session=True
         )
         try:
             _wait_until_up(head, log)
