@@ -7,6 +7,7 @@ The same object runs in the endpoint's ingress and in a bench job's actors. It i
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from coe_ray.chat import ChatModel
@@ -93,12 +94,19 @@ class CompositionOfExperts:
     async def answer(self, call: Call) -> tuple[Route, Completion]:
         """The route taken and the expert's answer, within the profile's deadline."""
         question = asked_question(call)
+        async with self.deadline():
+            decision = await self.route(question)
+            return decision, await self.complete_from(decision.expert, question, call)
+
+    @asynccontextmanager
+    async def deadline(self) -> AsyncIterator[None]:
+        """The profile's deadline for one question; past it, what runs within ends with `CallTimeout`."""
+        limit = self.profile.routing.deadline_s
         try:
-            async with asyncio.timeout(self.profile.routing.deadline_s):
-                decision = await self.route(question)
-                return decision, await self.complete_from(decision.expert, question, call)
+            async with asyncio.timeout(limit):
+                yield
         except TimeoutError as error:
-            raise CallTimeout("coe", f"no answer within {self.profile.routing.deadline_s:g} s") from error
+            raise CallTimeout(self.name, f"no answer within {limit:g} s") from error
 
     async def complete_from(self, expert: str, question: Question, call: Call) -> Completion:
         """The answer of a named expert. Raises `CallError`, which names the model behind it."""

@@ -26,13 +26,6 @@ def locate(weights: Weights) -> str:
     return _from_hub(weights) or _from_package(weights.hub, weights.package)
 
 
-def is_prepared(weights: Weights) -> bool:
-    """Whether `locate` has no download or conversion left to do."""
-    if weights.package is None or not weights.package.file.endswith(".gguf"):
-        return True
-    return _converted_folder(weights.package).is_dir()
-
-
 def _from_hub(weights: Weights) -> str | None:
     """The snapshot, downloaded now or earlier; `None` where there is none and the hub cannot be reached."""
     from huggingface_hub import snapshot_download

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coe_ray.bench.datasets import load_benchmark
+from coe_ray.bench.index import ensure_profile_index
 from coe_ray.bench.report import render_table
 from coe_ray.config import Profile, VllmModel, load_profile
 from coe_ray.runs import RunFolder
 from coe_ray.types import Question
 from coe_ray.weights import locate
 from jobs.local import DASHBOARD, local_ray, script
-from jobs.serve import HOST, PORT, ensure_index, start
+from jobs.serve import HOST, PORT, start
 
 PROFILE = "local-cpu"
 PER_TASK = 3
@@ -37,7 +38,7 @@ def main() -> int:
     for folder in _apart(_weights, profile):
         print(f"      {folder}", flush=True)
     _step(2, f"retrieval index in {profile.index_folder}")
-    _apart(ensure_index, profile)
+    _apart(ensure_profile_index, profile)
     _step(3, "a local Ray")
     with local_ray():
         _step(4, f"serving profile {PROFILE}; vLLM takes about a minute to start")

@@ -7,9 +7,9 @@ import time
 
 from ray import serve
 
-from coe_ray.bench.index import build_profile_index, profile_index_is_current
+from coe_ray.bench.index import ensure_profile_index
 from coe_ray.cluster import APPLICATION
-from coe_ray.config import Profile, load_profile
+from coe_ray.config import load_profile
 from coe_ray.errors import CoeError
 from coe_ray.serve.app import AppArgs, build
 from jobs.local import connect, local_ray
@@ -24,7 +24,8 @@ def main() -> int:
     asked = parser.parse_args()
     try:
         profile = load_profile(asked.profile)
-        ensure_index(profile)
+        print(f"retrieval index in {profile.index_folder}", flush=True)
+        ensure_profile_index(profile)
         with local_ray():
             start(asked.profile)
             print(f"serving profile {asked.profile} at http://{HOST}:{PORT}/v1 (Ctrl-C ends it)", flush=True)
@@ -34,12 +35,6 @@ def main() -> int:
         return 2
     print("stopped", flush=True)
     return 0
-
-
-def ensure_index(profile: Profile) -> None:
-    """Build the profile's index where there is none, or one of other examples."""
-    if not profile_index_is_current(profile):
-        print(f"index: {build_profile_index(profile)} labelled questions in {profile.index_folder}", flush=True)
 
 
 def start(profile: str) -> None:

@@ -32,7 +32,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_weights_without_a_package_stay_a_hub_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_from_hub", lambda wanted: pytest.fail("the engine downloads these itself"))
     assert weights.locate(Weights(hub="lab/model", revision="abc")) == "lab/model"
-    assert weights.is_prepared(Weights(hub="lab/model"))
 
 
 def test_the_hub_goes_before_the_package(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +41,6 @@ def test_the_hub_goes_before_the_package(package: Path, monkeypatch: pytest.Monk
 
 def test_without_a_hub_the_packages_folder_is_the_place(package: Path) -> None:
     assert weights.locate(packaged()) == str(package)
-    assert weights.is_prepared(packaged())
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(package: Path) -> None:
@@ -75,11 +73,11 @@ def test_a_gguf_file_is_converted_once_and_only_when_it_is_the_published_one(
     monkeypatch.setattr(weights, "_save_dequantized", save)
     (package / "m.gguf").write_bytes(CONTENT)
     wanted = packaged(file="m.gguf")
-    assert not weights.is_prepared(wanted)
+    assert not (tmp_path / "home").exists()
     folder = weights.locate(wanted)
     assert folder == weights.locate(wanted) == str(tmp_path / "home" / "weights" / f"m-{SHA256[:12]}")
     assert made == [package / "m.gguf"]
-    assert weights.is_prepared(wanted)
+    assert Path(folder).is_dir()
     with pytest.raises(WeightsError, match="published is"):
         weights.locate(packaged(file="m.gguf", sha256="0" * 64))
 

@@ -21,6 +21,12 @@ def profile_index_is_current(profile: Profile) -> bool:
     return is_built_of(profile.index_folder, _examples(profile), profile.retrieval.encoder.hub)
 
 
+def ensure_profile_index(profile: Profile) -> None:
+    """Build the endpoint's index where there is none, or one of other examples."""
+    if not profile_index_is_current(profile):
+        build_profile_index(profile)
+
+
 def _examples(profile: Profile) -> tuple[Question, ...]:
     source = profile.retrieval.examples
     relative = profile.path(source)

@@ -24,7 +24,7 @@ from ray.data.checkpoint import CheckpointConfig
 
 from coe_ray.bench.datasets import Benchmark, Split, load_benchmark, stratified
 from coe_ray.bench.examiner import Assignment, Examiner
-from coe_ray.bench.index import build_profile_index, known_examples
+from coe_ray.bench.index import ensure_profile_index, known_examples
 from coe_ray.bench.progress import report_progress
 from coe_ray.bench.rejects import write_rejected
 from coe_ray.bench.report import render_report
@@ -136,8 +136,7 @@ def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy) -> Iter
         yield
         return
     say(f"deploying {', '.join(names)}: not serving yet")
-    if not profile.index_folder.is_dir():
-        build_profile_index(load_profile(reference))
+    ensure_profile_index(load_profile(reference))
     deploy(reference)
     try:
         yield

@@ -1,8 +1,6 @@
 """The HTTP door: OpenAI's form around `CompositionOfExperts`. Each request becomes one walk through the pipeline."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -12,7 +10,6 @@ from ray.serve.handle import DeploymentHandle
 
 from coe_ray.cluster import HostedModel, HostedRetriever, answers, hosted_fingerprint, stays_up
 from coe_ray.config import Profile
-from coe_ray.errors import CallTimeout
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts, asked_question, load_leaderboard
 from coe_ray.serve.openai import Reply, RequestError, read_request, route_object
@@ -54,7 +51,7 @@ class Ingress:
         call = asked.call()
         question = asked_question(call)
         reply = Reply(asked.model)
-        async with self._deadline():
+        async with self._coe.deadline():
             coe, headers = await self._decided(asked.model, question)
             with blamed_on(coe["expert"]):
                 if not asked.stream:
@@ -69,7 +66,7 @@ class Ingress:
     async def route(self, request: Request) -> Response:
         """The decision alone."""
         asked = read_request(await read_body(request))
-        async with self._deadline():
+        async with self._coe.deadline():
             coe, headers = await self._decided(self._coe.name, asked_question(asked.call()))
         return Json(coe, headers=headers)
 
@@ -116,13 +113,3 @@ class Ingress:
             known = ", ".join([self._coe.name, *self._coe.experts])
             raise RequestError(404, f"no model {model!r}; there are: {known}", param="model", code="model_not_found")
         return {"expert": model}, expert_header(model)
-
-    @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[None]:
-        """The profile's deadline for one question."""
-        limit = self._coe.profile.routing.deadline_s
-        try:
-            async with asyncio.timeout(limit):
-                yield
-        except TimeoutError as error:
-            raise CallTimeout(self._coe.name, f"no answer within {limit:g} s") from error
