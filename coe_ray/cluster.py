@@ -20,8 +20,9 @@ from ray.serve.schema import ApplicationStatus
 from coe_ray.calls.faults import Faults, Secret
 from coe_ray.calls.replies import StreamReader, read_completion
 from coe_ray.calls.retry import RetryPolicy, Timeouts, counted, retried
-from coe_ray.config import Profile, VllmModel
+from coe_ray.config import Profile
 from coe_ray.errors import CallError, ConfigError, ConnectionFault, RateLimited, ServerFault
+from coe_ray.model_config import VllmModel
 from coe_ray.types import Call, Completion, Delta, Neighbour, Question
 
 log = logging.getLogger("ray.serve")

@@ -1,16 +1,17 @@
-"""The error tree. Each class knows whether asking again can help; each message says what, where and what to do.
+"""The error tree. Each class knows whether asking again can help, and whether asking anything else can.
 
 CoeError
 ├── ConfigError            a profile or setting is wrong
-├── DataError              a benchmark, index or run folder cannot be used
+├── DataError              a benchmark, index, journal or run folder cannot be used
 ├── WeightsError           weights are missing or not the published ones
 └── CallError              one call to one model failed
-    ├── BadCredentials     401, 403
-    ├── NoSuchModel        404
+    ├── BadCredentials     401, 403                             (stops the model)
+    ├── NoSuchModel        404                                  (stops the model)
+    ├── QuotaUsedUp        402, or 429 that says the quota is gone (stops the model)
     ├── BadCall            any other 4xx: the request itself is wrong
     ├── ContextTooLong     400 that names the context length
     ├── ContentFiltered    the provider's filter stopped it (counted as refused, not failed)
-    ├── QuotaUsedUp        402, or 429 that says the quota is gone
+    ├── NotInJournal       a replay has no such call
     ├── RateLimited        429                                  (retried)
     ├── ServerFault        408, 409, 5xx                        (retried)
     ├── CallTimeout        no connection, first byte or end in time (retried)
@@ -18,11 +19,12 @@ CoeError
     └── MalformedReply     not JSON, no choices, stream cut off (retried)
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class CoeError(Exception):
-    """Everything that coe_ray raises on purpose."""
+    """Everything that coe_ray raises on purpose; each message says what, where and what to do."""
 
 
 class ConfigError(CoeError):
@@ -30,7 +32,7 @@ class ConfigError(CoeError):
 
 
 class DataError(CoeError):
-    """A benchmark, index or run folder cannot be used; the message names file, row and remedy."""
+    """A benchmark, index, journal or run folder cannot be used; the message names file, row and remedy."""
 
 
 class WeightsError(CoeError):
@@ -38,9 +40,16 @@ class WeightsError(CoeError):
 
 
 class CallError(CoeError):
-    """One call to `model` failed, after `attempts` tries. `retry_after` is the provider's wish, in seconds."""
+    """One call to `model` failed, after `attempts` tries (0: it was never sent).
+
+    `retry_after` is the provider's wish, in seconds; `body` what it answered last, without secrets and cut short.
+    """
 
     retryable: ClassVar[bool] = False
+    """Asking again can help."""
+
+    stops: ClassVar[bool] = False
+    """Every other call to this model would fail the same way, until a person has done something about it."""
 
     def __init__(
         self,
@@ -50,6 +59,7 @@ class CallError(CoeError):
         status: int | None = None,
         retry_after: float | None = None,
         attempts: int = 1,
+        body: str = "",
     ) -> None:
         super().__init__(model, message)
         self.model = model
@@ -57,6 +67,7 @@ class CallError(CoeError):
         self.status = status
         self.retry_after = retry_after
         self.attempts = attempts
+        self.body = body
 
     def __str__(self) -> str:
         tries = f" after {self.attempts} attempts" if self.attempts > 1 else ""
@@ -64,15 +75,30 @@ class CallError(CoeError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only fields are lost by the default pickling, and these errors cross Ray's process borders.
-        return _rebuild, (type(self), self.model, self.message, self.status, self.retry_after, self.attempts)
+        return _rebuild, (type(self), self.model, self.message, self.fields())
+
+    def fields(self) -> dict[str, Any]:
+        """All but model and message, by name."""
+        names = ("status", "retry_after", "attempts", "body")
+        return {name: getattr(self, name) for name in names}
 
 
 class BadCredentials(CallError):
     """The provider does not accept the key."""
 
+    stops = True
+
 
 class NoSuchModel(CallError):
     """The provider does not have this model."""
+
+    stops = True
+
+
+class QuotaUsedUp(CallError):
+    """The account's quota or credit is used up."""
+
+    stops = True
 
 
 class BadCall(CallError):
@@ -87,8 +113,8 @@ class ContentFiltered(CallError):
     """The provider's content filter stopped the question or the answer."""
 
 
-class QuotaUsedUp(CallError):
-    """The account's quota or credit is used up."""
+class NotInJournal(CallError):
+    """A replay asks nobody, and this call was never made."""
 
 
 class RateLimited(CallError):
@@ -121,12 +147,13 @@ class MalformedReply(CallError):
     retryable = True
 
 
-def _rebuild(
-    kind: type[CallError],
-    model: str,
-    message: str,
-    status: int | None,
-    retry_after: float | None,
-    attempts: int,
-) -> CallError:
-    return kind(model, message, status=status, retry_after=retry_after, attempts=attempts)
+def call_error(kind: str, model: str, message: str, fields: Mapping[str, Any]) -> CallError:
+    """The error that was written down under the name of its class; `CallError` where there is no such class now."""
+    return _rebuild(_BY_NAME.get(kind, CallError), model, message, fields)
+
+
+def _rebuild(kind: type[CallError], model: str, message: str, fields: Mapping[str, Any]) -> CallError:
+    return kind(model, message, **fields)
+
+
+_BY_NAME = {kind.__name__: kind for kind in CallError.__subclasses__()}

@@ -12,9 +12,10 @@ from typing import cast
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.chat import ChatModel, Rule, ScriptedModel
-from coe_ray.config import ApiModel, Profile, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
+from coe_ray.config import Profile
 from coe_ray.errors import ConfigError
 from coe_ray.experts.recorded import RecordedAnswers
+from coe_ray.model_config import ApiModel, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
 
 
 def local_models(profile: Profile) -> dict[str, ChatModel]:

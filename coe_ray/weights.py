@@ -10,8 +10,9 @@ from functools import cache
 from importlib import util
 from pathlib import Path
 
-from coe_ray.config import Package, Weights, home
+from coe_ray.config import home
 from coe_ray.errors import WeightsError
+from coe_ray.model_config import Package, Weights
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 

@@ -12,8 +12,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coe_ray.config import ApiModel, Profile, home, load_profile, shipped_profiles
+from coe_ray.config import Profile, home, load_profile, shipped_profiles
 from coe_ray.errors import ConfigError
+from coe_ray.model_config import ApiModel
 from coe_ray.types import Settings
 from tests.planted import content, small_profile, write_profile
 

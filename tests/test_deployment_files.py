@@ -17,7 +17,8 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from coe_ray.cluster import APPLICATION, deployment_name, hosted_model_names
-from coe_ray.config import ApiModel, Profile, VllmModel, load_profile, shipped_profiles
+from coe_ray.config import Profile, load_profile, shipped_profiles
+from coe_ray.model_config import ApiModel, VllmModel
 from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
 from coe_ray.serve.ingress import Ingress
 from coe_ray.serve.retriever import RetrieverDeployment

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from coe_ray import errors
-from coe_ray.errors import CallError, CoeError, RateLimited
+from coe_ray.errors import CallError, CoeError, RateLimited, call_error
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, CoeError)]
 CALL_ERRORS = [kind for kind in CLASSES if issubclass(kind, CallError)]
@@ -16,7 +16,7 @@ TREE = errors.__doc__ or ""
 
 @pytest.mark.parametrize("kind", CALL_ERRORS)
 def test_a_call_error_survives_pickling_with_every_field(kind: type[CallError]) -> None:
-    error = kind("glm", "no luck", status=429, retry_after=1.5, attempts=3)
+    error = kind("glm", "no luck", status=429, retry_after=1.5, attempts=3, body="{}")
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
     assert (
@@ -28,6 +28,7 @@ def test_a_call_error_survives_pickling_with_every_field(kind: type[CallError]) 
             "status": 429,
             "retry_after": 1.5,
             "attempts": 3,
+            "body": "{}",
         }
     )
     assert str(again) == str(error)
@@ -48,6 +49,19 @@ def test_the_drawing_names_every_class_and_no_other() -> None:
 def test_the_drawing_says_retried_exactly_of_the_retryable(kind: type[CallError]) -> None:
     line = next(line for line in TREE.splitlines() if re.search(rf"\b{kind.__name__}\b", line))
     assert line.endswith("(retried)") is kind.retryable
+    assert line.endswith("(stops the model)") is kind.stops
+
+
+@pytest.mark.parametrize("kind", CALL_ERRORS)
+def test_a_call_error_written_down_by_name_comes_back_whole(kind: type[CallError]) -> None:
+    error = kind("glm", "no luck", status=429, retry_after=1.5, attempts=3, body="{}")
+    again = call_error(kind.__name__, error.model, error.message, error.fields())
+    assert type(again) is kind
+    assert vars(again) == vars(error)
+
+
+def test_a_class_that_is_gone_comes_back_as_a_call_error() -> None:
+    assert type(call_error("Forgotten", "glm", "no luck", {})) is CallError
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from coe_ray import weights
-from coe_ray.config import Package, Weights
 from coe_ray.errors import WeightsError
+from coe_ray.model_config import Package, Weights
 
 CONTENT = b"the published weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

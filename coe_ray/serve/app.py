@@ -10,7 +10,8 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application, Deployment
 
-from coe_ray.config import VllmModel, load_profile
+from coe_ray.config import load_profile
+from coe_ray.model_config import VllmModel
 from coe_ray.models import local_models
 from coe_ray.pipeline import checked_leaderboard, load_leaderboard
 from coe_ray.serve.ingress import Ingress

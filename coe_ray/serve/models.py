@@ -9,7 +9,7 @@ from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest
 
 from coe_ray.cluster import deployment_name
-from coe_ray.config import VllmModel
+from coe_ray.model_config import VllmModel
 from coe_ray.weights import locate
 
 

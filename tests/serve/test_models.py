@@ -9,7 +9,8 @@ import ray
 import yaml
 
 from coe_ray.cluster import deployment_name
-from coe_ray.config import Profile, VllmModel, load_profile
+from coe_ray.config import Profile, load_profile
+from coe_ray.model_config import VllmModel
 from coe_ray.serve import models
 from coe_ray.serve.app import WANTED_ENVIRONMENT, environment_warnings
 from coe_ray.serve.models import llm_config, model_deployment

@@ -1,0 +1,42 @@
+"""What the calls of one process are doing right now: in flight, waiting for their turn, or backing off and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counted in place, on one event loop. `backing_off` counts by the class of the error that they wait after."""
+
+    in_flight: int = 0
+    waiting: int = 0
+    backing_off: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        """While a call waits for its turn."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
+
+    @contextmanager
+    def flight(self) -> Iterator[None]:
+        """While a request is with the provider."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    @contextmanager
+    def back_off(self, reason: str) -> Iterator[None]:
+        """While a call waits before it is tried again."""
+        self.backing_off[reason] += 1
+        try:
+            yield
+        finally:
+            self.backing_off[reason] -= 1

@@ -1,0 +1,147 @@
+"""The models of a profile: where answers come from, kind by kind.
+
+Secrets never stand in a profile: an API model names the environment variable that holds its key.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class Section(BaseModel):
+    """A part of a profile: frozen, unknown keys refused."""
+
+    # A key that was put into a profile by mistake must not come out again in a traceback.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Package(Section):
+    """An installed package that carries weights, for machines without a hub; the file's SHA-256 is checked."""
+
+    module: str
+    file: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Weights(Section):
+    """Where weights come from: the hub by name and revision, or a package where there is no hub.
+
+    `sha256` is the published hash of the hub's `model.safetensors`.
+    """
+
+    hub: str
+    revision: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    package: Package | None = None
+
+
+class Scaling(Section):
+    """How many replicas of a hosted model, driven by ongoing requests per replica."""
+
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(default=1, ge=1)
+    target_ongoing_requests: int = Field(default=32, ge=1)
+    max_ongoing_requests: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Scaling":
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("min_replicas must not be above max_replicas")
+        if self.target_ongoing_requests > self.max_ongoing_requests:
+            raise ValueError("target_ongoing_requests must not be above max_ongoing_requests")
+        return self
+
+
+class VllmModel(Section):
+    """A model hosted here on vLLM, on a placement group of `bundle` × tensor × pipeline parallel size."""
+
+    kind: Literal["vllm"]
+    weights: Weights
+    engine: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
+    accelerator: str | None = None
+    bundle: dict[str, float] = Field(default_factory=lambda: {"GPU": 1.0, "CPU": 1.0})
+    strategy: Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"] = "STRICT_PACK"
+    scaling: Scaling = Scaling()
+
+    @field_validator("engine")
+    @classmethod
+    def _whole_sizes(cls, engine: dict[str, Any]) -> dict[str, Any]:
+        for key in ("tensor_parallel_size", "pipeline_parallel_size"):
+            if not isinstance(size := engine.get(key, 1), int) or size < 1:
+                raise ValueError(f"{key} must be a whole number above 0")
+        return engine
+
+    @property
+    def bundles(self) -> list[dict[str, float]]:
+        """One bundle for each worker of one replica."""
+        size: int = self.engine.get("tensor_parallel_size", 1) * self.engine.get("pipeline_parallel_size", 1)
+        return [dict(self.bundle) for _ in range(size)]
+
+
+class Price(Section):
+    """What a model costs, in any one currency for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class ApiModel(Section):
+    """Any OpenAI-compatible endpoint. `key_env` names the environment variable that holds the key.
+
+    Models with one `base_url` and key share one rate governor. `max_concurrency` caps its calls at once, on the
+    whole cluster; the two limits a minute are optional, as 429s tell it the same. `revision` is free text: change
+    it when the provider changes the model behind the name, so that answers of the old one are not used again.
+    """
+
+    kind: Literal["api"]
+    base_url: str = Field(pattern=r"^https?://")
+    model: str
+    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    revision: str = ""
+    max_concurrency: int = Field(default=64, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    attempts: int = Field(default=8, ge=1)
+    timeout_s: float = Field(default=300.0, gt=0)
+    price: Price | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _expand(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+class PythonModel(Section):
+    """A model that is not an LLM: `target` is `module:Class`, called with the model's name."""
+
+    kind: Literal["python"]
+    target: str = Field(pattern=r"^\w+(\.\w+)*:\w+$")
+
+
+class RecordedModel(Section):
+    """A table of past answers (CSV, JSONL or Parquet) with the columns `question` (id) and `answer`."""
+
+    kind: Literal["recorded"]
+    path: str
+
+
+class RuleConfig(Section):
+    """One rule of a scripted model: a regex over the prompt, and the reply (or failure) it causes."""
+
+    pattern: str
+    reply: str
+    fails: bool = False
+
+
+class ScriptedModelConfig(Section):
+    """A model that follows a script: for tests and planted worlds only."""
+
+    kind: Literal["scripted"]
+    rules: tuple[RuleConfig, ...] = Field(min_length=1)
+    delay_s: float = Field(default=0.0, ge=0)
+
+
+ModelConfig = Annotated[
+    VllmModel | ApiModel | PythonModel | RecordedModel | ScriptedModelConfig, Field(discriminator="kind")
+]
