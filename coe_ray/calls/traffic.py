@@ -1,9 +1,25 @@
 """What the calls of one process are doing right now: in flight, waiting for their turn, or backing off and why."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+
+_told: ContextVar[Callable[[], None] | None] = ContextVar("told", default=None)
+
+
+@contextmanager
+def told_when_sent(note: Callable[[], None]) -> Iterator[None]:
+    """Have `note` called whenever a request of the calls made within leaves this process.
+
+    Only the model itself knows when that is: a call may wait for its turn for minutes, and may never be sent.
+    """
+    token = _told.set(note)
+    try:
+        yield
+    finally:
+        _told.reset(token)
 
 
 @dataclass(slots=True)
@@ -25,7 +41,9 @@ class Traffic:
 
     @contextmanager
     def flight(self) -> Iterator[None]:
-        """While a request is with the provider."""
+        """While a request is with the provider; tells `told_when_sent` at its start."""
+        if note := _told.get():
+            note()
         self.in_flight += 1
         try:
             yield
