@@ -1,25 +1,29 @@
-"""Ray pieces that serving and jobs share: models and the retriever behind Serve handles, as the pipeline sees them."""
+"""Ray pieces that serving and jobs share: models and the retriever behind Serve handles, and the rate governors."""
 
 import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import orjson
 import ray
 import ray.exceptions
 from ray import serve
+from ray.actor import ActorHandle
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from coe_ray.calls.faults import Faults, Secret
+from coe_ray.calls.governor import Governor, Lease, Report
 from coe_ray.calls.replies import StreamReader, read_completion
 from coe_ray.calls.retry import RetryPolicy, Timeouts, counted, retried
+from coe_ray.calls.traffic import Traffic
 from coe_ray.config import Profile
 from coe_ray.errors import CallError, ConfigError, ConnectionFault, RateLimited, ServerFault
 from coe_ray.model_config import VllmModel
@@ -33,6 +37,10 @@ APPLICATION = "default"
 READY_S = 2.0
 """How long `/healthz` waits for a deployment behind it."""
 
+NAMESPACE = "coe_ray"
+GOVERNORS = f"governors-{version('coe_ray')}"
+"""The governors' actor: one for the cluster and the release, as releases need not understand each other's reports."""
+
 _UNAVAILABLE = (ray.exceptions.RayActorError, DeploymentUnavailableError, ray.exceptions.RayChannelError)
 
 
@@ -44,20 +52,27 @@ def deployment_name(model: str) -> str:
 class HostedModel:
     """A vLLM deployment as a `ChatModel`. A replica that dies or is full is asked again, by the one retry policy."""
 
-    def __init__(self, name: str, handle: DeploymentHandle, retry: RetryPolicy = RetryPolicy(attempts=4)) -> None:
+    def __init__(
+        self,
+        name: str,
+        handle: DeploymentHandle,
+        retry: RetryPolicy = RetryPolicy(attempts=4),
+        traffic: Traffic | None = None,
+    ) -> None:
         self.name = name
         self._handle = handle
         self._retry = retry
+        self._traffic = traffic or Traffic()
         self._faults = Faults(name, Secret(None), Timeouts())
 
     async def complete(self, call: Call) -> Completion:
         started = time.monotonic()
-        completion, attempts = await retried(self._retry, lambda: self._once(call))
+        completion, attempts = await retried(self._retry, lambda: self._once(call), self._traffic)
         return replace(completion, attempts=attempts, seconds=time.monotonic() - started)
 
     async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
         """The answer as it comes. Asked again only until the first piece of text is there, never after it."""
-        (first, rest), attempts = await retried(self._retry, lambda: self._begun(call))
+        (first, rest), attempts = await retried(self._retry, lambda: self._begun(call), self._traffic)
         async with aclosing(rest):
             with counted(attempts):
                 yield first
@@ -65,7 +80,9 @@ class HostedModel:
                     yield delta
 
     async def _once(self, call: Call) -> Completion:
-        return read_completion(self._faults, await _reply(self.name, self._handle.chat_json, self._body(call)))
+        with self._traffic.flight():
+            reply = await _reply(self.name, self._handle.chat_json, self._body(call))
+        return read_completion(self._faults, reply)
 
     async def _begun(self, call: Call) -> tuple[Delta, AsyncGenerator[Delta, None]]:
         """A stream up to its first delta, and the rest of it."""
@@ -74,18 +91,24 @@ class HostedModel:
 
     async def _deltas(self, call: Call) -> AsyncGenerator[Delta, None]:
         reader = StreamReader(self._faults)
-        body = self._body(call) | {"stream": True, "stream_options": {"include_usage": True}}
-        response = self._handle.options(stream=True).chat_events.remote(body)
-        try:
-            async for chunk in response:
+        async with aclosing(self._chunks(call)) as chunks:
+            async for chunk in chunks:
                 for delta in reader.feed(chunk):
                     yield delta
-        except Exception as error:
-            raise _fault(self.name, error) from error
-        finally:
-            response.cancel()  # nothing to do where it is over; else nobody reads on
         for delta in reader.finish():
             yield delta
+
+    async def _chunks(self, call: Call) -> AsyncGenerator[bytes, None]:
+        body = self._body(call) | {"stream": True, "stream_options": {"include_usage": True}}
+        with self._traffic.flight():
+            response = self._handle.options(stream=True).chat_events.remote(body)
+            try:
+                async for chunk in response:
+                    yield chunk
+            except Exception as error:
+                raise _fault(self.name, error) from error
+            finally:
+                response.cancel()  # nothing to do where it is over; else nobody reads on
 
     def _body(self, call: Call) -> dict[str, Any]:
         messages = [{"role": message.role, "content": message.content} for message in call.messages]
@@ -153,10 +176,10 @@ def stays_up(profile: Profile, model: str) -> bool:
     return isinstance(config, VllmModel) and config.scaling.min_replicas > 0
 
 
-def hosted_models(profile: Profile) -> dict[str, HostedModel]:
-    """Handles to the profile's deployments in the running application."""
+def hosted_models(profile: Profile, traffic: Traffic | None = None) -> dict[str, HostedModel]:
+    """Handles to the profile's deployments in the running application; their requests are counted in `traffic`."""
     return {
-        name: HostedModel(name, serve.get_deployment_handle(deployment_name(name), APPLICATION))
+        name: HostedModel(name, serve.get_deployment_handle(deployment_name(name), APPLICATION), traffic=traffic)
         for name in hosted_model_names(profile)
     }
 
@@ -192,3 +215,47 @@ def _serving_fingerprint() -> str:
         return fingerprint
 
     return asyncio.run(ask())
+
+
+class Governors:
+    """The governor of every provider key that the cluster calls. Made as an actor; knows a key only by its hash."""
+
+    def __init__(self) -> None:
+        self._governors: dict[str, Governor] = {}
+
+    def report(self, provider: str, report: Report) -> Lease:
+        return self._governors.setdefault(provider, Governor()).report(report)
+
+
+def governed() -> Callable[[str, Report], Awaitable[Lease]]:
+    """What `Gates` asks for leases, on any event loop of a process that is connected to the cluster.
+
+    Makes the governors' actor where the cluster has none, now or later. Raises `ConnectionError` from an exchange
+    that it does not answer.
+    """
+    return _RemoteGovernors().report
+
+
+class _RemoteGovernors:
+    def __init__(self) -> None:
+        # Now: until its process is up the first calls would have to wait.
+        self._actor: Any = _governors()
+
+    async def report(self, provider: str, report: Report) -> Lease:
+        try:
+            if self._actor is None:
+                self._actor = await asyncio.to_thread(_governors)  # may wait for the cluster's control service
+            lease: Lease = await self._actor.report.remote(provider, report)
+        except ray.exceptions.RayError as error:
+            self._actor = None
+            raise ConnectionError(
+                f"actor {GOVERNORS!r} in namespace {NAMESPACE!r} does not answer ({type(error).__name__}); "
+                "it is asked for and made again, `ray list actors` shows its state"
+            ) from error
+        return lease
+
+
+def _governors() -> ActorHandle:
+    """The actor, made where it is missing. Detached: it outlives the job that happened to come first."""
+    options = {"name": GOVERNORS, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
+    return ray.remote(num_cpus=0, max_restarts=-1)(Governors).options(**options).remote()

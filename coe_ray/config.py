@@ -94,7 +94,7 @@ class Profile(Section):
     folder: str
     tasks: tuple[TaskConfig | str, ...] = Field(min_length=1)
     models: dict[str, ModelConfig] = Field(min_length=1)
-    experts: dict[str, ExpertConfig] = Field(min_length=2)
+    experts: dict[str, ExpertConfig] = Field(min_length=1)
     classifier: ClassifierConfig
     retrieval: RetrievalConfig
     leaderboard: LeaderboardConfig = LeaderboardConfig()

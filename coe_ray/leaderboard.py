@@ -15,6 +15,7 @@ import orjson
 from statsmodels.stats.proportion import proportion_confint
 
 from coe_ray.errors import DataError
+from coe_ray.files import write_whole
 from coe_ray.types import Provenance, Standing
 
 
@@ -107,9 +108,7 @@ class Leaderboard:
     def save(self, path: Path) -> None:
         """Written aside and renamed: the file exists only whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(path.suffix + ".partial")
-        aside.write_bytes(orjson.dumps(self.as_dict(), option=orjson.OPT_INDENT_2) + b"\n")
-        aside.replace(path)
+        write_whole(path, orjson.dumps(self.as_dict(), option=orjson.OPT_INDENT_2) + b"\n")
 
     @classmethod
     def load(cls, path: Path) -> "Leaderboard":

@@ -4,11 +4,14 @@ Models hosted on Ray Serve are made in `cluster.py`; both kinds look the same fr
 """
 
 import importlib
+import math
 import os
 import re
 from pathlib import Path
 from typing import cast
 
+from coe_ray.calls.circuit import Circuit
+from coe_ray.calls.gate import Gates, Limits
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.chat import ChatModel, Rule, ScriptedModel
@@ -17,23 +20,35 @@ from coe_ray.errors import ConfigError
 from coe_ray.experts.recorded import RecordedAnswers
 from coe_ray.model_config import ApiModel, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
 
+PATIENCE_S = 300.0
+"""The least time that a call to an API is tried for, in seconds, as long as its provider fails or asks to wait."""
 
-def local_models(profile: Profile) -> dict[str, ChatModel]:
-    """Every model of the profile that needs no deployment, by name. Raises `ConfigError` where one cannot be made."""
+
+def local_models(profile: Profile, gates: Gates | None = None, rest_s: float = math.inf) -> dict[str, ChatModel]:
+    """Every model of the profile that needs no deployment, by name. Raises `ConfigError` where one cannot be made.
+
+    API models wait for their turn at the `gates` (default: of their own, with no governor). One that a person has
+    to see to, for its key, quota or name, is left alone for `rest_s` seconds before it is asked again.
+    """
+    gates = gates or Gates()
     return {
-        name: _make(name, config, profile)
+        name: _make(name, config, profile, gates, rest_s)
         for name, config in profile.models.items()
         if not isinstance(config, VllmModel)
     }
 
 
 def _make(
-    name: str, config: ApiModel | PythonModel | RecordedModel | ScriptedModelConfig, profile: Profile
+    name: str,
+    config: ApiModel | PythonModel | RecordedModel | ScriptedModelConfig,
+    profile: Profile,
+    gates: Gates,
+    rest_s: float,
 ) -> ChatModel:
     where = f"profile {profile.name!r}: models.{name}"
     match config:
         case ApiModel():
-            return _api(name, config, where)
+            return _api(name, config, _key(config, where), gates, Circuit(rest_s))
         case PythonModel():
             return _imported(name, config.target, where)
         case RecordedModel():
@@ -43,18 +58,27 @@ def _make(
             return ScriptedModel(name, rules, config.delay_s)
 
 
-def _api(name: str, config: ApiModel, where: str) -> ChatModel:
-    key = os.environ.get(config.key_env) if config.key_env else None
-    if config.key_env and not key:
+def _key(config: ApiModel, where: str) -> str | None:
+    if config.key_env is None:
+        return None
+    if not (key := os.environ.get(config.key_env)):
         raise ConfigError(f"{where}.key_env: environment variable {config.key_env} is not set; export the key there")
+    return key
+
+
+def _api(name: str, config: ApiModel, key: str | None, gates: Gates, circuit: Circuit) -> ChatModel:
+    limits = Limits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
+    # `timeout_s` bounds one try: one that is slow must not use up the patience for all of them.
+    patience_s = max(PATIENCE_S, 2 * config.timeout_s)
     return HttpModel(
         name=name,
         model=config.model,
         base_url=config.base_url,
         api_key=key,
-        retry=RetryPolicy(attempts=config.attempts, total_s=config.timeout_s),
+        gate=gates.gate(config.base_url, key, limits),
+        retry=RetryPolicy(attempts=config.attempts, total_s=patience_s),
         timeouts=Timeouts(total_s=config.timeout_s),
-        max_concurrency=config.max_concurrency,
+        circuit=circuit,
     )
 
 

@@ -2,18 +2,24 @@
 
 questions/     Parquet, the questions of the run, written once
 rejected.parquet
+journal/       every call to a model, its answer or its failure (calls/journal.py)
 index/         the retrieval index of the run
 rows/          Parquet (id, record), one row a finished question; a row exists once it is checkpointed
 checkpoint/    Ray Data's own
-failures/      records of questions with a failed call; asked again by the next start
+failures/      records of questions with a failed call
 answers/       Parquet, one row a question and system, made of rows/ and failures/
+dead_letters.parquet  one row a failed call
 run.json       what the run is; a folder never holds two
+lock           held while a run works in the folder
 summary.json, report.html
 """
 
 import glob
+import itertools
+import math
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +29,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coe_ray.errors import DataError
+from coe_ray.files import write_whole
 from coe_ray.types import Question
 
-QUESTIONS_PER_FILE = 64
-"""One file is one block of Ray Data, and one block is what a crash can lose."""
+QUESTIONS_PER_FILE = 512
+"""At most. One file is one block of Ray Data; what a crash takes of it is in the journal."""
+
+FILES_PER_RUN = 16
+"""At least, so that there is a block for every node and no long wait for the last one."""
 
 QUESTION_SCHEMA = pa.schema(
     [
@@ -36,6 +46,18 @@ QUESTION_SCHEMA = pa.schema(
         ("answer", pa.string()),
         ("task", pa.string()),
         ("language", pa.string()),
+    ]
+)
+DEAD_LETTER_SCHEMA = pa.schema(
+    [
+        ("question_id", pa.string()),
+        ("system", pa.string()),
+        ("model", pa.string()),
+        ("error", pa.string()),
+        ("message", pa.string()),
+        ("status", pa.int64()),
+        ("attempts", pa.int64()),
+        ("body", pa.string()),
     ]
 )
 RECORD_SCHEMA = pa.schema([("id", pa.string()), ("record", pa.string())])
@@ -59,6 +81,9 @@ ANSWER_SCHEMA = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
+
+ROWS_AT_ONCE = 4096
+"""Rows of answers/ held in memory while they are written."""
 
 Record = dict[str, Any]
 
@@ -88,23 +113,54 @@ class RunFolder:
         return self.root / "failures"
 
     @property
+    def journal(self) -> Path:
+        return self.root / "journal"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "index"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def dead_letters(self) -> Path:
+        return self.root / "dead_letters.parquet"
+
+    @property
     def answers(self) -> Path:
         return self.root / "answers"
 
-    def begin(self, identity: Mapping[str, Any], questions: Sequence[Question]) -> None:
-        """Make the folder, or go on in it. Raises `DataError` where it holds another run."""
+    def begin(
+        self, identity: Mapping[str, Any], questions: Sequence[Question], notes: Mapping[str, Any] | None = None
+    ) -> str:
+        """Make the folder, or go on in it; returns the run's id. Raises `DataError` where it holds another run.
+
+        `notes` are kept beside the identity, for a replay.
+        """
         card = self.root / "run.json"
-        if card.exists():
-            self._same(orjson.loads(card.read_bytes()), identity)
-        else:
+        if not card.exists():
             self.root.mkdir(parents=True, exist_ok=True)
             write_questions(self.questions, questions)
             # Last: a folder without it is begun anew.
-            write_whole(card, orjson.dumps(identity, option=orjson.OPT_INDENT_2))
+            content = {"run": uuid.uuid4().hex[:8], **identity, **(notes or {})}
+            write_whole(card, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        found = self.card()
+        self._same(found, identity)
         self._drop_unfinished()
         shutil.rmtree(self.failures, ignore_errors=True)
         for folder in (self.rows, self.failures):
             folder.mkdir(exist_ok=True)
+        return str(found["run"])
+
+    def card(self) -> dict[str, Any]:
+        """`run.json`. Raises `DataError` where no run was begun."""
+        path = self.root / "run.json"
+        if not path.is_file():
+            raise DataError(f"{self.root}: no run.json there; give the folder of a bench run (jobs/bench.py)")
+        card: dict[str, Any] = orjson.loads(path.read_bytes())
+        return card
 
     def _same(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         if differing := [key for key in wanted if found.get(key) != wanted[key]]:
@@ -120,22 +176,34 @@ class RunFolder:
                 file.unlink()
             pending.unlink()
 
-    def records(self) -> dict[str, Record]:
-        """Every finished question's record by id, those with failed calls too."""
-        return {**_records(self.failures), **_records(self.rows)}
+    def records(self) -> Iterator[Record]:
+        """Every question's record once, finished or with a failed call, a file at a time."""
+        seen: set[str] = set()
+        for folder in (self.rows, self.failures):
+            for record in _records(folder):
+                if record["id"] not in seen:
+                    seen.add(record["id"])
+                    yield record
 
     def finished(self) -> int:
         """Questions that need no further call."""
-        return len(_records(self.rows))
+        files = [pq.read_table(file, columns=["id"]) for file in _parquet(self.rows)]
+        return len({id_ for table in files for id_ in table.column("id").to_pylist()})
 
-    def write_answers(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def write_answers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace `answers/` by these rows."""
         aside = self.root / "answers.partial"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
-        pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], ANSWER_SCHEMA), aside / "answers.parquet")
+        write_rows(aside / "answers.parquet", ANSWER_SCHEMA, rows)
         shutil.rmtree(self.answers, ignore_errors=True)
         aside.rename(self.answers)
+
+    def write_dead_letters(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Replace `dead_letters.parquet` by these rows."""
+        aside = self.root / "dead_letters.partial"
+        write_rows(aside, DEAD_LETTER_SCHEMA, rows)
+        aside.replace(self.dead_letters)
 
     def read_answers(self) -> list[dict[str, Any]]:
         """The rows of `answers/`. Raises `DataError` where the run has none yet."""
@@ -154,11 +222,12 @@ class RunFolder:
 
 
 def write_questions(folder: Path, questions: Sequence[Question]) -> None:
-    """The questions in files of `QUESTIONS_PER_FILE`."""
+    """The questions in `FILES_PER_RUN` files, or in more where they would hold over `QUESTIONS_PER_FILE`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for number, start in enumerate(range(0, len(questions), QUESTIONS_PER_FILE)):
-        part = [question_row(each) for each in questions[start : start + QUESTIONS_PER_FILE]]
+    size = max(1, min(QUESTIONS_PER_FILE, math.ceil(len(questions) / FILES_PER_RUN)))
+    for number, start in enumerate(range(0, len(questions), size)):
+        part = [question_row(each) for each in questions[start : start + size]]
         pq.write_table(pa.Table.from_pylist(part, QUESTION_SCHEMA), folder / f"{number:05}.parquet")
 
 
@@ -180,15 +249,19 @@ def records_table(records: Iterable[Record]) -> pa.Table:
     return pa.Table.from_pylist(rows, RECORD_SCHEMA)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Written aside and renamed: the file exists only whole."""
-    aside = path.with_name(path.name + ".partial")
-    aside.write_bytes(content)
-    aside.replace(path)
+def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Any number of rows in the memory of a few: written in batches of `ROWS_AT_ONCE`."""
+    with pq.ParquetWriter(path, schema) as writer:
+        left = iter(rows)
+        while batch := [dict(row) for row in itertools.islice(left, ROWS_AT_ONCE)]:
+            writer.write_table(pa.Table.from_pylist(batch, schema))
 
 
-def _records(folder: Path) -> dict[str, Record]:
-    tables = (pq.read_table(file, schema=RECORD_SCHEMA) for file in sorted(folder.rglob("*.parquet")))
-    return {
-        id_: orjson.loads(record) for table in tables for id_, record in zip(*table.to_pydict().values(), strict=True)
-    }
+def _records(folder: Path) -> Iterator[Record]:
+    for file in _parquet(folder):
+        for record in pq.read_table(file, schema=RECORD_SCHEMA).column("record").to_pylist():
+            yield orjson.loads(record)
+
+
+def _parquet(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.parquet"))

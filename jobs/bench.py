@@ -2,7 +2,11 @@
 
     ray job submit --working-dir . -- python jobs/bench.py --profile local-cpu --data sample --out /shared/runs/one
 
-Exit codes: 0 finished, 1 finished with failed calls (the same command asks them again), 2 wrong profile or data.
+    python jobs/bench.py --replay /shared/runs/one
+    python jobs/bench.py --replay /shared/runs/one --leaderboard other.leaderboard.json --out /shared/runs/two
+
+Exit codes: 0 finished, 1 finished with failed calls, 2 could not run (wrong profile or data, a folder in use, a full
+disk), 143 stopped. After any of them the same command goes on from where it stood.
 """
 
 import argparse
@@ -24,37 +28,82 @@ QUIET = {
 
 def main() -> int:
     asked = _asked()
+    return _replayed(asked) if asked.replay else _measured(asked)
+
+
+def _measured(asked: argparse.Namespace) -> int:
     os.environ.update({**QUIET, **os.environ})
     # Here, as these read the settings above when they are imported; and --help need not wait for them.
     import ray
 
-    from coe_ray.bench.report import render_table
+    from coe_ray.bench.leaving import Leaving
     from coe_ray.bench.run import BenchOrder, run_bench
 
     _hush_ray_data()
+    leaving = Leaving()
     try:
         ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
+        leaving.on_sigterm(_say)
         out = _outlives_the_job(asked.out.expanduser(), ray.get_runtime_context().runtime_env)
-        order = BenchOrder(asked.profile, asked.data, out, asked.split, asked.per_task, asked.seed)
-        summary = run_bench(order, _say, _deploy)
+        order = BenchOrder(
+            asked.profile or "local-cpu",
+            asked.data,
+            out,
+            asked.split,
+            asked.per_task,
+            asked.seed,
+            asked.journal,
+            asked.retry_failed,
+        )
+        summary = run_bench(order, _say, _deploy, leaving)
     except (CoeError, ConnectionError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
+        return _refused(error)
+    return _told(summary, out)
+
+
+def _replayed(asked: argparse.Namespace) -> int:
+    from coe_ray.bench.replay import ReplayOrder, replay
+
+    try:
+        summary = replay(ReplayOrder(asked.replay, asked.out, asked.profile, asked.leaderboard), _say)
+    except CoeError as error:
+        return _refused(error)
+    return _told(summary, asked.out or asked.replay)
+
+
+def _refused(error: Exception) -> int:
+    print(f"bench: {error}", file=sys.stderr)
+    return 2
+
+
+def _told(summary: Mapping[str, Any], out: Path) -> int:
+    from coe_ray.bench.report import render_table
+
     print(f"\n{render_table(summary)}\nreport: {out / 'report.html'}", flush=True)
     return 1 if summary["incomplete"] else 0
 
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
+    parser.add_argument("--profile", help="a shipped profile or a YAML file; local-cpu without it")
     parser.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
-    parser.add_argument("--out", required=True, type=Path, help="the run folder; on a cluster, on shared storage")
+    parser.add_argument("--out", type=Path, help="the run folder; on a cluster, on shared storage")
     parser.add_argument("--split", choices=["dev", "test"], default="test")
     parser.add_argument("--per-task", type=int, metavar="N", help="draw N questions of each task; all without it")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument(
+        "--journal", help="where calls are kept: a folder or URI shared by runs; without it OUT/journal"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="ask again what failed for good")
+    parser.add_argument("--replay", type=Path, metavar="RUN", help="make a run's results again without a single call")
+    parser.add_argument("--leaderboard", type=Path, help="with --replay: the leaderboard that routes")
     asked = parser.parse_args()
     if asked.per_task is not None and asked.per_task < 1:
         parser.error("--per-task must be at least 1")
+    if asked.out is None and asked.replay is None:
+        parser.error("--out is missing: the folder of the run")
+    if asked.leaderboard and asked.replay is None:
+        parser.error("--leaderboard goes with --replay; a run takes its profile's")
     return asked
 
 

@@ -1,16 +1,23 @@
 """Models out of a profile: each kind is made, and what cannot be made is said without giving a key away."""
 
+import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from coe_ray.calls.gate import Gates
 from coe_ray.calls.http import HttpModel
 from coe_ray.chat import ChatModel, ScriptedModel
-from coe_ray.errors import ConfigError, DataError
+from coe_ray.config import Profile
+from coe_ray.errors import BadCredentials, ConfigError, DataError
 from coe_ray.experts.recorded import RecordedAnswers
 from coe_ray.experts.timeseries import TimeSeriesExpert
 from coe_ray.models import local_models
+from coe_ray.types import Completion
+from tests.calls.fault_server import Reply, answer, fault, running
+from tests.calls.model_under_test import CALL, until
 from tests.planted import content, small_profile
 
 API = {"kind": "api", "base_url": "https://api.example.com/v1/", "model": "glm-4"}
@@ -59,6 +66,50 @@ def test_a_key_that_is_set_is_not_shown(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("GLM_KEY", "sk-very-secret")
     model = made(tmp_path, API | {"key_env": "GLM_KEY"})
     assert "sk-very-secret" not in repr(model) + str(model) + repr(vars(model))
+
+
+def api(folder: Path, base_url: str, **more: Any) -> Profile:
+    return small_profile(folder, models=content()["models"] | {"made": API | {"base_url": base_url} | more})
+
+
+async def test_calls_of_api_models_go_through_the_gates(tmp_path: Path) -> None:
+    gates = Gates()
+    async with running() as server:
+        server.reset(Reply(delay_s=60))
+        model = local_models(api(tmp_path, server.base_url, max_concurrency=2), gates)["made"]
+        calls = [asyncio.create_task(model.complete(CALL)) for _ in range(5)]
+        await until(lambda: server.served == 2)
+        assert (gates.traffic.in_flight, gates.traffic.waiting) == (2, 3)
+        await given_up(model, *calls)
+
+
+@pytest.mark.parametrize(("rest_s", "served"), [(math.inf, 1), (0.0, 3)])
+async def test_what_a_person_has_to_mend_is_left_alone_for_its_rest(tmp_path: Path, rest_s: float, served: int) -> None:
+    async with running() as server:
+        server.reset(fault(401, "no"))
+        model = local_models(api(tmp_path, server.base_url), rest_s=rest_s)["made"]
+        for _ in range(3):
+            with pytest.raises(BadCredentials):
+                await model.complete(CALL)
+        await given_up(model)
+        assert server.served == served
+
+
+async def test_one_slow_try_does_not_use_up_all_patience(tmp_path: Path) -> None:
+    async with running() as server:
+        server.reset(Reply(delay_s=60), answer("B"))
+        model = local_models(api(tmp_path, server.base_url, timeout_s=0.3))["made"]
+        assert (await model.complete(CALL)).attempts == 2
+        await given_up(model)
+
+
+async def given_up(model: ChatModel, *calls: asyncio.Task[Completion]) -> None:
+    for call in calls:
+        call.cancel()
+    if calls:
+        await asyncio.wait(calls)
+    assert isinstance(model, HttpModel)
+    await model.close()
 
 
 @pytest.mark.parametrize("target", ["coe_ray.nowhere:Class", "nowhere:Class", "coe_ray.chat:Nothing"])

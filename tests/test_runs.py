@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coe_ray.errors import DataError
+from coe_ray.files import write_whole
 from coe_ray.questions import make_question
 from coe_ray.runs import (
     ANSWER_SCHEMA,
-    QUESTIONS_PER_FILE,
+    DEAD_LETTER_SCHEMA,
+    ROWS_AT_ONCE,
     Record,
     RunFolder,
     question_of,
@@ -20,7 +22,6 @@ from coe_ray.runs import (
     read_questions,
     records_table,
     write_questions,
-    write_whole,
 )
 from coe_ray.types import Question
 
@@ -46,10 +47,14 @@ def row(**values: Any) -> dict[str, Any]:
     return {**dict.fromkeys(ANSWER_SCHEMA.names), **values}
 
 
+def ids(run: RunFolder) -> list[str]:
+    return [record["id"] for record in run.records()]
+
+
 def test_a_run_begins_with_its_questions_and_nothing_done(tmp_path: Path) -> None:
     run = begun(tmp_path)
     assert tuple(read_questions(run.questions)) == QUESTIONS
-    assert (run.records(), run.finished()) == ({}, 0)
+    assert (list(run.records()), run.finished()) == ([], 0)
 
 
 def test_the_same_run_goes_on_and_asks_failed_questions_again(tmp_path: Path) -> None:
@@ -57,7 +62,7 @@ def test_the_same_run_goes_on_and_asks_failed_questions_again(tmp_path: Path) ->
     noted(run.rows, {"id": "1"})
     noted(run.failures, {"id": "2"})
     run.begin(IDENTITY, ())
-    assert set(run.records()) == {"1"}
+    assert ids(run) == ["1"]
     assert tuple(read_questions(run.questions)) == QUESTIONS
 
 
@@ -66,7 +71,7 @@ def test_another_run_is_refused_and_what_differs_is_named(tmp_path: Path) -> Non
     noted(run.failures, {"id": "2"})
     with pytest.raises(DataError, match=r"holds another run \(questions, split differ\); choose another --out"):
         run.begin({"profile": "small", "questions": "xyz", "split": "dev"}, QUESTIONS)
-    assert set(run.records()) == {"2"}
+    assert ids(run) == ["2"]
 
 
 def test_a_folder_whose_beginning_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
@@ -95,7 +100,8 @@ def test_records_are_merged_and_a_finished_row_outweighs_a_failure(tmp_path: Pat
     noted(run.failures, {"id": "1", "from": "failure"}, {"id": "2", "from": "failure"})
     noted(run.rows, {"id": "1", "from": "row"})
     noted(run.rows, {"id": "3", "from": "row"})
-    assert {id_: record["from"] for id_, record in run.records().items()} == {"1": "row", "2": "failure", "3": "row"}
+    found = sorted((record["id"], record["from"]) for record in run.records())
+    assert found == [("1", "row"), ("2", "failure"), ("3", "row")]
     assert run.finished() == 2
 
 
@@ -130,34 +136,38 @@ def test_the_summary_is_read(tmp_path: Path) -> None:
     assert run.read_summary() == {"rows": 3}
 
 
-def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "f.json"
-    write_whole(path, b"old")
-    write_whole(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert [each.name for each in tmp_path.iterdir()] == ["f.json"]
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "f.json"
-    write_whole(path, b"old")
-
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:1])
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="no space"):
-        write_whole(path, b"new")
-    assert path.read_bytes() == b"old"
-
-
-def test_questions_are_split_into_files_and_keep_their_order(tmp_path: Path) -> None:
-    questions = [make_question(f"Question {n}?") for n in range(2 * QUESTIONS_PER_FILE + 1)]
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(1, [1]), (16, [1] * 16), (20, [2] * 10), (8000, [500] * 16), (16 * 512 + 1, [512] * 16 + [1])],
+)
+def test_questions_are_split_into_files_and_keep_their_order(tmp_path: Path, count: int, sizes: list[int]) -> None:
+    questions = [make_question(f"Question {n}?") for n in range(count)]
     write_questions(tmp_path / "q", questions)
-    assert len(list((tmp_path / "q").iterdir())) == 3
+    assert [pq.read_metadata(file).num_rows for file in sorted((tmp_path / "q").iterdir())] == sizes
     assert read_questions(tmp_path / "q") == questions
+
+
+def test_a_run_keeps_its_id_and_says_what_it_is(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    first = run.begin(IDENTITY, QUESTIONS)
+    assert run.begin(IDENTITY, QUESTIONS) == first
+    assert run.card() == {"run": first, **IDENTITY}
+    with pytest.raises(DataError, match=r"no run\.json there; give the folder of a bench run"):
+        RunFolder(tmp_path).card()
+
+
+def test_dead_letters_are_replaced_whole(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    letter = {**dict.fromkeys(DEAD_LETTER_SCHEMA.names), "question_id": "1", "error": "ServerFault", "status": 503}
+    run.write_dead_letters([letter, letter])
+    run.write_dead_letters([letter])
+    assert pq.read_table(run.dead_letters).to_pylist() == [letter]
+
+
+def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.write_answers(row(question_id=str(number)) for number in range(2 * ROWS_AT_ONCE + 1))
+    assert [each["question_id"] for each in run.read_answers()] == [str(n) for n in range(2 * ROWS_AT_ONCE + 1)]
 
 
 @settings(max_examples=50)

@@ -1,11 +1,13 @@
-"""The index of a profile: the labelled examples of its benchmark, as far as the profile has their tasks."""
+"""Indexes: a profile's, of the labelled examples that it names, and a run's own."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.config import Profile
-from coe_ray.retrieval import SentenceEncoder, build_index, is_built_of
-from coe_ray.types import Question
+from coe_ray.files import held
+from coe_ray.retrieval import Index, Retriever, SentenceEncoder, build_index, is_built_of
+from coe_ray.types import Neighbour, Question
 from coe_ray.weights import locate
 
 
@@ -25,6 +27,26 @@ def ensure_profile_index(profile: Profile) -> None:
     """Build the endpoint's index where there is none, or one of other examples."""
     if not profile_index_is_current(profile):
         build_profile_index(profile)
+
+
+def ensured_index(profile: Profile, index: Path, examples: Sequence[Question]) -> Retriever:
+    """A run's index, made where there is none yet: by one examiner, while those on other nodes wait for it."""
+    if not profile.classifier.k:
+        return _NoExamples()
+    weights = profile.retrieval.encoder
+    encoder = SentenceEncoder(weights.hub, locate(weights))
+    if not index.is_dir():
+        with held(index.with_name(f"{index.name}.lock"), wait=True):
+            if not index.is_dir():
+                build_index(index, examples, encoder)
+    return Index(index, encoder)
+
+
+class _NoExamples:
+    """What a classifier without retrieval has in place of an index."""
+
+    async def nearest(self, _question: Question, _k: int) -> tuple[Neighbour, ...]:
+        return ()
 
 
 def _examples(profile: Profile) -> tuple[Question, ...]:

@@ -5,7 +5,7 @@ nothing to count: never NaN, which JSON does not know.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sklearn.metrics import precision_recall_fscore_support
@@ -19,10 +19,8 @@ NO_LETTER = ""
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """One system's answer to one question, with the right letter (`answer`) and what became of it."""
+    """What became of one answer to a question with the right letter `answer`."""
 
-    system: str
-    question_id: str
     task: str
     answer: str
     letter: str | None
@@ -40,17 +38,24 @@ def grade(letter: str | None, answer: str, *, refused: bool = False, failed: boo
     return "correct" if letter == answer else "wrong"
 
 
-def system_metrics(rows: Sequence[Graded]) -> dict[str, object]:
+def system_metrics(answers: Iterable[Graded] | Counter[Graded]) -> dict[str, object]:
     """All figures of one system, over everything but failed calls: an outage says nothing about skill.
 
     Precision, recall and F1 are weighted by class size; the classes are the letters, and an answer without a
-    letter is one more predicted class without true members (the paper's "Metrics").
+    letter is one more predicted class without true members (the paper's "Metrics"). `bounds` are the accuracies
+    if every answer that has no letter, and every failed call, were wrong, or right.
     """
-    scored = [row for row in rows if row.outcome != "failed"]
-    outcomes = Counter(row.outcome for row in rows)
+    rows = Counter(answers)
+    outcomes: Counter[Outcome] = Counter()
+    letters: Counter[tuple[str, str]] = Counter()
+    for row, count in rows.items():
+        outcomes[row.outcome] += count
+        if row.outcome != "failed":
+            letters[row.answer, _predicted(row)] += count
     return {
-        **_accuracy(outcomes["correct"], len(scored)),
-        **_weighted([(row.answer, _predicted(row)) for row in scored]),
+        **_accuracy(outcomes["correct"], letters.total()),
+        "bounds": _bounds(outcomes),
+        **_weighted(letters),
         "correct": outcomes["correct"],
         "wrong": outcomes["wrong"],
         "unparsed": outcomes["unparsed"],
@@ -61,7 +66,9 @@ def system_metrics(rows: Sequence[Graded]) -> dict[str, object]:
     }
 
 
-def classifier_metrics(pairs: Sequence[tuple[str, str]], tasks: Sequence[str]) -> dict[str, object]:
+def classifier_metrics(
+    pairs: Iterable[tuple[str, str]] | Counter[tuple[str, str]], tasks: Sequence[str]
+) -> dict[str, object]:
     """Figures of the task classifier from (true task, named task) pairs.
 
     The confusion matrix has a row for every one of `tasks`, in that order, and one column more than rows: the
@@ -71,9 +78,9 @@ def classifier_metrics(pairs: Sequence[tuple[str, str]], tasks: Sequence[str]) -
     counts = Counter(pairs)
     _refuse_strangers(counts, tasks)
     return {
-        **_accuracy(sum(counts[task, task] for task in tasks), len(pairs)),
-        **_weighted(pairs),
-        "total": len(pairs),
+        **_accuracy(sum(counts[task, task] for task in tasks), counts.total()),
+        **_weighted(counts),
+        "total": counts.total(),
         "confusion": {
             "labels": labels,
             "matrix": [[counts[true, named] for named in labels] for true in tasks],
@@ -86,13 +93,18 @@ def _predicted(row: Graded) -> str:
     return row.letter if row.letter is not None and row.outcome != "refused" else NO_LETTER
 
 
-def _per_task(rows: Sequence[Graded]) -> dict[str, dict[str, object]]:
+def _bounds(outcomes: Counter[Outcome]) -> list[float] | None:
+    asked = outcomes.total()
+    return [outcomes["correct"] / asked, (asked - outcomes["wrong"]) / asked] if asked else None
+
+
+def _per_task(rows: Counter[Graded]) -> dict[str, dict[str, object]]:
     """Figures by task, in alphabetical order; `total` is what accuracy is over: failed rows are not in it."""
-    counts = Counter((row.task, row.outcome) for row in rows)
-    totals = Counter(row.task for row in rows)
-    return {
-        task: _task_figures(counts[task, "correct"], totals[task], counts[task, "failed"]) for task in sorted(totals)
-    }
+    counts: Counter[tuple[str, Outcome]] = Counter()
+    for row, count in rows.items():
+        counts[row.task, row.outcome] += count
+    asked = {task: sum(count for (of, _), count in counts.items() if of == task) for task, _ in counts}
+    return {task: _task_figures(counts[task, "correct"], asked[task], counts[task, "failed"]) for task in sorted(asked)}
 
 
 def _task_figures(correct: int, asked: int, failed: int) -> dict[str, object]:
@@ -108,12 +120,14 @@ def _accuracy(correct: int, total: int) -> dict[str, object]:
     return {"accuracy": correct / total, "ci95": [_fraction(low), _fraction(high)]}
 
 
-def _weighted(pairs: Sequence[tuple[str, str]]) -> dict[str, float | None]:
+def _weighted(pairs: Counter[tuple[str, str]]) -> dict[str, float | None]:
     """Precision, recall and F1 of (true, predicted) pairs, weighted by the number of true members."""
     if not pairs:
         return {"precision": None, "recall": None, "f1": None}
     true, predicted = zip(*pairs, strict=True)
-    precision, recall, f1, _ = precision_recall_fscore_support(true, predicted, average="weighted", zero_division=0)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        true, predicted, average="weighted", zero_division=0, sample_weight=list(pairs.values())
+    )
     return {"precision": _fraction(precision), "recall": _fraction(recall), "f1": _fraction(f1)}
 
 

@@ -52,6 +52,7 @@ def render_report(summary: Mapping[str, Any]) -> str:
         best=_best_by_task(summary),
         confusion=_shaded(summary["classifier"]["confusion"]),
         mapping=MAPPINGS[summary["leaderboard"]["mapping"]],
+        failures=[_failure(kind) for kind in summary["failures"]],
         coe=COE,
     )
 
@@ -66,6 +67,7 @@ def render_table(summary: Mapping[str, Any]) -> str:
         blocks.append(_tasks_block(summary))
     if caution := _verdict(summary).caution:
         blocks.append(textwrap.fill(caution, TERMINAL_WIDTH))
+    blocks += [textwrap.fill(_failure(kind), TERMINAL_WIDTH) for kind in summary["failures"]]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -121,11 +123,17 @@ def _comparison(coe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
 def _caution(summary: Mapping[str, Any]) -> str:
     """Why the figures are not final; empty when they are."""
     failed = sum(system["failed"] for system in summary["systems"].values())
-    again = "The same command, run again, goes on from here."
     if failed:
         what = "1 answer failed and is" if failed == 1 else f"{failed:,} answers failed and are"
-        return f"Incomplete: {what} left out, so systems may not be scored on the same questions. {again}"
+        return f"Incomplete: {what} left out, so systems may not be scored on the same questions."
+    again = "The same command, run again, goes on from here."
     return f"Incomplete: not every question has been answered. {again}" if summary["incomplete"] else ""
+
+
+def _failure(kind: Mapping[str, Any]) -> str:
+    """Calls that failed the same way, in one sentence, and what to do."""
+    calls = "1 call" if kind["calls"] == 1 else f"{kind['calls']:,} calls"
+    return f"{calls} failed as {kind['error']}: {kind['message']}; {kind['remedy']}"
 
 
 def _ranked(systems: Mapping[str, Any]) -> dict[str, Any]:

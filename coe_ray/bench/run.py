@@ -1,18 +1,14 @@
 """A bench run: questions/ → Ray Data → rows/ (checkpointed) → answers/, summary.json, report.html.
 
-The same call on the same folder goes on where it stopped: questions that stand in rows/ are not asked again.
+The same call on the same folder goes on where it stopped: questions that stand in rows/ are not looked at again,
+and calls that stand in the journal are not made again.
 """
 
 import hashlib
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +17,28 @@ import ray
 from ray import serve
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data.checkpoint import CheckpointConfig
+from ray.exceptions import RayError
 
+from coe_ray.bench.billing import bill
 from coe_ray.bench.datasets import Benchmark, Split, load_benchmark, stratified
 from coe_ray.bench.examiner import Assignment, Examiner
 from coe_ray.bench.index import ensure_profile_index, known_examples
-from coe_ray.bench.progress import report_progress
+from coe_ray.bench.leaving import Leaving, commit
+from coe_ray.bench.progress import Desk, report_progress
 from coe_ray.bench.rejects import write_rejected
-from coe_ray.bench.report import render_report
-from coe_ray.bench.scoring import board_of, coe_rows, cross_fitted, expert_rows, figures
+from coe_ray.bench.results import write_results
+from coe_ray.calls.audit import audit
 from coe_ray.cluster import APPLICATION, hosted_model_names, is_serving
 from coe_ray.config import Profile, TaskConfig, load_profile
-from coe_ray.errors import DataError
-from coe_ray.leaderboard import Leaderboard
+from coe_ray.errors import CoeError, DataError
+from coe_ray.files import held
 from coe_ray.models import local_models
-from coe_ray.pipeline import load_leaderboard
-from coe_ray.runs import QUESTIONS_PER_FILE, RunFolder, read_questions, write_whole
-from coe_ray.types import Question
+from coe_ray.runs import QUESTIONS_PER_FILE, RunFolder
+from coe_ray.types import Question, Task
 from coe_ray.weights import locate
 
-BLOCKS_AT_ONCE = 2
-"""Two, so that the last slow answers of one block do not keep the next one waiting."""
+BLOCKS_AT_ONCE = 8
+"""In one examiner: so many that the last slow answers of one block never keep calls from being made."""
 
 Say = Callable[[str], None]
 Deploy = Callable[[str], None]
@@ -49,7 +47,11 @@ Deploy = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class BenchOrder:
-    """What to measure: `per_task` draws that many questions of each task (seeded), `None` takes all."""
+    """What to measure: `per_task` draws that many questions of each task (seeded), `None` takes all.
+
+    `journal` is a folder or a `pyarrow.fs` URI; the run folder's own without it. `retry_failed` asks again what
+    failed for good.
+    """
 
     profile: str
     data: str
@@ -57,35 +59,54 @@ class BenchOrder:
     split: Split = "test"
     per_task: int | None = None
     seed: int = 0
+    journal: str | None = None
+    retry_failed: bool = False
 
 
-def run_bench(order: BenchOrder, say: Say, deploy: Deploy) -> dict[str, Any]:
+def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | None = None) -> dict[str, Any]:
     """Run, or go on with, a bench; returns the summary that it also writes. Raises `CoeError`.
 
-    Needs a running Ray. `summary["incomplete"]` says whether calls failed; the same call asks those again.
+    Needs a running Ray. `summary["incomplete"]` says whether calls failed.
     """
     started = time.monotonic()
     benchmark = load_benchmark(order.data, split=order.split)
-    profile = fitted(load_profile(order.profile), benchmark, say)
+    profile = fitted(load_profile(order.profile), benchmark.tasks, say)
     questions = benchmark.questions
     if order.per_task is not None:
         questions = stratified(questions, order.per_task, order.seed)
     folder = RunFolder(order.out)
-    assignment = _assignment(profile, benchmark, folder)
-    folder.begin(_identity(order, profile, questions), questions)
-    write_rejected(order.out / "rejected.parquet", benchmark.rejected)
-    say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
-    _examine(order.profile, assignment, folder, len(questions), say, deploy)
-    return _finish(order, profile, folder, len(benchmark.rejected), time.monotonic() - started)
+    index, examples = _examples(profile, benchmark, folder)
+    with held(folder.lock):
+        notes = {"asking": asking(profile), "tasks": [asdict(task) for task in benchmark.tasks]}
+        run = folder.begin(_identity(order, profile, questions), questions, notes)
+        write_rejected(order.out / "rejected.parquet", benchmark.rejected)
+        say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
+        journal = order.journal or str(folder.journal)
+        assignment = Assignment(profile, index, examples, folder.failures, journal, run, order.retry_failed)
+        _examine(order.profile, assignment, folder, len(questions), say, deploy, leaving or Leaving())
+        facts = {
+            "calls": bill(audit(journal, run), profile),
+            "rejected": len(benchmark.rejected),
+            "seconds": round(time.monotonic() - started, 1),
+            "data": order.data,
+            "split": order.split,
+        }
+        return write_results(folder, profile, {question.id: question for question in questions}, facts)
 
 
-def fitted(profile: Profile, benchmark: Benchmark, say: Say) -> Profile:
+def fitted(profile: Profile, tasks: tuple[Task, ...], say: Say) -> Profile:
     """The profile, with the benchmark's tasks where it lacks some of them."""
-    if {task.name for task in benchmark.tasks} <= {task.name for task in profile.task_list}:
+    if {task.name for task in tasks} <= {task.name for task in profile.task_list}:
         return profile
-    say(f"profile {profile.name!r} has other tasks than {benchmark.name}; classifying over the benchmark's own")
-    tasks = tuple(TaskConfig(name=task.name, description=task.description) for task in benchmark.tasks)
-    return profile.model_copy(update={"tasks": tasks})
+    say(f"profile {profile.name!r} has other tasks than the benchmark; classifying over the benchmark's own")
+    own = tuple(TaskConfig(name=task.name, description=task.description) for task in tasks)
+    return profile.model_copy(update={"tasks": own})
+
+
+def asking(profile: Profile) -> str:
+    """A hash of everything in a profile that decides what is asked; the leaderboard decides only who is heard."""
+    settings = profile.model_dump(mode="json", exclude={"name", "folder", "leaderboard", "routing"})
+    return hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _identity(order: BenchOrder, profile: Profile, questions: tuple[Question, ...]) -> dict[str, Any]:
@@ -97,39 +118,43 @@ def _identity(order: BenchOrder, profile: Profile, questions: tuple[Question, ..
         "data": order.data,
         "split": order.split,
         "questions": ids,
+        "journal": order.journal,
     }
 
 
-def _examine(reference: str, assignment: Assignment, folder: RunFolder, total: int, say: Say, deploy: Deploy) -> None:
-    """Ask what is not yet answered."""
-    done = folder.finished()
-    if done == total:
-        say("every question is answered already; nothing is asked")
-        return
-    with _serving(reference, assignment.profile, say, deploy):
-        if done:
-            say(f"going on after {done} of {total} questions")
-        with report_progress(done, total, say) as progress:
-            _stream(assignment, folder, progress)
-
-
-def _assignment(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> Assignment:
-    """What is to be done, with an index of the benchmark's own: the endpoint's may hold another's questions.
+def _examples(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> tuple[Path, tuple[Question, ...]]:
+    """The run's index and what it is made of: of the benchmark's own, as the endpoint's may hold another's questions.
 
     Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line.
     """
     local_models(profile)
     examples = known_examples(profile, benchmark.examples)
-    index = folder.root / "index" if examples else profile.index_folder
+    index = folder.index if examples else profile.index_folder
     if profile.classifier.k:
         locate(profile.retrieval.encoder)
     if profile.classifier.k and not examples and not index.is_dir():
         raise DataError(f"{index}: no retrieval index there, and {benchmark.name} has no examples; use jobs/index.py")
-    return Assignment(profile, index, examples, folder.failures)
+    return index, examples
+
+
+def _examine(
+    reference: str, assignment: Assignment, folder: RunFolder, total: int, say: Say, deploy: Deploy, leaving: Leaving
+) -> None:
+    """Ask what is not yet answered."""
+    done = folder.finished()
+    if done == total:
+        say("every question is answered already; nothing is asked")
+        return
+    with _serving(reference, assignment.profile, say, deploy, leaving):
+        if done:
+            say(f"going on after {done} of {total} questions")
+        desk = ray.remote(num_cpus=0)(Desk).remote(done, total)
+        with leaving.by(lambda: commit(desk)), report_progress(desk, say), _plainly():
+            _stream(assignment, folder, desk)
 
 
 @contextmanager
-def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy) -> Iterator[None]:
+def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving: Leaving) -> Iterator[None]:
     """The profile's hosted models, deployed for this run only where they are not yet serving."""
     names = hosted_model_names(profile)
     if not names or is_serving(profile):
@@ -137,15 +162,37 @@ def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy) -> Iter
         return
     say(f"deploying {', '.join(names)}: not serving yet")
     ensure_profile_index(load_profile(reference))
-    deploy(reference)
+    with leaving.by(lambda: serve.delete(APPLICATION, _blocking=False)):
+        deploy(reference)
+        try:
+            yield
+        finally:
+            say("stopping what was deployed for this run")
+            serve.delete(APPLICATION)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """An error of ours, or of the system, that an examiner met: itself, not what Ray wraps it in."""
     try:
         yield
-    finally:
-        say("stopping what was deployed for this run")
-        serve.delete(APPLICATION)
+    except RayError as error:
+        for cause in _causes(error):
+            if isinstance(cause, CoeError):
+                raise cause from None
+            if isinstance(cause, OSError):
+                raise DataError(f"{cause}; what was written before is kept: mend it and run the same command") from None
+        raise
 
 
-def _stream(assignment: Assignment, folder: RunFolder, progress: Any) -> None:
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+
+
+def _stream(assignment: Assignment, folder: RunFolder, desk: Any) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     # The second kind of reader puts small files together, and what is written together is lost together in a crash.
@@ -160,10 +207,11 @@ def _stream(assignment: Assignment, folder: RunFolder, progress: Any) -> None:
         questions = ray.data.read_parquet(str(folder.questions), override_num_blocks=files, concurrency=1)
         records = questions.map_batches(
             Examiner,
-            fn_constructor_args=(assignment, progress),
+            fn_constructor_args=(assignment, desk),
             batch_size=QUESTIONS_PER_FILE,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=1, max_concurrent_calls_per_actor=BLOCKS_AT_ONCE),
+            # One a node, as Ray spreads them: its journal's index is the node's only one.
+            compute=ActorPoolStrategy(size=_nodes(), max_concurrent_calls_per_actor=BLOCKS_AT_ONCE),
             num_cpus=0.5,
         )
         records.write_parquet(str(folder.rows), concurrency=1)
@@ -171,52 +219,7 @@ def _stream(assignment: Assignment, folder: RunFolder, progress: Any) -> None:
         context.checkpoint_config = None
 
 
-def _finish(order: BenchOrder, profile: Profile, folder: RunFolder, rejected: int, seconds: float) -> dict[str, Any]:
-    questions = {question.id: question for question in read_questions(folder.questions)}
-    records = [record for id_, record in sorted(folder.records().items()) if id_ in questions]
-    experts = expert_rows(questions, records)
-    boards, leaderboard = _mapping(profile, questions, experts)
-    rows = experts + coe_rows(questions, records, boards)
-    folder.write_answers(rows)
-    summary = {
-        **figures(rows, records, questions),
-        "rejected": rejected,
-        "seconds": round(seconds, 1),
-        "profile": profile.name,
-        "data": order.data,
-        "split": order.split,
-        "leaderboard": leaderboard,
-        "version": version("coe_ray"),
-        "commit": commit(),
-        "command": " ".join(sys.argv),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_whole(folder.root / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
-    write_whole(folder.root / "report.html", render_report(summary).encode())
-    return summary
-
-
-def _mapping(
-    profile: Profile, questions: dict[str, Question], experts: list[dict[str, Any]]
-) -> tuple[dict[str, Leaderboard], dict[str, str]]:
-    """The leaderboard that routes each question, and what to say of it."""
-    board = load_leaderboard(profile)
-    tasks = {question.task for question in questions.values()}
-    if board is not None and tasks <= set(board.tasks) and set(profile.experts) <= set(board.experts):
-        own = board.narrowed(profile.experts)
-        note = f"the profile's, made of {board.provenance.data} {board.provenance.split}".strip()
-        return dict.fromkeys(questions, own), {"version": own.version, "mapping": "profile", "note": note}
-    boards = cross_fitted(experts)
-    if not boards:
-        return boards, {"version": "none", "mapping": "cross-fitted", "note": "no expert has answered anything yet"}
-    note = "the profile has no leaderboard for these tasks: each question is routed by the other folds' answers"
-    return boards, {"version": board_of(experts).version, "mapping": "cross-fitted", "note": note}
-
-
-def commit() -> str | None:
-    """The commit that runs: of the environment in a job, whose working folder is a copy without git."""
-    if stated := os.environ.get("COE_RAY_COMMIT"):
-        return stated
-    git = ["git", "rev-parse", "--short", "HEAD"]
-    asked = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603  # a constant command
-    return asked.stdout.strip() or None
+def _nodes() -> int:
+    """Nodes that can hold an examiner."""
+    fit = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+    return max(1, len(fit))

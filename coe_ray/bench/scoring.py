@@ -1,9 +1,13 @@
-"""Records of a run → answers of every system → figures. Pure: the same records always give the same summary."""
+"""Records of a run → answers of every system → figures. Pure: the same records always give the same summary.
+
+Everything takes records one after the other and keeps counts alone, so that a run's size is not its memory.
+"""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from coe_ray.bench.metrics import Graded, classifier_metrics, grade, system_metrics
 from coe_ray.leaderboard import Leaderboard
@@ -19,23 +23,53 @@ Row = dict[str, Any]
 _NO_ROUTE = {"error": "DataError", "message": "every call to an expert failed: there is no leaderboard to route by"}
 
 
-def expert_rows(questions: Mapping[str, Question], records: Iterable[Record]) -> list[Row]:
+class Boards(Protocol):
+    """The leaderboard that routes each question."""
+
+    def board(self, question_id: str) -> Leaderboard | None:
+        """`None` where there are no answers to go by."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OneBoard:
+    """The same leaderboard for every question."""
+
+    leaderboard: Leaderboard
+
+    def board(self, _question_id: str) -> Leaderboard:
+        return self.leaderboard
+
+
+@dataclass(frozen=True, slots=True)
+class FoldBoards:
+    """For every question the leaderboard of the other folds' answers: no question routes itself."""
+
+    by_fold: Mapping[int, Leaderboard]
+    whole: Leaderboard | None
+
+    def board(self, question_id: str) -> Leaderboard | None:
+        return self.by_fold.get(_fold(question_id))
+
+
+def expert_rows(questions: Mapping[str, Question], records: Iterable[Record]) -> Iterator[Row]:
     """One row a question and expert, as `answers/` holds them."""
-    return [
-        _row(expert, expert, questions[record["id"]], record, said)
-        for record in records
-        for expert, said in record["answers"].items()
-    ]
+    for record in records:
+        for expert, said in record["answers"].items():
+            yield _row(expert, expert, questions[record["id"]], record, said)
 
 
-def coe_rows(
-    questions: Mapping[str, Question], records: Iterable[Record], boards: Mapping[str, Leaderboard]
-) -> list[Row]:
-    """One row a question: the answer of the expert that the route names.
+def coe_rows(questions: Mapping[str, Question], records: Iterable[Record], boards: Boards) -> Iterator[Row]:
+    """One row a question: the answer of the expert that the route names."""
+    for record in records:
+        yield _coe_row(questions[record["id"]], record, boards.board(record["id"]))
 
-    `boards` has a leaderboard by question id; it lacks those for whose route there are no answers to go by.
-    """
-    return [_coe_row(questions[record["id"]], record, boards.get(record["id"])) for record in records]
+
+def all_rows(questions: Mapping[str, Question], records: Iterable[Record], boards: Boards) -> Iterator[Row]:
+    """Each question's rows together: every expert's, then CoE's."""
+    for record in records:
+        yield from expert_rows(questions, [record])
+        yield from coe_rows(questions, [record], boards)
 
 
 def _coe_row(question: Question, record: Record, board: Leaderboard | None) -> Row:
@@ -74,73 +108,82 @@ def _outcome(question: Question, said: Mapping[str, Any]) -> Outcome:
 
 def board_of(rows: Iterable[Row], provenance: Provenance = Provenance()) -> Leaderboard:
     """The leaderboard of these answers of single experts; failed calls say nothing about skill and stay out."""
-    total: Counter[tuple[str, str]] = Counter()
-    correct: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        if row["outcome"] != "failed":
-            total[row["expert"], row["task"]] += 1
-            correct[row["expert"], row["task"]] += row["outcome"] == "correct"
-    scores = ((expert, task, correct[expert, task], count) for (expert, task), count in total.items())
-    return Leaderboard.from_scores(scores, provenance)
+    return _board(_counted(rows), provenance=provenance)
 
 
-def cross_fitted(rows: Sequence[Row]) -> dict[str, Leaderboard]:
-    """For every question the leaderboard of the other folds' answers: no question routes itself.
+def cross_fitted(rows: Iterable[Row]) -> FoldBoards:
+    """Leaderboards of `FOLDS` folds, and the whole of all answers.
 
     With answers in one fold only there are no others; then all answers make the one leaderboard. Without any
     answer there is none.
     """
-    folds = {row["question_id"]: _fold(row["question_id"]) for row in rows}
-    answered = [row for row in rows if row["outcome"] != "failed"]
-    if not answered:
-        return {}
+    counts = _counted(rows)
+    if not counts:
+        return FoldBoards({}, None)
     boards = {}
-    for fold in set(folds.values()):
-        others = [row for row in answered if folds[row["question_id"]] != fold]
-        boards[fold] = board_of(others or answered)
-    return {question: boards[fold] for question, fold in folds.items()}
+    for fold in range(FOLDS):
+        others = any(of != fold for of, _, _ in counts)
+        boards[fold] = _board(counts, without=fold if others else None)
+    return FoldBoards(boards, _board(counts))
+
+
+_Counts = Mapping[tuple[int, str, str], tuple[int, int]]
+"""(fold, expert, task) → right answers, answers."""
+
+
+def _counted(rows: Iterable[Row]) -> _Counts:
+    correct: Counter[tuple[int, str, str]] = Counter()
+    total: Counter[tuple[int, str, str]] = Counter()
+    for row in rows:
+        if row["outcome"] != "failed":
+            key = _fold(row["question_id"]), row["expert"], row["task"]
+            total[key] += 1
+            correct[key] += row["outcome"] == "correct"
+    return {key: (correct[key], count) for key, count in total.items()}
+
+
+def _board(counts: _Counts, *, without: int | None = None, provenance: Provenance = Provenance()) -> Leaderboard:
+    correct: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    for (fold, expert, task), (right, answered) in counts.items():
+        if fold != without:
+            correct[expert, task] += right
+            total[expert, task] += answered
+    scores = ((expert, task, correct[expert, task], count) for (expert, task), count in total.items())
+    return Leaderboard.from_scores(scores, provenance)
 
 
 def _fold(question_id: str) -> int:
     return int(hashlib.sha256(question_id.encode()).hexdigest(), 16) % FOLDS
 
 
-def figures(rows: Sequence[Row], records: Sequence[Record], questions: Mapping[str, Question]) -> dict[str, Any]:
-    """The part of `summary.json` that follows from the answers alone."""
-    systems: dict[str, list[Graded]] = {}
-    for row in rows:
-        graded = Graded(row["system"], row["question_id"], row["task"], row["answer"], row["letter"], row["outcome"])
-        systems.setdefault(row["system"], []).append(graded)
-    tasks = sorted({question.task or UNKNOWN for question in questions.values()})
-    measured = {name: system_metrics(systems[name]) for name in sorted(systems, key=lambda name: (name != COE, name))}
-    return {
-        "rows": len(questions),
-        "incomplete": any(row["outcome"] == "failed" for row in rows) or len(records) < len(questions),
-        "systems": measured,
-        "classifier": classifier_metrics(_labels(records, questions), tasks),
-        "calls": _calls(records),
-    }
+@dataclass(slots=True)
+class Ledger:
+    """What became of every answer, counted: per system one of correct, wrong, unparsed, refused, failed."""
 
+    systems: dict[str, Counter[Graded]] = field(default_factory=dict)
+    labels: Counter[tuple[str, str]] = field(default_factory=Counter)
+    asked: int = 0
 
-def _labels(records: Sequence[Record], questions: Mapping[str, Question]) -> list[tuple[str, str]]:
-    return [
-        (questions[record["id"]].task or UNKNOWN, record["classification"]["task"])
-        for record in records
-        if record["classification"] is not None
-    ]
+    def through(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """The same rows, counted as they pass."""
+        for row in rows:
+            graded = Graded(row["task"] or UNKNOWN, row["answer"] or "", row["letter"], row["outcome"])
+            self.systems.setdefault(row["system"], Counter())[graded] += 1
+            if row["system"] == COE:
+                self.asked += 1
+                if row["label"] is not None:
+                    self.labels[graded.task, row["label"]] += 1
+            yield row
 
-
-def _calls(records: Sequence[Record]) -> dict[str, int]:
-    """Calls to models; CoE's answers are `reused`, since each is an answer that an expert gave already."""
-    made = [call for record in records for call in (_first_stage(record), *record["answers"].values())]
-    return {
-        "issued": len(made),
-        "reused": sum(record["classification"] is not None for record in records),
-        "retried": sum((call.get("attempts") or 1) - 1 for call in made),
-        "failed": sum("error" in call and not call.get("refused") for call in made),
-    }
-
-
-def _first_stage(record: Record) -> Mapping[str, Any]:
-    made: Mapping[str, Any] = record["classification"] or record["classification_error"]
-    return made
+    def figures(self, questions: Mapping[str, Question]) -> dict[str, Any]:
+        """The part of `summary.json` that follows from the answers alone."""
+        tasks = sorted({question.task or UNKNOWN for question in questions.values()})
+        names = sorted(self.systems, key=lambda name: (name != COE, name))
+        failed = any(row.outcome == "failed" for counts in self.systems.values() for row in counts)
+        return {
+            "rows": len(questions),
+            "incomplete": failed or self.asked < len(questions),
+            "systems": {name: system_metrics(self.systems[name]) for name in names},
+            "classifier": classifier_metrics(self.labels, tasks),
+        }

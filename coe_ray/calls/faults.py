@@ -4,9 +4,11 @@
     an exception of aiohttp                 → Faults.of_exception
     a reply that cannot be read             → Faults.malformed
 
-Provider text gets into a message only through `Faults._made`: scrubbed of the key, then cut short.
+Provider text gets into a message only through `Faults._made`, into a body only through `Faults.quoting`: scrubbed of
+the key, then cut short.
 """
 
+import html
 import json
 import math
 import re
@@ -14,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import aiohttp
 import orjson
@@ -25,6 +27,12 @@ from coe_ray.errors import CallError
 
 LONGEST = 300
 """Characters of a provider's text that a message may carry."""
+
+LONGEST_BODY = 2000
+"""Characters of a reply that an error may carry as its `body`."""
+
+TELLING = 4
+"""From so many characters on, the beginning of a key at the end of a text is taken for a key that was cut off."""
 
 Kind = type[CallError]
 
@@ -85,21 +93,30 @@ class Secret:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
 
     def scrub(self, text: str) -> str:
-        """`text` without the key, also where it was escaped for JSON or for a URL."""
-        for spelling in self._spellings():
+        """`text` without the key, also where it was escaped for JSON, HTML or a URL, or cut off by the text's end."""
+        spellings = self._spellings()
+        for spelling in spellings:
             text = text.replace(spelling, "***")
-        return text
+        cut = max((_overlap(text, spelling) for spelling in spellings), default=0)
+        return f"{text[:-cut]}***" if cut >= TELLING else text
 
     def _spellings(self) -> list[str]:
         in_json = json.dumps(self._key)[1:-1]
+        in_url = {quote(self._key), quote(self._key, safe=""), quote_plus(self._key)}
         spellings = {
             self._key,
             in_json,
             in_json.replace("/", "\\/"),
-            quote(self._key),
-            quote(self._key, safe=""),
+            html.escape(self._key),
+            *in_url,
+            *(re.sub("%..", lambda code: code[0].lower(), url) for url in in_url),
         }
         return sorted(spellings - {""}, key=len, reverse=True)
+
+
+def _overlap(text: str, spelling: str) -> int:
+    """How many characters at the end of `text` are the beginning of `spelling`."""
+    return next((size for size in range(len(spelling) - 1, 0, -1) if text.endswith(spelling[:size])), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +160,13 @@ class Faults:
         return self._made(errors.ConnectionFault, f"no connection ({type(error).__name__})", str(error))
 
     def malformed(self, what: str, text: str = "") -> CallError:
+        """The error behind a reply that cannot be read: what is wrong with it, and the text that shows it."""
         return self._made(errors.MalformedReply, what, text)
+
+    def quoting(self, error: CallError, received: bytes | bytearray) -> CallError:
+        """`error` with what was received as its `body`: scrubbed of the key, then cut short."""
+        error.body = self.secret.scrub(received.decode(errors="replace"))[:LONGEST_BODY]
+        return error
 
     def _limit(self, error: TimeoutError) -> str:
         if isinstance(error, aiohttp.ConnectionTimeoutError):

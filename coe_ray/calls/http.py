@@ -1,46 +1,77 @@
 """A chat model behind any OpenAI-compatible URL: hosted APIs, vLLM, or another server of this kind.
 
-    call → body → slot → try (retry.py) → reply (replies.py) → Completion or Deltas
-                             └─ what goes wrong (faults.py) → CallError
+    call → body → try (retry.py) → turn (gate.py, circuit.py) → reply (replies.py) → Completion or Deltas
+                   └─ what goes wrong (faults.py) → CallError
 
 Nothing is opened before the first call, so that a model can be built anywhere and shipped to a Ray actor.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import TypeVar
 
 import aiohttp
 import orjson
 
+from coe_ray.calls.circuit import Circuit
 from coe_ray.calls.faults import Faults, Secret
+from coe_ray.calls.gate import Gate, Slot
 from coe_ray.calls.replies import StreamReader, deltas_of, read_completion
-from coe_ray.calls.retry import RetryPolicy, Timeouts, counted, retried
-from coe_ray.errors import BadCall
+from coe_ray.calls.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
+from coe_ray.errors import BadCall, CallError
 from coe_ray.types import Call, Completion, Delta
+
+KEPT = 65536
+"""Bytes of a reply from which on no more is kept for the error that may end it."""
+
+Result = TypeVar("Result")
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """What is bound to one event loop: the connections, and a slot for each call at a time."""
+    """The connections, which are bound to one event loop."""
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
-    slots: asyncio.Semaphore
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the tries of one call share: the connections, what is sent over them, and the call's time."""
+
+    session: aiohttp.ClientSession
+    body: bytes = field(repr=False)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A reply as it is read. Its beginning is kept: where it breaks off, aiohttp forgets what came before."""
+
+    response: aiohttp.ClientResponse
+    kept: bytearray = field(repr=False)
+
+    async def whole(self) -> bytes:
+        return b"".join([self.keep(piece) async for piece in self.response.content.iter_any()])
+
+    def keep(self, piece: bytes) -> bytes:
+        if len(self.kept) < KEPT:
+            self.kept.extend(piece)
+        return piece
 
 
 class HttpModel:
     """`ChatModel` over HTTP. Raises `CallError` with the tries it took; `call.choices` is not sent on.
 
     `name` is ours and stands in errors, `model` is the provider's; `base_url` is all before
-    `/chat/completions`. A call holds one of `max_concurrency` slots until it is over, waits between tries
-    included, so a provider that asks for patience gets it from all callers. `extra_body` is sent with each
-    call and wins over its settings.
+    `/chat/completions`. Each try waits for a slot of the `gate` and holds it until its reply is over, so a call
+    that waits between tries leaves its place to others. An open `circuit` lets nothing through (by default it
+    stays open for good). `extra_body` is sent with each call and wins over its settings.
 
     Serves one event loop at a time; `close()` it there. It opens again when it is called again.
     """
@@ -51,10 +82,11 @@ class HttpModel:
         name: str,
         model: str,
         base_url: str,
+        gate: Gate,
         api_key: str | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeouts: Timeouts = Timeouts(),
-        max_concurrency: int = 64,
+        circuit: Circuit | None = None,
         extra_body: Mapping[str, object] = _NOTHING,
     ) -> None:
         self.name = name
@@ -64,7 +96,8 @@ class HttpModel:
         self._faults = Faults(name, self._secret, timeouts)
         self._retry = retry
         self._timeouts = timeouts
-        self._max_concurrency = max_concurrency
+        self._gate = gate
+        self._circuit = circuit or Circuit()
         self._extra_body = dict(extra_body)
         self._pool: _Pool | None = None
 
@@ -73,22 +106,20 @@ class HttpModel:
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer. `seconds` runs from the first try to the end; waiting for a slot is not in it."""
-        body = self._body(call)
-        async with self._slot() as session:
-            started = time.monotonic()
-            completion, attempts = await retried(self._retry, lambda: self._whole(session, body))
-            return replace(completion, attempts=attempts, seconds=time.monotonic() - started)
+        request = _Request(self._opened(), self._body(call))
+        completion, attempts = await self._retried(request, lambda: self._whole(request))
+        return replace(completion, attempts=attempts, seconds=request.watch.seconds)
 
     async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
         """The answer as it comes. Tried again only until the first piece of text is there, never after it."""
         body = self._body(call, stream=True, stream_options={"include_usage": True})
-        async with self._slot() as session:
-            (first, rest), attempts = await retried(self._retry, lambda: self._begun(session, body))
-            async with aclosing(rest):
-                with counted(attempts):
-                    yield first
-                    async for delta in rest:
-                        yield delta
+        request = _Request(self._opened(), body)
+        (first, rest), attempts = await self._retried(request, lambda: self._begun(request))
+        async with aclosing(rest):
+            with counted(attempts):
+                yield first
+                async for delta in rest:
+                    yield delta
 
     async def close(self) -> None:
         """Close the connections. Calls still under way fail."""
@@ -96,48 +127,73 @@ class HttpModel:
         if pool is not None:
             await pool.session.close()
 
-    async def _whole(self, session: aiohttp.ClientSession, body: bytes) -> Completion:
-        async with self._reply(session, body) as response:
-            return read_completion(self._faults, await response.read())
+    async def _retried(self, request: _Request, once: Callable[[], Awaitable[Result]]) -> tuple[Result, int]:
+        return await retried(self._retry, once, self._gate.traffic, request.watch)
 
-    async def _begun(self, session: aiohttp.ClientSession, body: bytes) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+    async def _whole(self, request: _Request) -> Completion:
+        async with self._turn(request) as slot, self._reply(request) as heard:
+            completion = read_completion(self._faults, await heard.whole())
+            slot.used(completion.usage)
+            return completion
+
+    async def _begun(self, request: _Request) -> tuple[Delta, AsyncGenerator[Delta, None]]:
         """A stream up to its first delta, and the rest of it."""
-        deltas = self._deltas(session, body)
+        deltas = self._deltas(request)
         return await anext(deltas), deltas
 
-    async def _deltas(self, session: aiohttp.ClientSession, body: bytes) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, request: _Request) -> AsyncGenerator[Delta, None]:
+        async with self._turn(request) as slot, self._reply(request) as heard, aclosing(self._read(heard)) as deltas:
+            async for delta in deltas:
+                if delta.usage is not None:
+                    slot.used(delta.usage)
+                yield delta
+
+    async def _read(self, heard: _Heard) -> AsyncGenerator[Delta, None]:
+        if heard.response.content_type == "application/json":  # an endpoint that does not stream
+            for delta in deltas_of(read_completion(self._faults, await heard.whole())):
+                yield delta
+            return
         reader = StreamReader(self._faults)
-        async with self._reply(session, body) as response:
-            if response.content_type == "application/json":  # an endpoint that does not stream
-                for delta in deltas_of(read_completion(self._faults, await response.read())):
-                    yield delta
-                return
-            async for chunk in response.content.iter_any():
-                for delta in reader.feed(chunk):
-                    yield delta
-                if reader.done:
-                    break
+        async for piece in heard.response.content.iter_any():
+            for delta in reader.feed(heard.keep(piece)):
+                yield delta
+            if reader.done:
+                break
         for delta in reader.finish():
             yield delta
 
     @asynccontextmanager
-    async def _reply(self, session: aiohttp.ClientSession, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A reply with status 2xx; whatever aiohttp raises until it is read comes out as a `CallError`."""
+    async def _turn(self, request: _Request) -> AsyncIterator[Slot]:
+        """The right to send one request. Raises what opened the circuit, where it is open."""
+        self._circuit.check()  # nobody waits for a turn that could not be used
+        async with self._gate.slot() as slot:
+            request.watch.leave_out(slot.waited_s)
+            with self._circuit.guard():
+                yield slot
+
+    @asynccontextmanager
+    async def _reply(self, request: _Request) -> AsyncIterator[_Heard]:
+        """A reply with status 2xx; whatever goes wrong until it is read comes out as a `CallError` that quotes it."""
+        kept = bytearray()
         try:
             # A redirected POST becomes a GET without a body: better to say that base_url is wrong.
-            async with session.post(self._url, data=body, allow_redirects=False) as response:
-                await self._check(response)
-                yield response
+            async with request.session.post(self._url, data=request.body, allow_redirects=False) as response:
+                heard = _Heard(response, kept)
+                await self._check(heard)
+                yield heard
         except (aiohttp.ClientError, OSError) as error:
-            raise self._faults.of_exception(error) from None
+            raise self._faults.quoting(self._faults.of_exception(error), kept) from None
+        except CallError as error:
+            self._faults.quoting(error, kept)
+            raise
 
-    async def _check(self, response: aiohttp.ClientResponse) -> None:
+    async def _check(self, heard: _Heard) -> None:
+        response = heard.response
         if 200 <= response.status < 300:
             return
-        body = b""
-        with suppress(aiohttp.ClientPayloadError):  # the status says enough where its text broke off
-            body = await response.read()
-        raise self._faults.of_status(response.status, response.headers, body)
+        with suppress(aiohttp.ClientError, OSError):  # the status says enough where its text broke off
+            await heard.whole()
+        raise self._faults.of_status(response.status, response.headers, bytes(heard.kept))
 
     def _body(self, call: Call, **stream: object) -> bytes:
         messages = [{"role": message.role, "content": message.content} for message in call.messages]
@@ -151,24 +207,18 @@ class HttpModel:
         try:
             return orjson.dumps(body)
         except orjson.JSONEncodeError as error:
-            raise BadCall(self.name, f"the request cannot be written as JSON: {error}") from None
+            raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[aiohttp.ClientSession]:
-        pool = self._opened()
-        async with pool.slots:
-            yield pool.session
-
-    def _opened(self) -> _Pool:
+    def _opened(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._pool is None or self._pool.loop is not loop or self._pool.session.closed:
-            self._pool = _Pool(loop, self._new_session(), asyncio.Semaphore(self._max_concurrency))
-        return self._pool
+            self._pool = _Pool(loop, self._new_session())
+        return self._pool.session
 
     def _new_session(self) -> aiohttp.ClientSession:
         limits = self._timeouts
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # the slots are the limit
+            connector=aiohttp.TCPConnector(limit=0),  # the gate is the limit
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Content-Type": "application/json", **self._secret.headers()},
             timeout=aiohttp.ClientTimeout(

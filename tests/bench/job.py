@@ -40,10 +40,11 @@ class Bench:
     profile: Path
     data: Path
     out: Path
+    more: tuple[str, ...] = ()
 
     @property
     def arguments(self) -> list[str]:
-        return ["--profile", str(self.profile), "--data", str(self.data), "--out", str(self.out)]
+        return ["--profile", str(self.profile), "--data", str(self.data), "--out", str(self.out), *self.more]
 
     @property
     def folder(self) -> RunFolder:
@@ -84,7 +85,7 @@ class Bench:
         return output
 
     def blocks(self) -> int:
-        """Blocks of questions that no crash can take back any more."""
+        """Blocks of questions that are done for good."""
         return len([file for file in self.folder.checkpoint.glob("*.parquet") if "pending" not in file.name])
 
 
@@ -106,6 +107,6 @@ def kill(pid: int) -> None:
 
 
 def lasting(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a summary that does not depend on when it was made, or by which process."""
-    passing = {"seconds", "created", "command", "commit"}
+    """The part of a summary that does not depend on when it was made, by which process, and in how many goes."""
+    passing = {"seconds", "created", "command", "commit", "calls"}
     return {name: value for name, value in summary.items() if name not in passing}

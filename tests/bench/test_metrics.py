@@ -19,7 +19,7 @@ def graded(
     letter: str | None, answer: str = "A", *, task: str = "Build", refused: bool = False, failed: bool = False
 ) -> Graded:
     outcome = grade(letter, answer, refused=refused, failed=failed)
-    return Graded("expert", "id", task, answer, letter, outcome)
+    return Graded(task, answer, letter, outcome)
 
 
 def figures(rows: Sequence[Graded]) -> dict[str, Any]:

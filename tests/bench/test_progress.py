@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from coe_ray.bench import progress
-from coe_ray.bench.progress import Count, Tally, progress_line, report_progress
+from coe_ray.bench.progress import Count, Desk, News, progress_line, report_progress
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,13 @@ from coe_ray.bench.progress import Count, Tally, progress_line, report_progress
         (Count(100, 20, 3, 400, 10.0), "120/400 questions, 30 %, 2.0/s, 2 min 20 s left, 3 failed"),
         (Count(0, 390, 0, 400, 39.0), "390/400 questions, 98 %, 10.0/s, 1 s left, 0 failed"),
         (Count(0, 400, 0, 400, 59.6), "400/400 questions, 100 %, 6.7/s, 0 s left, 0 failed"),
+        (
+            Count(0, 120, 0, 400, 60.0, 64, 8, {"ServerFault": 1, "RateLimited": 2, "CallTimeout": 0}),
+            (
+                "120/400 questions, 30 %, 2.0/s, 2 min 20 s left, 64 in flight, 8 waiting for rate, "
+                "3 backing off (2 RateLimited, 1 ServerFault), 0 failed"
+            ),
+        ),
         (Count(0, 1, 0, 2, 59.6), "1/2 questions, 50 %, 0.0/s, 1 min 00 s left, 0 failed"),
     ],
 )
@@ -28,38 +35,56 @@ def test_a_line_says_how_far_how_fast_and_how_long(count: Count, line: str) -> N
 
 
 def test_a_question_asked_again_is_counted_once_with_its_last_outcome() -> None:
-    tally = Tally(5, 9)
-    for id_, failed in (("1", True), ("2", True), ("1", False)):
-        tally.add(id_, failed)
-    count = tally.read()
+    desk = Desk(5, 9)
+    desk.tell("a", News({"1": True, "2": True}))
+    desk.tell("b", News({"1": False}))
+    count = desk.read()
     assert (count.earlier, count.done, count.failed, count.total) == (5, 2, 1, 9)
 
 
+def test_what_the_calls_of_all_examiners_do_is_added_up() -> None:
+    desk = Desk(0, 9)
+    desk.tell("a", News({}, 60, 9, {"RateLimited": 9}))
+    desk.tell("a", News({}, 3, 2, {"RateLimited": 1}))
+    desk.tell("b", News({}, 4, 0, {"RateLimited": 1, "ServerFault": 1}))
+    count = desk.read()
+    assert (count.in_flight, count.waiting) == (7, 2)
+    assert count.backing_off == {"RateLimited": 2, "ServerFault": 1}
+
+
 def test_the_clock_starts_with_the_first_question() -> None:
-    tally = Tally(0, 9)
-    assert tally.read().seconds == 0.0
-    tally.begin()
+    desk = Desk(0, 9)
+    assert desk.read().seconds == 0.0
+    desk.tell("a", News())
     time.sleep(0.02)
-    tally.begin()
-    assert tally.read().seconds >= 0.02
+    desk.tell("a", News())
+    assert desk.read().seconds >= 0.02
+
+
+def test_examiners_are_told_to_leave_and_each_says_that_it_has() -> None:
+    desk = Desk(0, 9)
+    assert [desk.tell(name, News()) for name in "ab"] == [False, False]
+    desk.leave()
+    assert desk.tell("a", News())
+    desk.left("a")
+    assert not desk.all_left()
+    desk.left("b")
+    assert desk.all_left()
 
 
 class Local:
     """An actor's handle without an actor."""
 
-    def __init__(self, tally: Any) -> None:
-        self.tally = tally
+    def __init__(self, earlier: int, total: int) -> None:
+        self.desk = Desk(earlier, total)
 
     def __getattr__(self, method: str) -> Any:
-        return SimpleNamespace(remote=getattr(self.tally, method))
+        return SimpleNamespace(remote=getattr(self.desk, method))
 
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    def remote(**options: object) -> Callable[[type], Any]:
-        return lambda kind: SimpleNamespace(remote=lambda *args: Local(kind(*args)))
-
-    monkeypatch.setattr(progress, "ray", SimpleNamespace(remote=remote, get=lambda value: value))
+    monkeypatch.setattr(progress, "ray", SimpleNamespace(get=lambda value: value))
     monkeypatch.setattr(progress, "INTERVAL_S", 0.01)
 
 
@@ -71,12 +96,13 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_what_changed_is_told_once_and_the_end_always() -> None:
     lines: list[str] = []
-    with report_progress(0, 2, lines.append) as tally:
-        tally.add.remote("1", failed=True)
+    desk = Local(0, 2)
+    with report_progress(desk, lines.append):
+        desk.tell.remote("a", News({"1": True}))
         until(lambda: lines)
         time.sleep(0.05)
         assert len(lines) == 1
-        tally.add.remote("2", failed=False)
+        desk.tell.remote("a", News({"2": False}))
         until(lambda: len(lines) > 1)
     assert [line.partition(",")[0] for line in lines] == ["1/2 questions", "2/2 questions", "2/2 questions"]
     assert lines[-1].endswith("1 failed")
@@ -84,6 +110,15 @@ def test_what_changed_is_told_once_and_the_end_always() -> None:
 
 def test_the_end_is_told_when_the_work_breaks_off_too() -> None:
     lines: list[str] = []
-    with pytest.raises(RuntimeError), report_progress(1, 2, lines.append):
+    with pytest.raises(RuntimeError), report_progress(Local(1, 2), lines.append):
         raise RuntimeError
     assert lines[-1].startswith("1/2")
+
+
+def test_a_run_that_stands_still_says_why_at_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PATIENCE_S", 0.05)
+    lines: list[str] = []
+    desk = Local(0, 2)
+    with report_progress(desk, lines.append):
+        until(lambda: desk.tell.remote("a", News({}, 0, 5, {"RateLimited": 3})) or len(lines) > 2)
+    assert "5 waiting for rate, 3 backing off (3 RateLimited)" in lines[1]

@@ -20,7 +20,7 @@ SCRIPT = "<script>alert('x')</script>"
 def system(name: str, right: int, of: int = 20, *, failed: int = 0, tasks: tuple[str, ...] = SET_A) -> Any:
     """Figures of a system that gets the first `right` of `of` questions right, in each task."""
     rows = [
-        Graded(name, f"{task}-{number}", task, "A", letter, grade(letter, "A", failed=number >= of))
+        Graded(task, "A", letter, grade(letter, "A", failed=number >= of))
         for task in tasks
         for number in range(of + failed)
         for letter in ["A" if number < right else "B"]
@@ -37,7 +37,9 @@ def summary(systems: Mapping[str, Any], *, tasks: tuple[str, ...] = SET_A, **cha
         "incomplete": False,
         "systems": systems,
         "classifier": classifier_metrics(pairs, tasks),
-        "calls": {"issued": 1200, "reused": 30, "retried": 4, "failed": 0},
+        "calls": {"issued": 1200, "completed": 1199, "reused": 30, "repeated": 2, "abandoned": 1, "retried": 4}
+        | {"failed": 0, "prompt_tokens": 90_000, "completion_tokens": 12_345, "cost": None, "by_model": {}},
+        "failures": [],
         "seconds": 3723.4,
         "profile": "local-cpu",
         "version": "0.1.0",

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from coe_ray.bench.leaving import STOPPED
 from coe_ray.bench.run import run_bench
 from coe_ray.errors import CoeError, DataError
 from coe_ray.leaderboard import Leaderboard
@@ -55,7 +56,8 @@ ROUTED = ["alpha"] * 8 + ["beta"] + ["alpha"] + ["beta"] * 4 + ["alpha", "beta",
 
 def counts(correct: int, wrong: int, unparsed: int = 0, refused: int = 0, failed: int = 0) -> dict[str, Any]:
     outcomes = {"correct": correct, "wrong": wrong, "unparsed": unparsed, "refused": refused, "failed": failed}
-    return {**outcomes, "complete": failed == 0}
+    asked = sum(outcomes.values())
+    return {**outcomes, "complete": failed == 0, "bounds": [correct / asked, (asked - wrong) / asked]}
 
 
 def of(low: float, high: float, precision: float, f1: float) -> dict[str, Any]:
@@ -79,7 +81,10 @@ ASKED = (10, 6, 4)
 CLASSIFIER = {"accuracy": 0.85, "ci95": [0.639581, 0.947631], "precision": 0.9, "recall": 0.85, "f1": 0.871429}
 CONFUSION = {"labels": [LOGS, CAUSES, TEST, "unknown"], "matrix": [[9, 1, 0, 0], [0, 5, 0, 1], [1, 0, 3, 0]]}
 
-BLOCKS, BLOCK = 7, 64
+QUESTIONS = 448
+HALF = QUESTIONS // 2
+AT_ONCE = 64
+"""Calls to gamma."""
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +143,7 @@ def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 def write_profile(folder: Path, server: Upstream, **changes: Any) -> Path:
     api = {"kind": "api", "base_url": server.base_url, "model": "gamma", "attempts": 2}
+    api["price"] = {"input": 2.0, "output": 10.0}
     profile = {
         "tasks": ["devops-eval-a", "devops-eval-b"],
         "models": {"sorter": sorter(), "first": scripted("alpha"), "second": scripted("beta"), "third": api},
@@ -167,6 +173,14 @@ def scripted(expert: str) -> dict[str, Any]:
     return {"kind": "scripted", "rules": rules}
 
 
+NONE = dict.fromkeys(("issued", "completed", "reused", "repeated", "abandoned", "retried", "failed"), 0)
+
+
+def calls(summary: Mapping[str, Any]) -> dict[str, int]:
+    """The bill of all models together, without tokens and costs."""
+    return {name: summary["calls"][name] for name in NONE}
+
+
 def answered_once(bench: Bench, questions: int) -> list[dict[str, Any]]:
     """The answers, of which every question has exactly one by each system."""
     rows = bench.folder.read_answers()
@@ -186,8 +200,10 @@ def test_every_figure_of_every_system(undisturbed: tuple[Bench, str]) -> None:
     for name, expected in SYSTEMS.items():
         measured = dict(systems[name])
         per_task = measured.pop("per_task")
-        assert measured.pop("ci95") == pytest.approx(expected["ci95"], abs=1e-6)
-        assert measured == pytest.approx({key: expected[key] for key in expected if key != "ci95"}, abs=1e-6), name
+        for ends in ("ci95", "bounds"):
+            assert measured.pop(ends) == pytest.approx(expected[ends], abs=1e-6)
+        assert measured == pytest.approx({key: expected[key] for key in measured}, abs=1e-6), name
+        assert measured.keys() == expected.keys() - {"ci95", "bounds"}
         assert list(per_task) == [LOGS, CAUSES, TEST]
         for figures, right, asked in zip(per_task.values(), RIGHT[name], ASKED, strict=True):
             low, high = figures.pop("ci95")
@@ -203,7 +219,12 @@ def test_the_classifiers_figures_and_the_counts_of_calls(undisturbed: tuple[Benc
     assert classifier.pop("total") == 20
     assert classifier.pop("ci95") == pytest.approx(CLASSIFIER["ci95"], abs=1e-6)
     assert classifier == pytest.approx({key: CLASSIFIER[key] for key in CLASSIFIER if key != "ci95"}, abs=1e-6)
-    assert summary["calls"] == {"issued": 80, "reused": 20, "retried": 1, "failed": 0}
+    assert calls(summary) == {**NONE, "issued": 80, "completed": 80, "retried": 1}
+    # gamma counts 7 tokens in and 4 out, but where it was filtered.
+    third = summary["calls"]["by_model"]["third"]
+    assert (third["issued"], third["prompt_tokens"], third["completion_tokens"]) == (20, 18 * 7, 18 * 4)
+    assert third["cost"] == summary["calls"]["cost"] == pytest.approx((18 * 7 * 2 + 18 * 4 * 10) / 1_000_000)
+    assert summary["failures"] == []
     assert (summary["rows"], summary["rejected"], summary["incomplete"]) == (20, 2, False)
     assert (summary["profile"], summary["data"], summary["split"]) == ("world", str(bench.data), "test")
     assert summary["leaderboard"]["mapping"] == "cross-fitted"
@@ -284,7 +305,16 @@ def test_failed_calls_are_asked_again_and_nothing_else(
     assert server.asked.total() == 24  # as without the fault, and three questions once more
     summary = bench.summary()
     assert summary["incomplete"]
-    assert summary["calls"] == {"issued": 80, "reused": 20, "retried": 4, "failed": 3}
+    assert calls(summary) == {**NONE, "issued": 80, "completed": 80, "retried": 4, "failed": 3}
+    [outage] = summary["failures"]
+    assert (outage["model"], outage["error"], outage["calls"]) == ("third", "ServerFault", 3)
+    letters = pq.read_table(bench.folder.dead_letters).to_pylist()
+    assert {(each["system"], each["model"], each["status"], each["attempts"]) for each in letters} == {
+        ("gamma", "third", 503, 2)
+    }
+    assert all("out of order" in each["body"] for each in letters)
+    assert "3 calls failed as ServerFault" in unfolded(output)
+    assert "run the same command to ask again" in unfolded(output)
     assert summary["systems"]["gamma"]["failed"] == 3
     assert summary["systems"]["coe"]["failed"] == 1  # of the three only the test question is gamma's
     assert summary["systems"]["alpha"] == undisturbed[0].summary()["systems"]["alpha"]
@@ -296,6 +326,16 @@ def test_failed_calls_are_asked_again_and_nothing_else(
     assert code == 0, output
     assert "going on after 17 of 20 questions" in output
     assert server.asked == {2: 1, 11: 1, 17: 1}
+    # The other calls of those three questions are in the journal.
+    assert calls(bench.summary()) == {
+        **NONE,
+        "issued": 83,
+        "completed": 83,
+        "reused": 9,
+        "repeated": 3,
+        "retried": 4,
+        "failed": 3,
+    }
     complete = {"data": str(undisturbed[0].data)}
     assert {**lasting(bench.summary()), **complete} == lasting(undisturbed[0].summary())
     answered_once(bench, 20)
@@ -306,6 +346,10 @@ def test_failed_calls_are_asked_again_and_nothing_else(
     assert said[-1] == "every question is answered already; nothing is asked"
     assert server.asked.total() == 0
     assert {**lasting(bench.summary()), **complete} == lasting(undisturbed[0].summary())
+
+
+def unfolded(output: str) -> str:
+    return " ".join(output.split())
 
 
 def test_an_outage_of_everything_is_no_figure(ray: OwnRay, server: Upstream, tmp_path: Path) -> None:
@@ -319,7 +363,7 @@ def test_an_outage_of_everything_is_no_figure(ray: OwnRay, server: Upstream, tmp
     assert code == 1, output
     summary = bench.summary()
     assert summary["incomplete"]
-    assert summary["calls"] == {"issued": 9, "reused": 1, "retried": 0, "failed": 8}
+    assert calls(summary) == {**NONE, "issued": 9, "completed": 9, "failed": 8}
     assert summary["classifier"]["total"] == 1
     assert set(summary["systems"]) == {"coe", "alpha", "beta"}
     for system in summary["systems"].values():
@@ -417,10 +461,10 @@ def assert_refused(code: int, output: str, message: str) -> None:
 
 @pytest.fixture(scope="module")
 def long_world(ray: OwnRay, server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Seven blocks of questions, gamma taking its time."""
+    """Sixteen blocks of questions, gamma taking its time."""
     root = tmp_path_factory.mktemp("long")
     pattern = [WORLD[2], WORLD[11], WORLD[17], WORLD[15]]
-    write_benchmark(root / "data", list(itertools.islice(itertools.cycle(pattern), BLOCKS * BLOCK)))
+    write_benchmark(root / "data", list(itertools.islice(itertools.cycle(pattern), QUESTIONS)))
     # Wrong on purpose: gamma is best at tests alone.
     board = Leaderboard.from_scores(
         (who, task, who == "gamma", 1) for who in ("alpha", "beta", "gamma") for task in FILES
@@ -437,7 +481,7 @@ def whole(long_world: Bench, server: Upstream) -> dict[str, Any]:
     server.asked.clear()
     code, output = long_world.run()
     assert code == 0, output
-    assert server.asked.total() == BLOCKS * BLOCK
+    assert server.asked.total() == QUESTIONS
     return lasting(long_world.summary())
 
 
@@ -446,29 +490,30 @@ def test_a_profiles_leaderboard_is_what_routes(whole: dict[str, Any], long_world
     assert (whole["leaderboard"]["mapping"], whole["leaderboard"]["version"]) == ("profile", board.version)
     accuracies = {name: system["accuracy"] for name, system in whole["systems"].items()}
     assert accuracies == {"coe": 0.25, "alpha": 0.5, "beta": 0.5, "gamma": 0.25}
-    assert whole["calls"] == {"issued": 4 * BLOCKS * BLOCK, "reused": BLOCKS * BLOCK, "retried": 0, "failed": 0}
+    assert calls(long_world.summary()) == {**NONE, "issued": 4 * QUESTIONS, "completed": 4 * QUESTIONS}
     assert {answer["expert"] for answer in long_world.folder.read_answers() if answer["system"] == "coe"} == {"gamma"}
 
 
-def test_a_killed_driver_loses_no_finished_block(long_world: Bench, whole: dict[str, Any], server: Upstream) -> None:
+def test_a_killed_driver_loses_no_finished_call(long_world: Bench, whole: dict[str, Any], server: Upstream) -> None:
     bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("driver"))
     server.asked.clear()
     server.delay_s = 1.0
-    bench.killed(when=lambda: bench.blocks() >= 2)
+    bench.killed(when=lambda: server.asked.total() >= HALF)
     assert not (bench.out / "summary.json").exists()
     server.delay_s = 0.0
     wait_until(lambda: not still_asking(server))
-    first, finished = server.asked.total(), bench.blocks()
-    assert 2 <= finished < BLOCKS
-    server.asked.clear()
+    first, finished = server.asked.total(), bench.folder.finished()
+    assert HALF <= first < QUESTIONS
     code, output = bench.run()
     assert code == 0, output
-    assert f"going on after {finished * BLOCK} of {BLOCKS * BLOCK} questions" in output
-    assert server.asked.total() == (BLOCKS - finished) * BLOCK
-    assert set(server.asked.values()) == {1}
-    assert first < BLOCKS * BLOCK
+    assert (f"going on after {finished} of {QUESTIONS} questions" in output) is (finished > 0)
+    repeated = server.asked.total() - QUESTIONS
+    assert 0 <= repeated <= AT_ONCE
     assert lasting(bench.summary()) == whole
-    answered_once(bench, BLOCKS * BLOCK)
+    bill = calls(bench.summary())
+    assert (bill["issued"] - bill["abandoned"], bill["completed"]) == (4 * QUESTIONS, 4 * QUESTIONS)
+    assert repeated <= bill["repeated"] == bill["abandoned"]
+    answered_once(bench, QUESTIONS)
 
 
 def still_asking(server: Upstream) -> bool:
@@ -487,7 +532,7 @@ def test_a_killed_examiner_is_replaced_within_the_run(
     server.delay_s = 1.0
     with bench.start() as process:
         try:
-            wait_until(lambda: bench.blocks() >= 2 or process.poll() is not None)
+            wait_until(lambda: server.asked.total() >= HALF or process.poll() is not None)
             [examiner] = ray.processes("ray::MapWorker(MapBatches(Examiner))")
             kill(examiner)
             server.delay_s = 0.0
@@ -496,8 +541,45 @@ def test_a_killed_examiner_is_replaced_within_the_run(
             process.kill()
     assert process.returncode == 0, output
     assert all(count <= 2 for count in server.asked.values())
-    # Of what was under way, at most two blocks, each question is asked once more.
-    assert BLOCKS * BLOCK < server.asked.total() <= (BLOCKS + 2) * BLOCK
-    assert f"bench: {BLOCKS * BLOCK}/{BLOCKS * BLOCK} questions, 100 %" in output
+    assert QUESTIONS <= server.asked.total() <= QUESTIONS + AT_ONCE
+    assert f"bench: {QUESTIONS}/{QUESTIONS} questions, 100 %" in output
     assert lasting(bench.summary()) == whole
-    answered_once(bench, BLOCKS * BLOCK)
+    answered_once(bench, QUESTIONS)
+
+
+def test_a_stopped_driver_says_how_to_go_on_and_goes_on(
+    long_world: Bench, whole: dict[str, Any], server: Upstream
+) -> None:
+    bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("stopped"))
+    server.asked.clear()
+    server.delay_s = 1.0
+    with bench.start() as process:
+        try:
+            wait_until(lambda: server.asked.total() >= HALF or process.poll() is not None)
+            process.terminate()
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == STOPPED, output
+    assert "bench: stopped; every finished call is kept, and the same command goes on from here" in output
+    server.delay_s = 0.0
+    wait_until(lambda: not still_asking(server))
+    code, output = bench.run()
+    assert code == 0, output
+    assert QUESTIONS <= server.asked.total() <= QUESTIONS + AT_ONCE
+    assert lasting(bench.summary()) == whole
+    answered_once(bench, QUESTIONS)
+
+
+def test_a_second_run_in_a_folder_in_use_is_refused(long_world: Bench, server: Upstream) -> None:
+    bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("twice"))
+    server.asked.clear()
+    server.delay_s = 1.0
+    with bench.start() as process:
+        try:
+            wait_until(lambda: server.asked.total() >= HALF or process.poll() is not None)
+            code, output = bench.run()
+        finally:
+            process.kill()
+            server.delay_s = 0.0
+    assert_refused(code, output, f"another run works in it (process {process.pid} on ")

@@ -2,11 +2,12 @@
 
 import copy
 import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
-from coe_ray.bench.scoring import COE, board_of, coe_rows, cross_fitted, expert_rows, figures
+from coe_ray.bench.scoring import COE, Ledger, OneBoard, Row, all_rows, board_of, coe_rows, cross_fitted, expert_rows
 from coe_ray.questions import make_question
 from coe_ray.runs import ANSWER_SCHEMA, Record
 from coe_ray.types import UNKNOWN, Question
@@ -44,9 +45,15 @@ RECORDS = [
     record(TEST[1], None, FILTERED, said("A")),
     record(TEST[2], label(UNKNOWN), said("A", refused=True), said("A")),
 ]
-EXPERTS = expert_rows(QUESTIONS, RECORDS)
+EXPERTS = list(expert_rows(QUESTIONS, RECORDS))
 BOARD = board_of(EXPERTS)
-ROWS = EXPERTS + coe_rows(QUESTIONS, RECORDS, dict.fromkeys(QUESTIONS, BOARD))
+ROWS = list(all_rows(QUESTIONS, RECORDS, OneBoard(BOARD)))
+
+
+def figures(rows: Iterable[Row], questions: Mapping[str, Question]) -> dict[str, Any]:
+    ledger = Ledger()
+    assert list(ledger.through(rows)) == list(rows)
+    return ledger.figures(questions)
 
 
 def outcomes(system: str) -> list[str]:
@@ -93,12 +100,13 @@ def test_coes_answer_is_the_chosen_experts_answer_in_every_field() -> None:
 
 
 def test_the_figures_by_hand() -> None:
-    summary = figures(ROWS, RECORDS, QUESTIONS)
+    summary = figures(ROWS, QUESTIONS)
     assert summary["rows"] == 6
     assert summary["incomplete"]
     assert list(summary["systems"]) == [COE, "alpha", "beta"]
     alpha, beta, coe = (summary["systems"][name] for name in ("alpha", "beta", COE))
     assert (alpha["accuracy"], beta["accuracy"], coe["accuracy"]) == (2 / 6, 4 / 5, 1.0)
+    assert (alpha["bounds"], beta["bounds"]) == ([2 / 6, 5 / 6], [4 / 6, 5 / 6])
     assert [alpha[name] for name in ("correct", "wrong", "unparsed", "refused", "failed")] == [2, 1, 1, 2, 0]
     assert [beta[name] for name in ("correct", "wrong", "unparsed", "refused", "failed")] == [4, 1, 0, 0, 1]
     assert coe["failed"] == 1
@@ -107,16 +115,11 @@ def test_the_figures_by_hand() -> None:
     assert summary["classifier"]["confusion"]["matrix"] == [[2, 1, 0], [0, 1, 1]]
 
 
-def test_calls_by_hand() -> None:
-    # 6 questions × 3 calls; tries beyond the first: 5 of beta's failure, 2 of a label, 5 of the failed label.
-    assert figures(ROWS, RECORDS, QUESTIONS)["calls"] == {"issued": 18, "reused": 5, "retried": 12, "failed": 2}
-
-
 def test_questions_without_a_record_make_a_run_incomplete() -> None:
     clean = [RECORDS[0]]
-    rows = expert_rows(QUESTIONS, clean)
-    assert figures(rows, clean, QUESTIONS)["incomplete"]
-    assert not figures(rows, clean, {BUILD[0].id: BUILD[0]})["incomplete"]
+    rows = list(all_rows(QUESTIONS, clean, OneBoard(BOARD)))
+    assert figures(rows, QUESTIONS)["incomplete"]
+    assert not figures(rows, {BUILD[0].id: BUILD[0]})["incomplete"]
 
 
 MANY = {each.id: each for each in (question(number, task) for number in range(30) for task in ("Build", "Test"))}
@@ -131,11 +134,11 @@ def fold(id_: str) -> int:
 
 
 def test_every_question_has_a_leaderboard_of_the_other_folds() -> None:
-    rows = expert_rows(MANY, MANY_RECORDS)
+    rows = list(expert_rows(MANY, MANY_RECORDS))
     boards = cross_fitted(rows)
-    for id_, board in boards.items():
-        assert board == board_of(row for row in rows if fold(row["question_id"]) != fold(id_))
-    assert set(boards) == set(MANY)
+    for id_ in MANY:
+        assert boards.board(id_) == board_of(row for row in rows if fold(row["question_id"]) != fold(id_))
+    assert boards.whole == board_of(rows)
 
 
 @pytest.mark.parametrize("id_", list(MANY)[:12])
@@ -147,7 +150,7 @@ def test_a_questions_own_answers_do_not_change_its_route(id_: str) -> None:
                 answer["letter"] = "B" if answer["letter"] == "A" else "A"
     before = cross_fitted(expert_rows(MANY, MANY_RECORDS))
     after = cross_fitted(expert_rows(MANY, flipped))
-    assert before[id_] == after[id_]
+    assert before.board(id_) == after.board(id_)
     (row,) = [row for row in coe_rows(MANY, MANY_RECORDS, before) if row["question_id"] == id_]
     (again,) = [row for row in coe_rows(MANY, flipped, after) if row["question_id"] == id_]
     assert row["expert"] == again["expert"]
@@ -157,8 +160,9 @@ def test_a_questions_own_answers_do_not_change_its_route(id_: str) -> None:
 
 
 def test_with_one_fold_only_all_answers_make_the_leaderboard() -> None:
-    rows = expert_rows(QUESTIONS, RECORDS[:1])
-    assert cross_fitted(rows) == {BUILD[0].id: board_of(rows)}
+    rows = list(expert_rows(QUESTIONS, RECORDS[:1]))
+    boards = cross_fitted(rows)
+    assert boards.board(BUILD[0].id) == boards.whole == board_of(rows)
 
 
 def test_an_outage_in_all_other_folds_leaves_them_without_a_say() -> None:
@@ -167,10 +171,11 @@ def test_an_outage_in_all_other_folds_leaves_them_without_a_say() -> None:
         record(first, label("Build"), said("A"), said("B")),
         record(other, label("Build"), FAILED, FAILED),
     ]
-    rows = expert_rows(MANY, records)
+    rows = list(expert_rows(MANY, records))
     boards = cross_fitted(rows)
-    assert boards[first.id] == boards[other.id] == board_of(rows)
+    assert boards.board(first.id) == boards.board(other.id) == board_of(rows)
 
 
 def test_an_outage_of_everything_leaves_no_leaderboard() -> None:
-    assert cross_fitted(expert_rows(QUESTIONS, [record(BUILD[0], None, FAILED, FAILED)])) == {}
+    boards = cross_fitted(expert_rows(QUESTIONS, [record(BUILD[0], None, FAILED, FAILED)]))
+    assert (boards.board(BUILD[0].id), boards.whole) == (None, None)

@@ -60,6 +60,11 @@ def upstream() -> Iterator[Upstream]:
         up.set()
         await stop.wait()
         await runner.cleanup()
+        # What a killed client had asked is being answered still.
+        unread = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in unread:
+            task.cancel()
+        await asyncio.gather(*unread, return_exceptions=True)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()

@@ -1,15 +1,19 @@
 """An OpenAI-compatible endpoint that fails as told: each request gets the next `Reply` of its script.
 
-The last reply of a script is repeated, so `[Reply(status=503)]` is a server that is down for good. It counts
-what was asked of it: `served`, the `peak` of requests at once, and each request's `bodies` and `headers`.
+The last reply of a script is repeated, so `[Reply(status=503)]` is a server that is down for good. After `mixed` it
+answers with the question itself, or plays one of the given faults, at random. It counts what was asked of it:
+`served`, the `peak` of requests at once, each request's `bodies` and `headers`, and by `kinds` what it played.
 """
 
 import asyncio
+import random
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -41,15 +45,26 @@ class FaultServer:
         self.reset()
 
     def reset(self, *script: Reply) -> None:
+        """Start over, with another script."""
         self.script = list(script)
+        self._faults: Mapping[str, Reply] = {}
+        self._share, self._chance = 0.0, random.Random(0)
+        self.kinds: Counter[str] = Counter()
         self.served = self.live = self.peak = 0
         self.bodies: list[dict[str, object]] = []
         self.headers: list[Mapping[str, str]] = []
 
+    def mixed(self, faults: Mapping[str, Reply], *, share: float = 0.3, seed: int = 0) -> None:
+        """Start over: a `share` of the requests gets one of the faults, all others the last message back."""
+        self.reset()
+        self._faults = faults
+        self._share, self._chance = share, random.Random(seed)
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.bodies.append(orjson.loads(await request.read()))
+        body = orjson.loads(await request.read())
+        self.bodies.append(body)
         self.headers.append(request.headers)
-        reply = self.script[min(self.served, len(self.script) - 1)]
+        reply = self._drawn(body) if self._faults else self.script[min(self.served, len(self.script) - 1)]
         self.served += 1
         self.live += 1
         self.peak = max(self.peak, self.live)
@@ -57,6 +72,11 @@ class FaultServer:
             return await _given(request, reply)
         finally:
             self.live -= 1
+
+    def _drawn(self, body: dict[str, Any]) -> Reply:
+        kind = self._chance.choice(list(self._faults)) if self._chance.random() < self._share else "answer"
+        self.kinds[kind] += 1
+        return self._faults[kind] if kind != "answer" else _echo(body)
 
 
 @asynccontextmanager
@@ -128,6 +148,11 @@ def in_bytes(pieces: Sequence[bytes], size: int) -> list[bytes]:
     """The same bytes, cut elsewhere."""
     whole = b"".join(pieces)
     return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+
+def _echo(body: dict[str, Any]) -> Reply:
+    text = body["messages"][-1]["content"]
+    return streamed(piece(content=text), piece("stop"), USAGE, DONE) if body.get("stream") else answer(text)
 
 
 async def _given(request: web.Request, reply: Reply) -> web.StreamResponse:

@@ -1,11 +1,14 @@
 """What the tests of calls share: a model with short patience, a call, and ways to see what comes of it."""
 
+import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
+from coe_ray.calls.circuit import Circuit
 from coe_ray.calls.faults import Faults, Secret
+from coe_ray.calls.gate import Gates, Limits
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.errors import CallError
@@ -29,8 +32,11 @@ def made(
     retry: RetryPolicy = QUICK,
     timeouts: Timeouts | None = None,
     max_concurrency: int = 64,
+    gates: Gates | None = None,
+    circuit: Circuit | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HttpModel:
+    gates = gates or Gates()
     return HttpModel(
         name="expert-a",
         model="provider/model-a",
@@ -38,7 +44,8 @@ def made(
         api_key=api_key,
         retry=retry,
         timeouts=timeouts or Timeouts(connect_s=5, first_byte_s=5, total_s=5),
-        max_concurrency=max_concurrency,
+        gate=gates.gate(base_url, api_key, Limits(max_concurrency)),
+        circuit=circuit,
         extra_body=extra_body or {},
     )
 
@@ -47,11 +54,19 @@ async def failure(model: HttpModel) -> CallError:
     with pytest.raises(CallError) as caught:
         await model.complete(CALL)
     assert KEY not in everything_shown(caught.value)
+    assert len(caught.value.body) <= 2000
     return caught.value
 
 
 async def said(model: HttpModel) -> list[Delta]:
     return [delta async for delta in model.stream(CALL)]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what cannot be awaited."""
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110  # a count, which tells nobody when it changes
+            await asyncio.sleep(0.01)
 
 
 def everything_shown(error: BaseException | None, *, with_locals: bool = False) -> str:

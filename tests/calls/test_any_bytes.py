@@ -8,11 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coe_ray.calls.faults import retry_after, shortened
-from coe_ray.calls.http import HttpModel
 from coe_ray.calls.replies import StreamReader, read_completion
 from coe_ray.errors import CallError
 from tests.calls.fault_server import FaultServer, Reply
-from tests.calls.model_under_test import CALL, FAULTS, KEY, said
+from tests.calls.model_under_test import CALL, FAULTS, KEY, made, said
 
 pytestmark = pytest.mark.asyncio
 
@@ -30,14 +29,16 @@ BODIES = st.binary(max_size=60) | JSON.map(orjson.dumps)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, status=st.sampled_from([200, 200, 400, 429, 500]), streaming=st.booleans())
 async def test_any_body_is_an_answer_or_a_call_error(
-    server: FaultServer, model: HttpModel, body: bytes, status: int, *, streaming: bool
+    server: FaultServer, body: bytes, status: int, *, streaming: bool
 ) -> None:
     server.reset(Reply(status, body))
+    model = made(server.base_url)  # with a gate of its own: it remembers refusals
     try:
         await (said(model) if streaming else model.complete(CALL))
     except CallError as error:
         assert error.attempts == server.served
         assert len(error.message) < 500
+    await model.close()
 
 
 @settings(max_examples=300, deadline=None)

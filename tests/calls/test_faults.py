@@ -105,9 +105,9 @@ async def test_an_address_that_is_none_is_not_tried_again(url: str) -> None:
 
 
 async def test_what_json_cannot_hold_is_a_bad_call(server: FaultServer, model: HttpModel) -> None:
-    with pytest.raises(errors.BadCall, match="JSON"):
+    with pytest.raises(errors.BadCall, match="JSON") as caught:
         await model.complete(Call((Message("user", "\ud800"),)))
-    assert server.served == 0
+    assert caught.value.attempts == server.served == 0
 
 
 async def test_timeouts_say_which(server: FaultServer) -> None:

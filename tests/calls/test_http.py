@@ -4,15 +4,19 @@ import asyncio
 import pickle
 import random
 import time
+from contextlib import aclosing
 
 import pytest
 
+from coe_ray import errors
+from coe_ray.calls.gate import Gates
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy
+from coe_ray.calls.traffic import told_when_sent
 from coe_ray.chat import ChatModel
 from coe_ray.types import Call, Completion, Usage
-from tests.calls.fault_server import FaultServer, Reply, answer, fault
-from tests.calls.model_under_test import CALL, KEY, made
+from tests.calls.fault_server import DONE, FaultServer, Reply, answer, fault, streamed
+from tests.calls.model_under_test import CALL, KEY, PARIS, made, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -82,6 +86,57 @@ async def test_no_more_at_once_than_allowed(server: FaultServer) -> None:
     await model.close()
     assert (server.peak, server.served) == (4, 80)
     assert max(completion.seconds for completion in completions) < took / 2  # no waiting for a slot in it
+
+
+async def test_a_call_that_backs_off_holds_no_slot(server: FaultServer) -> None:
+    server.reset(Reply(503, headers={"Retry-After": "30"}), answer("B"))
+    gates = Gates()
+    model = made(server.base_url, max_concurrency=1, gates=gates, retry=RetryPolicy())
+    patient = asyncio.create_task(model.complete(CALL))
+    await until(lambda: gates.traffic.backing_off["ServerFault"] == 1)
+    assert (gates.traffic.in_flight, gates.traffic.waiting) == (0, 0)
+    assert (await model.complete(CALL)).text == "B"
+    patient.cancel()
+    await asyncio.wait([patient])
+    assert gates.traffic.backing_off.total() == 0
+    await model.close()
+
+
+async def test_waiting_for_a_turn_uses_up_no_patience(server: FaultServer) -> None:
+    server.reset(*(Reply(503, delay_s=0.05) for _ in range(20)), answer("B"))
+    model = made(server.base_url, max_concurrency=1, retry=RetryPolicy(3, total_s=0.75, base_s=0.001, max_s=0.002))
+    completions = await asyncio.gather(*(model.complete(CALL) for _ in range(20)))
+    await model.close()
+    # Each call's second turn comes when all others had their first, after 1 s.
+    assert sorted(completion.attempts for completion in completions) == [2] * 20
+    assert server.served == 40
+
+
+async def test_a_stream_holds_its_slot_until_it_ends(server: FaultServer) -> None:
+    server.reset(streamed(*PARIS, DONE))
+    gates = Gates()
+    model = made(server.base_url, gates=gates)
+    async with aclosing(model.stream(CALL)) as deltas:
+        await anext(deltas)
+        assert gates.traffic.in_flight == 1
+    assert gates.traffic.in_flight == 0
+    await model.close()
+
+
+async def test_a_journal_is_told_of_each_request_that_leaves(server: FaultServer) -> None:
+    server.reset(fault(503, "no"), fault(401, "no"))
+    model, sent = made(server.base_url), [0]
+
+    def note() -> None:
+        sent[0] += 1
+
+    with told_when_sent(note):
+        for _ in range(3):
+            with pytest.raises(errors.BadCredentials):
+                await model.complete(CALL)
+    await model.close()
+    assert sent == [2]
+    assert server.served == 2
 
 
 async def test_many_calls_over_a_shaky_server_all_end_well(server: FaultServer) -> None:

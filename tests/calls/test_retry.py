@@ -5,15 +5,20 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tenacity import AsyncRetrying, RetryCallState
 
 from coe_ray import errors
 from coe_ray.calls.faults import retry_after
 from coe_ray.calls.http import HttpModel
-from coe_ray.calls.retry import RetryPolicy
+from coe_ray.calls.retry import Backoff, RetryPolicy, Stopwatch, retried
 from tests.calls.fault_server import FaultServer, Reply, answer, fault
 from tests.calls.model_under_test import CALL, failure, made
 
 pytestmark = pytest.mark.asyncio
+
+OFTEN = RetryPolicy(attempts=12, total_s=60.0, base_s=0.001, max_s=0.002)
 
 
 async def test_a_passing_fault_costs_only_tries(server: FaultServer, model: HttpModel) -> None:
@@ -59,6 +64,74 @@ async def test_total_s_ends_the_tries(server: FaultServer) -> None:
     error = await failure(model)
     await model.close()
     assert 2 <= error.attempts <= 4
+
+
+async def test_the_same_error_over_and_over_is_no_accident(server: FaultServer) -> None:
+    server.reset(fault(500, "other"), fault(500, "same"))
+    model = made(server.base_url, retry=OFTEN)
+    error = await failure(model)
+    await model.close()
+    assert (error.attempts, server.served) == (1 + OFTEN.same_error, 6)
+
+
+async def test_errors_that_change_use_up_the_attempts(server: FaultServer) -> None:
+    server.reset(*(fault(500 + number % 2, "no") for number in range(50)))
+    model = made(server.base_url, retry=OFTEN)
+    assert (await failure(model)).attempts == OFTEN.attempts == server.served
+    await model.close()
+
+
+async def test_to_be_told_to_wait_is_nothing_new(server: FaultServer) -> None:
+    wait = fault(429, "Slow down", headers={"retry-after-ms": "1"})
+    server.reset(*[wait] * 6, answer("B"))
+    model = made(server.base_url, retry=OFTEN)
+    assert (await model.complete(CALL)).attempts == 7
+    server.reset(*[fault(500, "no"), wait] * 4, fault(500, "no"))
+    assert (await failure(model)).attempts == 9  # five times the same, whatever came between
+    await model.close()
+
+
+async def test_the_numbers_of_the_policy() -> None:
+    policy = RetryPolicy()
+    assert (policy.attempts, policy.total_s, policy.same_error) == (8, 300.0, 5)
+
+
+@given(asked_for=st.none() | st.floats(0, 1e6), number=st.integers(1, 30))
+async def test_the_wait_is_what_was_asked_for_and_a_jitter_that_doubles(asked_for: float | None, number: int) -> None:
+    policy = RetryPolicy(base_s=0.5, max_s=30.0)
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    error = errors.ServerFault("a", "no", retry_after=asked_for)
+    state.set_exception((type(error), error, None))
+    state.attempt_number = number
+    least = asked_for or 0.0
+    assert least <= Backoff(policy)(state) <= least + min(0.5 * 2 ** (number - 1), 30.0)
+
+
+async def test_what_is_no_call_error_passes_untouched() -> None:
+    tries: list[int] = []
+
+    async def once() -> None:
+        tries.append(1)
+        raise errors.RateLimited("a", "no") if len(tries) == 1 else KeyError("bug")
+
+    with pytest.raises(KeyError):
+        await retried(OFTEN, once)
+    assert len(tries) == 2
+
+
+async def test_time_that_is_left_out_does_not_count() -> None:
+    watch = Stopwatch()
+    tries: list[int] = []
+
+    async def once() -> str:
+        tries.append(1)
+        watch.leave_out(1000.0)
+        if len(tries) < 4:
+            raise errors.ServerFault("a", "no")
+        return "B"
+
+    assert await retried(OFTEN, once, watch=watch) == ("B", 4)
+    assert watch.seconds < 0
 
 
 @pytest.mark.parametrize(

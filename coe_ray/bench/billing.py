@@ -1,0 +1,28 @@
+"""What a run's calls came to: counted from its journal, priced where the profile gives prices."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from coe_ray.calls.audit import Audit
+from coe_ray.config import Profile
+from coe_ray.model_config import ApiModel
+
+MILLION = 1_000_000
+
+
+def bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:
+    """`calls` of `summary.json`: all models together, and each. `cost` is None where no model has a price."""
+    by_model = {name: {**asdict(audit), "cost": _cost(audit, profile, name)} for name, audit in audits.items()}
+    totals = {each.name: sum(getattr(audit, each.name) for audit in audits.values()) for each in fields(Audit)}
+    costs = [each["cost"] for each in by_model.values() if each["cost"] is not None]
+    return {**totals, "cost": sum(costs) if costs else None, "by_model": by_model}
+
+
+def _cost(audit: Audit, profile: Profile, name: str) -> float | None:
+    """In the currency of the profile's prices, which are for a million tokens."""
+    model = profile.models.get(name)
+    if not isinstance(model, ApiModel) or model.price is None:
+        return None
+    spent = audit.prompt_tokens * model.price.input + audit.completion_tokens * model.price.output
+    return spent / MILLION

@@ -1,0 +1,132 @@
+"""The lines of a journal: JSON objects, one a line, of three kinds, and the prompts in a file of their own.
+
+    {"issued": key, "model": …, "at": …, "prompt": hash}     a request leaves
+    {"key": key, "model": …, "at": …, "answer": {…}}         it was answered
+    {"key": key, "model": …, "at": …, "failure": {…}}        it failed for good
+    {"reused": key, "model": …, "at": …}                     it was answered out of the journal
+    {"prompt": hash, "messages": […], "choices": […]}        in the file of prompts
+
+Keys and hashes are 16 bytes in hexadecimal, `at` is in seconds since 1970.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import orjson
+
+from coe_ray.errors import CallError, call_error
+from coe_ray.types import Call, Completion, Usage
+
+HASH_BYTES = 16
+
+_ANSWER = tuple(field.name for field in fields(Completion))
+_USAGE = tuple(field.name for field in fields(Usage))
+_FAILURE = tuple(CallError("", "").fields())
+
+Outcome: TypeAlias = Completion | CallError
+"""What becomes of a finished call."""
+
+
+class Record(NamedTuple):
+    """A line read back. `told` is the answer or the failure as it stands there, empty for the other kinds."""
+
+    kind: Literal["issued", "answer", "failure", "reused"]
+    key: bytes
+    model: str
+    at: float
+    told: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the call came to; made when asked for, as most records are only counted or indexed."""
+        if self.kind == "answer":
+            usage = Usage(**_known(_USAGE, self.told.get("usage", {})))
+            return Completion(**{**_known(_ANSWER, self.told), "usage": usage})
+        if self.kind == "failure":
+            return call_error(self.told["error"], self.model, self.told["message"], _known(_FAILURE, self.told))
+        return None
+
+
+def call_key(identity: Mapping[str, object], call: Call) -> bytes:
+    """What a call is found by: 16 bytes out of the model's identity, the whole prompt and the settings.
+
+    Of `call.question`, which only models that are no LLMs read, the id counts. Raises `orjson.JSONEncodeError`
+    for what JSON cannot hold, such as half a surrogate pair.
+    """
+    question = call.question and call.question.id
+    told = [dict(identity), call.messages, call.choices, call.settings.given(), question]
+    return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+
+
+def prompt_hash(call: Call) -> bytes:
+    """What a prompt is found by in the file of prompts: 16 bytes."""
+    return _hash(orjson.dumps((call.messages, call.choices)))
+
+
+def prompt_line(hashed: bytes, call: Call) -> bytes:
+    return _line({"prompt": hashed.hex(), "messages": call.messages, "choices": call.choices})
+
+
+def issued_line(key: bytes, model: str, prompt: bytes) -> bytes:
+    return _line({"issued": key.hex(), "model": model, "at": time.time(), "prompt": prompt.hex()})
+
+
+def finished_line(key: bytes, model: str, at: float, outcome: Outcome) -> bytes:
+    """Raises `orjson.JSONEncodeError` for what JSON cannot hold, such as half a surrogate pair."""
+    told = {"answer": outcome} if isinstance(outcome, Completion) else {"failure": _plain(outcome)}
+    return _line({"key": key.hex(), "model": model, "at": at, **told})
+
+
+def reused_line(key: bytes, model: str) -> bytes:
+    return _line({"reused": key.hex(), "model": model, "at": time.time()})
+
+
+def record_in(line: bytes) -> Record | None:
+    """The record that a line holds; `None` where it holds none."""
+    try:
+        return _record(orjson.loads(line))
+    except (ValueError, TypeError, LookupError, AttributeError):  # whatever a broken disk may have made of it
+        return None
+
+
+def _record(read: dict[str, Any]) -> Record:
+    if "answer" in read:
+        return Record("answer", *_head(read, "key"), _with(read["answer"], "text"))
+    if "failure" in read:
+        return Record("failure", *_head(read, "key"), _with(read["failure"], "error", "message"))
+    kind: Literal["issued", "reused"] = "issued" if "issued" in read else "reused"
+    return Record(kind, *_head(read, kind))
+
+
+def _head(read: dict[str, Any], name: str) -> tuple[bytes, str, float]:
+    key = bytes.fromhex(read[name])
+    if len(key) != HASH_BYTES:
+        raise ValueError(f"{len(key)} bytes are no key")
+    return key, read["model"], float(read["at"])
+
+
+def _with(told: dict[str, Any], *texts: str) -> dict[str, Any]:
+    if not all(isinstance(told[name], str) for name in texts):
+        raise TypeError(f"no {texts}")
+    return told
+
+
+def _known(names: Iterable[str], told: Mapping[str, Any]) -> dict[str, Any]:
+    """What this version knows, out of what another may have written."""
+    return {name: told[name] for name in names if name in told}
+
+
+def _plain(error: CallError) -> dict[str, Any]:
+    return {"error": type(error).__name__, "message": error.message, **error.fields()}
+
+
+def _line(fields: dict[str, object]) -> bytes:
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()

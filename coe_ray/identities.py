@@ -1,0 +1,44 @@
+"""What tells one model from another in a journal: everything that decides what it says, and nothing else.
+
+The profile's own name for a model is no part of it: two profiles that mean the same model share its calls.
+"""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from coe_ray.config import Profile
+from coe_ray.model_config import ApiModel, ModelConfig, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
+
+
+def identity(config: ModelConfig, profile: Profile) -> dict[str, Any]:
+    """Plain JSON data, the same in every process; never a secret."""
+    match config:
+        case ApiModel():
+            return {"url": config.base_url, "model": config.model, "revision": config.revision}
+        case VllmModel():
+            # Where the weights are taken from, and engine settings such as a quantisation, change what is said.
+            weights = config.weights.model_dump(mode="json")
+            return {"weights": weights, "engine": config.engine}
+        case PythonModel():
+            return {"target": config.target, "source": _source(config.target.partition(":")[0])}
+        case RecordedModel():
+            return {"recorded": _digest(Path(profile.path(config.path)))}
+        case ScriptedModelConfig():
+            return {"scripted": config.model_dump(mode="json")}
+
+
+def _source(module: str) -> str:
+    """A hash of a module and those beside it: its answers to a changed code are new answers."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return ""
+    own = Path(spec.origin)
+    beside = sorted(own.parent.glob("*.py")) if spec.parent else [own]
+    return hashlib.sha256("".join(map(_digest, beside)).encode()).hexdigest()
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

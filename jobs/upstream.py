@@ -1,0 +1,94 @@
+"""An OpenAI-compatible endpoint with a fixed latency, to measure others with: `python -m jobs.upstream --latency 0.2`.
+
+It prints its port, answers every question with A after `--latency` seconds, and a share of the calls with 503 at
+once. `GET /stats` tells what it served, and the seconds between its first call and its last answer.
+"""
+
+import argparse
+import asyncio
+import random
+import time
+from dataclasses import asdict, dataclass
+
+import orjson
+import uvloop
+from aiohttp import web
+
+
+@dataclass(slots=True)
+class Stats:
+    """Calls that came in, of those failed on purpose, at most at once; `seconds` from first call to last answer."""
+
+    calls: int = 0
+    failed: int = 0
+    live: int = 0
+    peak: int = 0
+    seconds: float = 0.0
+
+
+class Upstream:
+    """The server and what it has seen since it was last asked."""
+
+    def __init__(self, latency_s: float, failing: float, seed: int = 0) -> None:
+        self._latency_s = latency_s
+        self._failing = failing
+        self._chance = random.Random(seed)  # noqa: S311  # no secret is made of it
+        self._stats = Stats()
+        self._began = 0.0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        await request.read()
+        stats = self._stats
+        self._began = self._began if stats.calls else time.monotonic()
+        stats.calls += 1
+        stats.live += 1
+        stats.peak = max(stats.peak, stats.live)
+        try:
+            if self._chance.random() < self._failing:
+                stats.failed += 1
+                return web.Response(status=503, body=_FAULT, content_type="application/json")
+            await asyncio.sleep(self._latency_s)
+            return web.Response(body=_ANSWER, content_type="application/json")
+        finally:
+            stats.live -= 1
+            stats.seconds = time.monotonic() - self._began
+
+    async def stats(self, _request: web.Request) -> web.Response:
+        """What was served; the next call starts a new count."""
+        told, self._stats = self._stats, Stats()
+        return web.Response(body=orjson.dumps(asdict(told)), content_type="application/json")
+
+
+_FAULT = orjson.dumps({"error": {"message": "overloaded", "type": "server_error"}})
+_ANSWER = orjson.dumps(
+    {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "fixed",
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "the answer is (A)"}}
+        ],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+)
+
+
+async def serve(upstream: Upstream) -> None:
+    """Serve on a free port of this machine, which is printed, until the process ends."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", upstream.answer)
+    app.router.add_get("/stats", upstream.stats)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+    print(runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latency", type=float, default=0.2, metavar="S", help="seconds before an answer")
+    parser.add_argument("--failing", type=float, default=0.0, metavar="SHARE", help="share of the calls that get 503")
+    asked = parser.parse_args()
+    uvloop.run(serve(Upstream(asked.latency, asked.failing)))

@@ -1,0 +1,67 @@
+"""A process that asks one endpoint through its gate and the cluster's governor; its first line of output is `up`.
+
+    python -m tests.behaviour.caller BASE_URL CALLS CALLERS MAX_CONCURRENCY
+
+CALLS 0: until it is told to stop by an end of its input. The last line counts what came of the calls, as JSON.
+"""
+
+import asyncio
+import logging
+import sys
+from collections import Counter
+
+import orjson
+import ray
+
+from coe_ray.calls.gate import Gates, Limits
+from coe_ray.calls.http import HttpModel
+from coe_ray.calls.retry import RetryPolicy
+from coe_ray.cluster import governed
+from coe_ray.errors import CallError
+from coe_ray.types import Call, Message
+
+CALL = Call((Message("user", "Where?"),))
+
+
+class Caller:
+    """`callers` callers at a time, until `calls` are made or `stopped` is set."""
+
+    def __init__(self, base_url: str, calls: int, max_concurrency: int) -> None:
+        gate = Gates(governed()).gate(base_url, "sk-shared", Limits(max_concurrency))
+        self._model = HttpModel(
+            name="m", model="m", base_url=base_url, gate=gate, api_key="sk-shared", retry=RetryPolicy(attempts=30)
+        )
+        self._left = calls or sys.maxsize
+        self.outcomes: Counter[str] = Counter()
+
+    def stop(self) -> None:
+        self._left = 0
+
+    async def run(self, callers: int) -> None:
+        await asyncio.gather(*(self._ask() for _ in range(callers)))
+        await self._model.close()
+
+    async def _ask(self) -> None:
+        while self._left > 0:
+            self._left -= 1
+            try:
+                await self._model.complete(CALL)
+                self.outcomes["answered"] += 1
+            except CallError as error:
+                self.outcomes[type(error).__name__] += 1
+
+
+async def main(base_url: str, calls: str, callers: str, max_concurrency: str) -> None:
+    caller = Caller(base_url, int(calls), int(max_concurrency))
+    sys.stdout.write("up\n")
+    sys.stdout.flush()
+    if calls == "0":
+        asyncio.get_running_loop().add_reader(sys.stdin, caller.stop)
+    await caller.run(int(callers))
+    sys.stdout.write(orjson.dumps(caller.outcomes).decode() + "\n")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING)
+    ray.init(log_to_driver=False, logging_level=logging.WARNING)
+    asyncio.run(main(*sys.argv[1:]))
