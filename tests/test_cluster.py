@@ -1,4 +1,4 @@
-"""What needs no cluster of `cluster.py`: how a deployment's readiness is judged."""
+"""What needs no cluster of `cluster.py`: how readiness is judged, what counts as in flight, whose limit is whose."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 
 from coe_ray import cluster
+from coe_ray.calls.governor import Limits, Report
+from coe_ray.calls.retry import RetryPolicy
+from coe_ray.calls.traffic import Traffic, told_when_sent
+from coe_ray.errors import ServerFault
+from coe_ray.types import Call, Message
 
 
 def handle(check: Callable[[], Awaitable[None]]) -> Any:
@@ -36,3 +41,53 @@ async def test_a_starting_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(10)
 
     assert not await cluster.answers(handle(starting))
+
+
+CALL = Call((Message("user", "Where?"),))
+
+
+class Replica:
+    """A Serve handle whose one method fails; notes what was in flight meanwhile."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self.seen: list[tuple[int, int]] = []
+        self.chat_json = self.chat_events = self
+
+    def options(self, stream: bool) -> "Replica":
+        return self
+
+    def remote(self, body: object) -> "Replica":
+        self.seen.append((self._traffic.in_flight, self._traffic.backing_off.total()))
+        return self
+
+    def cancel(self) -> None:
+        pass
+
+    def __await__(self) -> Any:
+        raise ValueError("dead")
+
+    def __aiter__(self) -> "Replica":
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise ValueError("dead")
+
+
+@pytest.mark.parametrize("way", ["complete", "stream"])
+async def test_requests_to_a_replica_are_counted_and_told(way: str) -> None:
+    traffic, sent = Traffic(), list[str]()
+    replica: Any = Replica(traffic)
+    model = cluster.HostedModel("toy", replica, RetryPolicy(attempts=3, base_s=0.001), traffic)
+    with told_when_sent(lambda: sent.append("sent")), pytest.raises(ServerFault):
+        await (model.complete(CALL) if way == "complete" else anext(model.stream(CALL)))
+    assert replica.seen == [(1, 0)] * 3
+    assert sent == ["sent"] * 3
+    assert (traffic.in_flight, traffic.backing_off.total()) == (0, 0)
+
+
+def test_every_provider_key_has_a_governor_of_its_own() -> None:
+    governors = cluster.Governors()
+    assert governors.report("one", Report("a", Limits(8), waiting=9)).slots == 8
+    assert governors.report("one", Report("b", Limits(8), waiting=9)).slots == 0
+    assert governors.report("other", Report("b", Limits(4), waiting=9)).slots == 4

@@ -14,7 +14,6 @@ import math
 import statistics
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -23,6 +22,7 @@ from typing import TypeAlias
 
 from coe_ray.calls.governor import Governor, Lease, Limits, Report
 from coe_ray.calls.traffic import Traffic
+from coe_ray.calls.turns import Turns
 from coe_ray.errors import RateLimited
 from coe_ray.types import Usage
 
@@ -129,14 +129,12 @@ class Slot:
 class _Tally:
     """What the governor has not heard of yet."""
 
-    started: int = 0
     finished: int = 0
     confirmed: int = 0
     tokens: int = 0
     latencies: list[float] = field(default_factory=list)
 
     def add(self, other: "_Tally") -> None:
-        self.started += other.started
         self.finished += other.finished
         self.confirmed += other.confirmed
         self.tokens += other.tokens
@@ -152,10 +150,8 @@ class Gate:
         self._limits = limits
         self._governor = governor
         self._client = uuid.uuid4().hex
-        self._in_flight = 0
         self._lease = Lease()
-        self._starts = math.inf
-        self._waiting: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._turns = Turns()
         self._tally = _Tally()
         self._limited = 0
         self._crowd = 0
@@ -187,24 +183,13 @@ class Gate:
         """Take a free slot where there is one and nobody waits."""
         if asyncio.get_running_loop() is not self._loop:
             self._move()
-        if self._waiting or not self._open():
-            return False
-        self._begin()
-        return True
+        return self._turns.take()
 
     async def turn(self) -> None:
         """Wait for a slot and take it. A waiter that is cancelled loses no slot."""
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting[turn] = None
         if self._timer is None and not self._is_exchanging():
             self._exchange_in(0)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            self._waiting.pop(turn, None)
-            if not turn.cancelled():  # cancelled when it just had its turn
-                self._give_back()
-            raise
+        await self._turns.wait()
 
     def leave(self, epoch: int, seconds: float, error: BaseException | None) -> None:
         """A call of `epoch` is over, after so many seconds."""
@@ -214,38 +199,17 @@ class Gate:
             self._tally.confirmed += epoch == self.epoch
         elif isinstance(error, RateLimited) and epoch == self.epoch:
             self._refused()
-        self._in_flight -= 1
-        self._admit()
+        self._turns.end()
 
     def use(self, tokens: int) -> None:
         self._tally.tokens += tokens
 
-    def _open(self) -> bool:
-        return self._in_flight < self._lease.slots and self._starts >= 1 and not self._limited
-
-    def _begin(self) -> None:
-        self._in_flight += 1
-        self._starts -= 1
-        self._tally.started += 1
-
-    def _give_back(self) -> None:
-        self._in_flight -= 1
-        self._starts += 1
-        self._tally.started -= 1
-        self._admit()
-
-    def _admit(self) -> None:
-        while self._waiting and self._open():
-            turn, _ = self._waiting.popitem(last=False)
-            if not turn.done():
-                self._begin()
-                turn.set_result(None)
-
     def _refused(self) -> None:
         now = _now()
         if not self._limited:
-            self._crowd, self._burst_began = self._in_flight, now
+            self._crowd, self._burst_began = self._turns.taken, now
         self._limited += 1
+        self._turns.held = True
         # The rest of the burst is on its way: reported together, it is one cut to what was accepted.
         if not self._is_exchanging():
             self._exchange_in(min(SETTLE_S, max(self._burst_began + SETTLE_LIMIT_S - now, 0)))
@@ -254,8 +218,7 @@ class Gate:
         """Another event loop: the former one's timers will never fire, and nobody waits there any more."""
         self._loop = asyncio.get_running_loop()
         self._timer = self._exchanging = None
-        self._waiting.clear()
-        self._lease = replace(self._lease, slots=0)
+        self._turns.clear()
 
     def _exchange_in(self, seconds: float) -> None:
         if self._timer:
@@ -274,7 +237,7 @@ class Gate:
         report, told = self._report(), self._tally
         self._tally = _Tally()
         if not report.demand:
-            self._lease = replace(self._lease, slots=0)  # given back: nothing may start on it in the meantime
+            self._turns.slots = 0  # given back: nothing may start on it in the meantime
         try:
             async with asyncio.timeout(FIRST_PATIENCE_S if report.limit is None else PATIENCE_S):
                 lease = await self._governor(report)
@@ -283,27 +246,29 @@ class Gate:
             self._warn(error)
             self._go_on_alone(report)
         else:
+            self._turns.begun -= report.started
             self._obey(lease)
         self._exchanging = None
-        self._admit()
+        self._turns.admit()
         self._plan(report)
 
     def _report(self) -> Report:
+        tally = self._tally
         return Report(
-            self._client,
-            self._limits,
-            self._lease.epoch,
-            self._lease.limit,
-            self._in_flight,
-            len(self._waiting),
-            self._tally.started,
-            self._tally.finished,
-            self._tally.confirmed,
-            self._limited,
-            self._crowd - self._limited,
-            self._tally.tokens,
-            statistics.median(self._tally.latencies or [0.0]),
-            self._busy(),
+            client=self._client,
+            limits=self._limits,
+            epoch=self._lease.epoch,
+            limit=self._lease.limit,
+            in_flight=self._turns.taken,
+            waiting=self._turns.waiting,
+            started=self._turns.begun,
+            finished=tally.finished,
+            confirmed=tally.confirmed,
+            limited=self._limited,
+            accepted=self._crowd - self._limited,
+            tokens=tally.tokens,
+            latency_s=statistics.median(tally.latencies or [0.0]),
+            busy=self._busy(),
         )
 
     def _busy(self) -> float:
@@ -315,13 +280,15 @@ class Gate:
         if self._away:
             log.info("rate governor of provider %.8s answers again", self._provider)
         self._away = False
-        self._take(lease, math.inf if lease.starts is None else lease.starts - self._tally.started)
+        self._take(lease, math.inf if lease.starts is None else lease.starts - self._turns.begun)
 
     def _take(self, lease: Lease, starts: float) -> None:
         if lease.epoch != self.epoch:
             self._limited = 0
             self._tally.confirmed = 0
-        self._lease, self._starts = lease, starts
+            self._turns.held = False
+        self._lease = lease
+        self._turns.slots, self._turns.starts = lease.slots, starts
 
     def _warn(self, error: Exception) -> None:
         if not self._away:
@@ -331,20 +298,20 @@ class Gate:
     def _go_on_alone(self, report: Report) -> None:
         """Keep the last lease; half of it after a refusal. A process that was idle has none, and takes one slot."""
         self._not_before = _now() + AWAY_S
-        if not report.demand:
-            return
         slots = max(self._lease.slots, 1)
         lease = replace(self._lease, slots=slots, limit=self._lease.limit or slots)
         if self._limited:
             limit = max((lease.limit or slots) / 2, 1.0)
             lease = replace(lease, epoch=lease.epoch + 1, limit=limit, slots=max(slots // 2, 1))
         self._take(lease, math.inf if lease.starts is None else max(lease.starts, 1))
+        if not report.demand:
+            self._turns.slots = 0
 
     def _plan(self, told: Report) -> None:
         """When the next exchange is due, if at all."""
         if self._limited:
             self._exchange_in(SETTLE_S)
-        elif self._in_flight or self._waiting:
+        elif self._turns.taken or self._turns.waiting:
             self._exchange_in(EXCHANGE_S if told.demand else 0)
         elif told.demand:
             self._exchange_in(EXCHANGE_S)  # so that the governor hears that it is over

@@ -30,13 +30,14 @@ class RetryPolicy:
     """At most `attempts` tries, none begun later than `total_s` seconds after the first.
 
     The same error `same_error` times in a row ends it, too (see `SameError`). Before try n + 1 passes a random time
-    of up to `base_s` * 2^(n-1) seconds, at most `max_s` (full jitter). What a provider asks for in Retry-After comes
-    before it, and is not capped by `max_s`.
+    of up to `base_s` * 3^(n-1) seconds, at most `max_s` (full jitter): a blip is over at once, and a server that is
+    started anew has half a minute in the mean. What a provider asks for in Retry-After comes before it, and is not
+    capped by `max_s`.
     """
 
     attempts: int = 8
     total_s: float = 300.0
-    same_error: int = 5
+    same_error: int = 6
     base_s: float = 0.5
     max_s: float = 30.0
 
@@ -72,7 +73,7 @@ class Backoff(wait_base):
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
-        self._jitter = wait_random_exponential(multiplier=policy.base_s, max=policy.max_s)
+        self._jitter = wait_random_exponential(multiplier=policy.base_s, exp_base=3, max=policy.max_s)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         return (_error_of(retry_state).retry_after or 0.0) + self._jitter(retry_state)

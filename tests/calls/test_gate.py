@@ -258,6 +258,20 @@ def test_halves_its_lease_by_itself_where_it_must() -> None:
     run_virtually(run())
 
 
+def test_an_idle_process_does_not_go_on_asking_for_a_lost_governor() -> None:
+    async def run() -> None:
+        desk = Desk()
+        gate = Gate("p", Limits(2), desk, Traffic())
+        with pytest.raises(RateLimited):
+            async with gate.slot():
+                desk.broken = ConnectionError("nobody is in")
+                raise RateLimited("m", "too many")
+        await asyncio.sleep(60)
+        assert [report.demand for report in desk.reports] == [1, 0]
+
+    run_virtually(run())
+
+
 async def test_starts_where_there_never_was_a_governor() -> None:
     desk = Desk()
     desk.broken = ConnectionError("nobody is in")
