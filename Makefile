@@ -14,13 +14,14 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export COE_RAY_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo serve test check install lock clean
+.PHONY: help demo serve test check load install lock clean
 
 help:
 	@echo "make demo     install, serve, ask three questions, run a small benchmark, stop"
 	@echo "make serve    the endpoint with PROFILE=$(PROFILE), until Ctrl-C"
 	@echo "make test     the whole test suite"
 	@echo "make check    ruff, mypy --strict, import-linter"
+	@echo "make load     how much of the ideal rate a bench reaches, and how its memory grows"
 	@echo "make lock     write requirements.lock anew from pyproject.toml"
 	@echo "make clean    remove .venv and what this project cached"
 
@@ -38,6 +39,10 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+load: $(STAMP)
+	$(BIN)/python -m jobs.load rate
+	$(BIN)/python -m jobs.load memory
 
 install: $(STAMP)
 

@@ -44,7 +44,11 @@ def _measured(asked: argparse.Namespace) -> int:
     try:
         ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
         leaving.on_sigterm(_say)
-        out = _outlives_the_job(asked.out.expanduser(), ray.get_runtime_context().runtime_env)
+        environment = ray.get_runtime_context().runtime_env
+        out = _outlives_the_job("--out", asked.out, environment)
+        journal = asked.journal
+        if journal and "://" not in journal:
+            journal = str(_outlives_the_job("--journal", Path(journal), environment))
         order = BenchOrder(
             asked.profile or "local-cpu",
             asked.data,
@@ -52,7 +56,7 @@ def _measured(asked: argparse.Namespace) -> int:
             asked.split,
             asked.per_task,
             asked.seed,
-            asked.journal,
+            journal,
             asked.retry_failed,
         )
         summary = run_bench(order, _say, _deploy, leaving)
@@ -114,11 +118,12 @@ def _hush_ray_data() -> None:
             handler.setLevel(logging.ERROR)
 
 
-def _outlives_the_job(out: Path, runtime_env: Mapping[str, Any]) -> Path:
+def _outlives_the_job(option: str, path: Path, runtime_env: Mapping[str, Any]) -> Path:
     """In a submitted job the working folder is a copy that Ray removes: results must not go there."""
-    if runtime_env.get("working_dir") and not out.is_absolute():
-        raise ConfigError(f"--out {out}: in a job give an absolute path; the working folder is only a copy")
-    return out.absolute()
+    path = path.expanduser()
+    if runtime_env.get("working_dir") and not path.is_absolute():
+        raise ConfigError(f"{option} {path}: in a job give an absolute path; the working folder is only a copy")
+    return path.absolute()
 
 
 def _deploy(profile: str) -> None:

@@ -10,13 +10,14 @@ Memory is the greatest sum over the driver and Ray's workers (proportional set s
 import argparse
 import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +158,22 @@ def _greatest_memory() -> Iterator[list[int]]:
 
 
 def _processes() -> list[Path]:
-    """The driver of a bench and Ray's workers."""
+    """The driver of the bench and the workers of our own Ray."""
     wanted = (b"jobs.bench", b"ray::")
-    return [each for each in Path("/proc").iterdir() if each.name.isdigit() and any(w in _title(each) for w in wanted)]
+    found = [each for each in Path("/proc").iterdir() if each.name.isdigit()]
+    return [each for each in found if any(name in _title(each) for name in wanted) and os.getpid() in _ancestors(each)]
+
+
+def _ancestors(process: Path) -> Iterator[int]:
+    with suppress(OSError):  # it may end at any time
+        while (parent := _parent(process)) > 1:
+            yield parent
+            process = Path("/proc", str(parent))
+
+
+def _parent(process: Path) -> int:
+    # The name of the process stands in brackets and may hold anything.
+    return int((process / "stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _title(process: Path) -> bytes:

@@ -1,5 +1,6 @@
 """A Ray of one's own on this machine, for the demo and for `make serve`."""
 
+import logging
 import os
 import signal
 import socket
@@ -50,6 +51,7 @@ def local_ray() -> Iterator[None]:
             yield
         finally:
             if ray.is_initialized():
+                logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it says that there is nothing to shut down
                 serve.shutdown()  # or its HAProxy would outlive it
                 ray.shutdown()  # or this process would wait for the Ray that it stops
             _stop(head)

@@ -49,9 +49,9 @@ def test_a_lock_is_refused_while_another_process_holds_it_and_free_when_that_is_
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
-            with pytest.raises(DataError, match=rf"another run works in it \(process {holder.pid} on .*\); wait until"):
-                with held(lock):
-                    pytest.fail("two hold it")
+            message = rf"another run works in it \(process {holder.pid} on .*\); wait until"
+            with pytest.raises(DataError, match=message), held(lock):
+                pytest.fail("two hold it")
         finally:
             holder.kill()
     with held(lock):

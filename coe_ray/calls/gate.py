@@ -11,12 +11,14 @@ import asyncio
 import hashlib
 import logging
 import math
+import os
 import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import TracebackType
 from typing import TypeAlias
 
@@ -67,11 +69,8 @@ class Gates:
         if provider in self._gates:
             self._gates[provider].join(limits)
         else:
-            self._gates[provider] = Gate(provider, limits, self._exchange(provider), self.traffic)
+            self._gates[provider] = Gate(provider, limits, partial(self._governor, provider), self.traffic)
         return self._gates[provider]
-
-    def _exchange(self, provider: str) -> Exchange:
-        return lambda report: self._governor(provider, report)
 
 
 class _OwnGovernors:
@@ -255,7 +254,7 @@ class Gate:
     def _report(self) -> Report:
         tally = self._tally
         return Report(
-            client=self._client,
+            client=f"{self._client}-{os.getpid()}",  # a gate may have come here with a model that was shipped
             limits=self._limits,
             epoch=self._lease.epoch,
             limit=self._lease.limit,

@@ -21,10 +21,11 @@ START_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class OwnRay:
-    """How to reach it: `environment` is for the processes that shall use this cluster and no other."""
+    """How to reach it: `environment` is for the processes that shall use this cluster and no other; `logs` are its own."""
 
     head: int
     environment: dict[str, str]
+    logs: Path
 
     def processes(self, title: str) -> list[int]:
         """Ids of this cluster's processes whose title begins with `title`, and of nobody else's."""
@@ -52,14 +53,15 @@ def own_ray(*, dashboard: bool = False) -> Iterator[OwnRay]:
     command += ["--object-store-memory=200000000"]
     with (temp / "start.log").open("wb") as log:
         head = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    started = OwnRay(head.pid, environment, temp)
     try:
         _wait_until_listening(gcs, head, temp / "start.log")
         if dashboard:
             _wait_until_listening(board, head, temp / "start.log")
-        yield OwnRay(head.pid, environment)
+        yield started
     finally:
         # Asked politely it would drain for half a minute; all its processes are children of this one.
-        for pid in [*OwnRay(head.pid, environment).processes(""), head.pid]:
+        for pid in [*started.processes(""), head.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         head.wait()

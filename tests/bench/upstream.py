@@ -9,7 +9,7 @@ import contextlib
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -46,17 +46,25 @@ class Upstream:
 
 @contextlib.contextmanager
 def upstream() -> Iterator[Upstream]:
-    """The server, on a free port and in a thread of its own, as the tests wait for processes."""
-    server, loop = Upstream(), asyncio.new_event_loop()
-    up, stop = threading.Event(), asyncio.Event()
+    """The server, on a free port."""
+    server = Upstream()
+    with served(server.answer) as server.base_url:
+        yield server
+
+
+@contextlib.contextmanager
+def served(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Iterator[str]:
+    """The base URL of an endpoint that `answer` answers: in a thread of its own, as the tests wait for processes."""
+    loop = asyncio.new_event_loop()
+    up, stop, urls = threading.Event(), asyncio.Event(), list[str]()
 
     async def serve() -> None:
         app = web.Application()
-        app.router.add_post("/v1/chat/completions", server.answer)
+        app.router.add_post("/v1/chat/completions", answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        urls.append(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
         up.set()
         await stop.wait()
         await runner.cleanup()
@@ -70,7 +78,7 @@ def upstream() -> Iterator[Upstream]:
     thread.start()
     assert up.wait(10)
     try:
-        yield server
+        yield urls[0]
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)

@@ -1,6 +1,7 @@
 """The gate on a real event loop: order, cancellation, what it tells the governor, and life without one."""
 
 import asyncio
+import pickle
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -356,6 +357,16 @@ async def test_limits_of_several_models_are_joined() -> None:
     gates.gate("http://a/v1", None, Limits(32, 600, 1000))
     async with gates.gate("http://a/v1", None, Limits(16)).slot():
         assert heard == [Limits(32, 60, 1000)]
+
+
+def test_a_gate_travels_before_its_first_call(gates: Gates) -> None:
+    gate = pickle.loads(pickle.dumps(gates.gate("http://a/v1", "k", Limits(3))))
+
+    async def call() -> None:
+        async with asyncio.timeout(PATIENCE_S), gate.slot():
+            assert gate.traffic.in_flight == 1
+
+    asyncio.run(call())
 
 
 async def test_a_process_has_governors_of_its_own(gates: Gates) -> None:
