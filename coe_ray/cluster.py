@@ -5,7 +5,7 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
@@ -37,6 +37,8 @@ APPLICATION = "default"
 READY_S = 2.0
 """How long `/healthz` waits for a deployment behind it."""
 
+UNLIMITED = 1_000_000
+
 NAMESPACE = "coe_ray"
 GOVERNORS = f"governors-{version('coe_ray')}"
 """The governors' actor: one for the cluster and the release, as releases need not understand each other's reports."""
@@ -58,11 +60,13 @@ class HostedModel:
         handle: DeploymentHandle,
         retry: RetryPolicy = RetryPolicy(attempts=4),
         traffic: Traffic | None = None,
+        at_once: int = UNLIMITED,
     ) -> None:
         self.name = name
         self._handle = handle
         self._retry = retry
         self._traffic = traffic or Traffic()
+        self._slots = asyncio.Semaphore(at_once)
         self._faults = Faults(name, Secret(None), Timeouts())
 
     async def complete(self, call: Call) -> Completion:
@@ -80,7 +84,7 @@ class HostedModel:
                     yield delta
 
     async def _once(self, call: Call) -> Completion:
-        with self._traffic.flight():
+        async with self._turn():
             reply = await _reply(self.name, self._handle.chat_json, self._body(call))
         return read_completion(self._faults, reply)
 
@@ -98,9 +102,20 @@ class HostedModel:
         for delta in reader.finish():
             yield delta
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None, None]:
+        """In flight, as soon as there is a place: what stands in a handle's queue is with nobody yet."""
+        with self._traffic.wait():
+            await self._slots.acquire()
+        try:
+            with self._traffic.flight():
+                yield
+        finally:
+            self._slots.release()
+
     async def _chunks(self, call: Call) -> AsyncGenerator[bytes, None]:
         body = self._body(call) | {"stream": True, "stream_options": {"include_usage": True}}
-        with self._traffic.flight():
+        async with self._turn():
             response = self._handle.options(stream=True).chat_events.remote(body)
             try:
                 async for chunk in response:
@@ -177,11 +192,17 @@ def stays_up(profile: Profile, model: str) -> bool:
 
 
 def hosted_models(profile: Profile, traffic: Traffic | None = None) -> dict[str, HostedModel]:
-    """Handles to the profile's deployments in the running application; their requests are counted in `traffic`."""
-    return {
-        name: HostedModel(name, serve.get_deployment_handle(deployment_name(name), APPLICATION), traffic=traffic)
-        for name in hosted_model_names(profile)
-    }
+    """Handles to the profile's deployments in the running application; their requests are counted in `traffic`.
+
+    At once go as many as all replicas together take.
+    """
+    hosted = {}
+    for name, model in profile.models.items():
+        if isinstance(model, VllmModel):
+            handle = serve.get_deployment_handle(deployment_name(name), APPLICATION)
+            at_once = model.scaling.max_replicas * model.scaling.max_ongoing_requests
+            hosted[name] = HostedModel(name, handle, traffic=traffic, at_once=at_once)
+    return hosted
 
 
 def hosted_fingerprint(profile: Profile) -> str:

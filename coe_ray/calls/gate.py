@@ -88,10 +88,11 @@ class Slot:
     `waited_s` is how long it waited for its turn.
     """
 
-    __slots__ = ("_began", "_flight", "_gate", "epoch", "waited_s")
+    __slots__ = ("_began", "_check", "_flight", "_gate", "epoch", "waited_s")
 
-    def __init__(self, gate: "Gate") -> None:
+    def __init__(self, gate: "Gate", check: Callable[[], None] | None) -> None:
         self._gate = gate
+        self._check = check
         self.epoch = 0
         self.waited_s = 0.0
 
@@ -101,8 +102,10 @@ class Slot:
         self.epoch, self._began = self._gate.epoch, _now()
         self._flight: AbstractContextManager[None] = self._gate.traffic.flight()
         try:
+            if self._check:
+                self._check()
             self._flight.__enter__()
-        except BaseException as error:  # who was told of it could not note it: nothing is sent
+        except BaseException as error:  # nobody may send it, or who was told of it could not note it
             self._gate.leave(self.epoch, 0.0, error)
             raise
         return self
@@ -166,9 +169,9 @@ class Gate:
     def epoch(self) -> int:
         return self._lease.epoch
 
-    def slot(self) -> Slot:
-        """A turn, first come, first served."""
-        return Slot(self)
+    def slot(self, check: Callable[[], None] | None = None) -> Slot:
+        """A turn, first come, first served. What `check` raises when it has come is raised, and nothing was sent."""
+        return Slot(self, check)
 
     def join(self, limits: Limits) -> None:
         """Another model goes through this gate, too."""

@@ -166,7 +166,7 @@ class HttpModel:
     async def _turn(self, request: _Request) -> AsyncIterator[Slot]:
         """The right to send one request. Raises what opened the circuit, where it is open."""
         self._circuit.check()  # nobody waits for a turn that could not be used
-        async with self._gate.slot() as slot:
+        async with self._gate.slot(self._circuit.check) as slot:
             request.watch.leave_out(slot.waited_s)
             with self._circuit.guard():
                 yield slot

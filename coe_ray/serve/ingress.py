@@ -8,7 +8,8 @@ from fastapi.responses import StreamingResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.cluster import HostedModel, HostedRetriever, answers, hosted_fingerprint, stays_up
+from coe_ray.calls.gate import Gates
+from coe_ray.cluster import HostedModel, HostedRetriever, answers, governed, hosted_fingerprint, stays_up
 from coe_ray.config import Profile
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts, asked_question, load_leaderboard
@@ -18,6 +19,9 @@ from coe_ray.types import Question
 
 api = FastAPI(title="coe_ray", docs_url=None, redoc_url=None)
 errors_as_objects(api)
+
+CIRCUIT_RESTS_S = 30.0
+"""How long a model with a bad key or a used-up quota is left alone before one request tries it again."""
 
 
 @serve.deployment(name="ingress", max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.5})
@@ -32,7 +36,8 @@ class Ingress:
         hosted: dict[str, DeploymentHandle],
         warnings: list[str],
     ) -> None:
-        models = local_models(profile) | {name: HostedModel(name, handle) for name, handle in hosted.items()}
+        local = local_models(profile, Gates(governed()), CIRCUIT_RESTS_S)
+        models = local | {name: HostedModel(name, handle) for name, handle in hosted.items()}
         leaderboard = load_leaderboard(profile)
         self._coe = CompositionOfExperts(profile, models, HostedRetriever(retriever), leaderboard)
         self._warnings = warnings

@@ -288,20 +288,19 @@ def test_what_only_a_person_can_mend_stops_its_own_model_alone(ray: OwnRay, play
 
 
 def test_three_of_ten_calls_fail_at_random(ray: OwnRay, player: Player, tmp_path: Path) -> None:
-    questions, passing = 300, FAILING - PERMANENT - {"no reply", "slow reply"}
-    models = {"gamma": api(player, "gamma", attempts=8, max_concurrency=32)}
+    questions, passing = 240, FAILING - PERMANENT - {"no reply", "slow reply"}
+    models = {"gamma": api(player, "gamma", attempts=6, max_concurrency=32)}
     data = write_marked(tmp_path / "data", ["by chance"] * questions)
     bench = Bench(ray.environment, write_profile(tmp_path / "mixed.yaml", models), data, tmp_path / "out")
     player.start_over()
     player.by_chance({name: PLAYS[name].reply for name in passing}, share=0.3, seed=7)
     run = told(bench, player)
-    print(run.output)
     assert set(player.kinds) == {*passing, "answer"}
     bill = run.summary["calls"]["by_model"]["gamma"]
     assert bill["issued"] == bill["completed"] == questions
     assert bill["issued"] + bill["retried"] == player.served == player.kinds.total()
     assert bill["retried"] + bill["failed"] == player.kinds.total() - player.kinds["answer"]
-    # Eight tries, or five with the same error, all by bad luck: not to be expected, but not impossible.
+    # Six tries that all fail are bad luck: rare, but not impossible.
     assert outcomes(run, "gamma") == Counter(correct=player.kinds["answer"]) + Counter(failed=len(run.letters))
     assert {letter["error"] for letter in run.letters.values()} <= {PLAYS[name].error for name in passing}
     assert run.code == bool(run.letters)

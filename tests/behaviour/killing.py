@@ -1,0 +1,118 @@
+"""Runs a bench, kills what it is made of at seeded moments, starts it again, and says what that may have cost."""
+
+import random
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.job import Bench, kill, wait_until
+from tests.bench.own_ray import OwnRay
+from tests.behaviour.provider import Provider
+
+EXAMINER = "ray::MapWorker(MapBatches(Examiner))"
+TITLES: Mapping[str, str] = {
+    "examiner": EXAMINER,
+    "governor": "ray::Governors",
+    "replica": "ray::ServeReplica:default:model-hosted",
+    "ingress": "ray::ServeReplica:default:ingress",
+    "proxy": "ray::ProxyActor",
+}
+"""What can be killed besides the driver: processes by their titles."""
+
+QUIET_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill a process of this kind once so many calls were served."""
+
+    kind: str
+    served: int
+
+
+def planned(kinds: Sequence[str], calls: int, seed: int) -> list[Kill]:
+    """One kill for each of `kinds`, in any order, at moments spread over nine tenths of the calls."""
+    chance = random.Random(seed)
+    moments = sorted(chance.sample(range(calls // 20, calls * 9 // 10), len(kinds)))
+    shuffled = chance.sample(list(kinds), len(kinds))
+    return [Kill(kind, served) for kind, served in zip(shuffled, moments, strict=True)]
+
+
+@dataclass
+class Killer:
+    """`lost` counts the calls that were in flight at the kills; `calls_at_door` are at most on their way to it."""
+
+    bench: Bench
+    ray: OwnRay
+    provider: Provider
+    calls_at_door: int = 0
+    lost: int = 0
+    starts: int = 0
+
+    def run(self, plan: Sequence[Kill]) -> tuple[int, str]:
+        """Exit code and output of the session that nobody killed."""
+        process = self._started()
+        try:
+            for each in plan:
+                self._wait(process, lambda: self.provider.served.total() >= each.served)  # noqa: B023  # waits here
+                process = self._killed(process, each.kind)
+            output, _ = process.communicate(timeout=240)
+        finally:
+            process.kill()
+        return process.returncode, output
+
+    def _started(self) -> "subprocess.Popen[str]":
+        self.starts += 1
+        return self.bench.start()
+
+    def _wait(self, process: "subprocess.Popen[str]", condition: Callable[[], bool]) -> None:
+        wait_until(lambda: condition() or process.poll() is not None)
+        assert process.poll() is None, f"it ended before it could be killed: {process.communicate()[0]}"
+
+    def _killed(self, process: "subprocess.Popen[str]", kind: str) -> "subprocess.Popen[str]":
+        """The driver's process from now on."""
+        self.provider.forget_closed()
+        if kind != "driver":
+            self._kill_part(process, kind)
+            return process
+        process.kill()
+        process.communicate()
+        # Ray ends a dead driver's actors a moment later.
+        wait_until(lambda: not self.ray.processes(EXAMINER))
+        self._count(self.provider.in_flight, self._quiet)
+        return self._started()
+
+    def _kill_part(self, process: "subprocess.Popen[str]", kind: str) -> None:
+        title = TITLES[kind]
+        self._wait(process, lambda: bool(self.ray.processes(title)))
+        before = self.ray.processes(title)
+        kill(before[0])
+        wait_until(lambda: not alive(before[0]))
+        match kind:
+            case "governor":  # calls go on without it
+                return
+            case "proxy":  # what is on its way to the ingress behind it goes on, and is asked again as well
+                self.lost += self.calls_at_door
+            case _:
+                self._count(self.provider.in_flight, lambda: len(self.ray.processes(title)) >= len(before))
+
+    def _count(self, in_flight: int, settled: Callable[[], bool]) -> None:
+        """Calls in flight at the kill: those at the provider, and those that were on their way there."""
+        served = self.provider.served.total()
+        wait_until(settled)
+        self.lost += in_flight + self.provider.served.total() - served
+
+    def _quiet(self) -> bool:
+        before = self.provider.served.total()
+        time.sleep(QUIET_S)
+        return self.provider.served.total() == before and not self.provider.live
+
+
+def alive(pid: int) -> bool:
+    """A zombie holds nothing open any more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

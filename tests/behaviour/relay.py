@@ -1,0 +1,63 @@
+"""A hosted model without a GPU: a deployment that stands where vLLM's would and passes each call on to a provider.
+
+    python -m tests.behaviour.relay PROFILE PORT
+
+Deploys it, behind the real ingress, on the cluster that the environment names, and ends.
+"""
+
+import sys
+from typing import Any, cast
+
+import aiohttp
+import ray
+from ray import serve
+from ray.serve import Application, Deployment
+
+from coe_ray.cluster import APPLICATION, deployment_name
+from coe_ray.config import load_profile
+from coe_ray.model_config import ApiModel
+from coe_ray.serve.ingress import Ingress
+
+HOSTED, BEHIND = "hosted", "behind"
+"""The hosted model, and the API model that its calls are passed on to, and that the endpoint's expert is."""
+
+REPLICAS, AT_ONCE = 2, 4
+"""Calls in flight in each of the replicas."""
+
+
+@serve.deployment(
+    name=deployment_name(HOSTED),
+    num_replicas=REPLICAS,
+    max_ongoing_requests=AT_ONCE,
+    ray_actor_options={"num_cpus": 0},
+)
+class Relay:
+    """Speaks as `ChatEngine` does."""
+
+    def __init__(self, base_url: str) -> None:
+        self._url = f"{base_url}/chat/completions"
+        self._session: aiohttp.ClientSession | None = None
+
+    async def chat_json(self, body: dict[str, Any]) -> bytes:
+        self._session = self._session or aiohttp.ClientSession()
+        async with self._session.post(self._url, json=body) as response:
+            return await response.read()
+
+
+def build(profile_path: str) -> Application:
+    profile = load_profile(profile_path)
+    behind = profile.models[BEHIND]
+    assert isinstance(behind, ApiModel)
+    relay = cast(Deployment, Relay).bind(behind.base_url)
+    # Nothing is retrieved, so no retriever is needed.
+    return cast(Deployment, Ingress).bind(profile, relay, {HOSTED: relay}, [])
+
+
+def main(profile_path: str, port: str) -> None:
+    ray.init(address="auto", log_to_driver=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": int(port)})
+    serve.run(build(profile_path), name=APPLICATION, route_prefix="/")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

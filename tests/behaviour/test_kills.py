@@ -1,0 +1,111 @@
+"""A bench whose processes are killed at seeded moments, until it is through: nothing lost, nothing paid twice.
+
+All three ways to a model are in it: an API, a hosted model behind its Serve handle, and an endpoint of our own as the
+API of another. The long version runs where COE_RAY_KILLS=long.
+"""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.job import Bench, lasting
+from tests.bench.marked import write_marked, write_profile
+from tests.bench.own_ray import ROOT, OwnRay, own_ray
+from tests.behaviour.killing import Killer, planned
+from tests.behaviour.provider import Provider, provider
+from tests.behaviour.relay import BEHIND, HOSTED
+from tests.serve.cluster import free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+QUESTIONS, AT_ONCE = 200, 8
+EXPERTS = ("near", HOSTED, "door")
+LONG = pytest.mark.skipif(os.environ.get("COE_RAY_KILLS") != "long", reason="only where COE_RAY_KILLS=long")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`whole` is what the bench's summary says when nobody disturbs it."""
+
+    ray: OwnRay
+    provider: Provider
+    bench: Bench
+    whole: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    root = tmp_path_factory.mktemp("world")
+    with own_ray() as ray, provider() as started:
+        bench = Bench(ray.environment, deployed(ray, started, root), write_data(root), root / "whole")
+        code, output = bench.run()
+        assert code == 0, output
+        assert started.served == {(expert, n): 1 for expert in EXPERTS for n in range(1, QUESTIONS + 1)}
+        yield World(ray, started, bench, lasting(bench.summary()))
+
+
+def write_data(root: Path) -> Path:
+    return write_marked(root / "data", [""] * QUESTIONS)
+
+
+def deployed(ray: OwnRay, provider: Provider, root: Path) -> Path:
+    """The bench's profile, once what it needs is served."""
+    port = free_port()
+    hosted = {"kind": "vllm", "weights": {"hub": "nobody/relay"}}
+    served = write_profile(
+        root / "served.yaml",
+        {HOSTED: hosted, BEHIND: api(provider.base_url, "door")},
+        {"through": {"model": BEHIND}, HOSTED: {"model": HOSTED}},
+    )
+    command = [sys.executable, "-m", "tests.behaviour.relay", str(served), str(port)]
+    subprocess.run(command, cwd=ROOT, env={**ray.environment, "PYTHONPATH": str(ROOT)}, check=True, timeout=120)
+    door = api(f"http://127.0.0.1:{port}/v1", "through")
+    return write_profile(root / "bench.yaml", {"near": api(provider.base_url, "near"), HOSTED: hosted, "door": door})
+
+
+def api(base_url: str, model: str) -> dict[str, Any]:
+    return {"kind": "api", "base_url": base_url, "model": model, "max_concurrency": AT_ONCE}
+
+
+def survives(world: World, kinds: list[str], seed: int, out: Path) -> None:
+    bench = replace(world.bench, out=out)
+    killer = Killer(bench, world.ray, world.provider, calls_at_door=AT_ONCE)
+    distinct = len(EXPERTS) * QUESTIONS
+    world.provider.start_over(seed)
+    code, output = killer.run(planned(kinds, distinct, seed))
+    assert code == 0, output
+    assert killer.starts == 1 + kinds.count("driver")
+    assert lasting(bench.summary()) == world.whole
+    answers = Counter((row["question_id"], row["system"]) for row in bench.folder.read_answers())
+    assert len(answers) == (len(EXPERTS) + 1) * QUESTIONS
+    assert set(answers.values()) == {1}
+    served = world.provider.served
+    assert len(served) == distinct
+    assert served.total() <= distinct + killer.lost
+    calls = bench.summary()["calls"]
+    sys.stdout.write(f"{kinds} seed {seed}: {served.total()} served, {distinct} distinct, {killer.lost} lost, {calls}\n")
+    assert calls["completed"] == distinct + QUESTIONS  # the classifier is no API
+    assert calls["issued"] == calls["completed"] + calls["abandoned"]
+    assert calls["repeated"] <= calls["abandoned"]
+    assert calls["failed"] == 0
+
+
+def test_five_kills(world: World, tmp_path: Path) -> None:
+    survives(world, ["driver", "examiner", "governor", "replica", "ingress"], 1, tmp_path / "out")
+
+
+@LONG
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "times"),
+    [("driver", 10), ("examiner", 5), ("governor", 5), ("replica", 5), ("ingress", 5), ("proxy", 5)],
+)
+def test_many_kills(world: World, tmp_path: Path, kind: str, times: int, seed: int) -> None:
+    survives(world, [kind] * times, seed, tmp_path / "out")
