@@ -112,10 +112,10 @@ def _asked() -> argparse.Namespace:
 
 
 def _hush_ray_data() -> None:
-    """Only errors on the terminal."""
+    """Nothing of it on the terminal: what fails is raised, and told in one line."""
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
-            handler.setLevel(logging.ERROR)
+            handler.setLevel(logging.CRITICAL)
 
 
 def _outlives_the_job(option: str, path: Path, runtime_env: Mapping[str, Any]) -> Path:

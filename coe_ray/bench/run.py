@@ -76,7 +76,7 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | No
         questions = stratified(questions, order.per_task, order.seed)
     folder = RunFolder(order.out)
     index, examples = _examples(profile, benchmark, folder)
-    with held(folder.lock):
+    with _plainly(folder), held(folder.lock):
         notes = {"asking": asking(profile), "tasks": [asdict(task) for task in benchmark.tasks]}
         run = folder.begin(_identity(order, profile, questions), questions, notes)
         write_rejected(order.out / "rejected.parquet", benchmark.rejected)
@@ -149,7 +149,7 @@ def _examine(
         if done:
             say(f"going on after {done} of {total} questions")
         desk = ray.remote(num_cpus=0)(Desk).remote(done, total)
-        with leaving.by(lambda: commit(desk)), report_progress(desk, say), _plainly():
+        with leaving.by(lambda: commit(desk)), report_progress(desk, say):
             _stream(assignment, folder, desk)
 
 
@@ -172,29 +172,40 @@ def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
-    """An error of ours, or of the system, that an examiner met: itself, not what Ray wraps it in."""
+def _plainly(folder: RunFolder) -> Iterator[None]:
+    """An error of ours, or of the system, wherever it was met: in one line, without what Ray wraps it in."""
     try:
         yield
-    except RayError as error:
+    except (RayError, OSError) as error:
         for cause in _causes(error):
             if isinstance(cause, CoeError):
+                cause.args = (_own_words(cause),)
                 raise cause from None
             if isinstance(cause, OSError):
-                raise DataError(f"{cause}; what was written before is kept: mend it and run the same command") from None
+                kept = "what was written before is kept: see to it and run the same command again"
+                raise DataError(f"{folder.root}: {_own_words(cause)}; {kept}") from error
         raise
 
 
+def _own_words(error: Exception) -> str:
+    """What an error says, without the advice that Ray Data writes into whatever passes through it."""
+    words, advice, _ = str(error).partition("Failed to apply UDF")
+    return words.rstrip(" :'\n") if advice else words
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Without Ray's own: they pass for what they wrap, with its traceback in their text."""
     cause: BaseException | None = error
     while cause is not None:
-        yield cause
+        if not isinstance(cause, RayError):
+            yield cause
         cause = getattr(cause, "cause", None) or cause.__cause__
 
 
 def _stream(assignment: Assignment, folder: RunFolder, desk: Any) -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # or nothing is left of it but its traceback
     # The second kind of reader puts small files together, and what is written together is lost together in a crash.
     context.use_datasource_v2 = False
     context.checkpoint_config = CheckpointConfig(

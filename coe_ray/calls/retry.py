@@ -31,14 +31,14 @@ class RetryPolicy:
 
     The same error `same_error` times in a row ends it, too (see `SameError`). Before try n + 1 passes a random time
     of up to `base_s` * 3^(n-1) seconds, at most `max_s` (full jitter): a blip is over at once, and a server that is
-    started anew has half a minute in the mean. What a provider asks for in Retry-After comes before it, and is not
-    capped by `max_s`.
+    started anew has 15 seconds in the mean. What a provider asks for in Retry-After comes before it, and is not capped
+    by `max_s`.
     """
 
     attempts: int = 8
     total_s: float = 300.0
     same_error: int = 6
-    base_s: float = 0.5
+    base_s: float = 0.25
     max_s: float = 30.0
 
 

@@ -73,36 +73,47 @@ class Killer:
 
     def _killed(self, process: "subprocess.Popen[str]", kind: str) -> "subprocess.Popen[str]":
         """The driver's process from now on."""
+        if kind == "driver":
+            return self._driver_killed(process)
+        title = TITLES[kind]
+        self._wait(process, lambda: bool(self.ray.processes(title)))
+        victims = self.ray.processes(title)
+        self._kill(victims[0])
+        self._count(kind, lambda: len(self.ray.processes(title)) >= len(victims))
+        return process
+
+    def _driver_killed(self, process: "subprocess.Popen[str]") -> "subprocess.Popen[str]":
         self.provider.forget_closed()
-        if kind != "driver":
-            self._kill_part(process, kind)
-            return process
         process.kill()
         process.communicate()
         # Ray ends a dead driver's actors a moment later.
         wait_until(lambda: not self.ray.processes(EXAMINER))
-        self._count(self.provider.in_flight, self._quiet)
+        self._count("driver", self._quiet)
         return self._started()
 
-    def _kill_part(self, process: "subprocess.Popen[str]", kind: str) -> None:
-        title = TITLES[kind]
-        self._wait(process, lambda: bool(self.ray.processes(title)))
-        before = self.ray.processes(title)
-        kill(before[0])
-        wait_until(lambda: not alive(before[0]))
-        match kind:
-            case "governor":  # calls go on without it
-                return
-            case "proxy":  # what is on its way to the ingress behind it goes on, and is asked again as well
-                self.lost += self.calls_at_door
-            case _:
-                self._count(self.provider.in_flight, lambda: len(self.ray.processes(title)) >= len(before))
+    def _kill(self, pid: int) -> None:
+        self.provider.forget_closed()
+        kill(pid)
+        wait_until(lambda: not alive(pid))
 
-    def _count(self, in_flight: int, settled: Callable[[], bool]) -> None:
-        """Calls in flight at the kill: those at the provider, and those that were on their way there."""
-        served = self.provider.served.total()
-        wait_until(settled)
-        self.lost += in_flight + self.provider.served.total() - served
+    def _count(self, kind: str, over: Callable[[], bool]) -> None:
+        """Count what was in flight at a kill that was just carried out; `over` says when nothing of it comes any more.
+
+        Without a governor calls go on. What is on its way to the ingress through a dead proxy, and what is behind a
+        replica, is asked again by the examiner, which lives. All that the examiner has asked for dies with it, and
+        of that some is just on its way to the provider.
+        """
+        in_flight, served = self.provider.in_flight, self.provider.served.total()
+        match kind:
+            case "governor":
+                return
+            case "proxy":
+                self.lost += max(in_flight, self.calls_at_door)
+            case "replica" | "ingress":
+                self.lost += in_flight
+            case _:
+                wait_until(over)
+                self.lost += in_flight + self.provider.served.total() - served
 
     def _quiet(self) -> bool:
         before = self.provider.served.total()

@@ -90,11 +90,14 @@ def survives(world: World, kinds: list[str], seed: int, out: Path) -> None:
     assert len(served) == distinct
     assert served.total() <= distinct + killer.lost
     calls = bench.summary()["calls"]
-    sys.stdout.write(f"{kinds} seed {seed}: {served.total()} served, {distinct} distinct, {killer.lost} lost, {calls}\n")
+    sys.stdout.write(f"{kinds} seed {seed}: {served.total()} served, {distinct} distinct, {killer.lost} lost, {calls}\n".split("'cost'")[0]+"\n")
     assert calls["completed"] == distinct + QUESTIONS  # the classifier is no API
     assert calls["issued"] == calls["completed"] + calls["abandoned"]
     assert calls["repeated"] <= calls["abandoned"]
     assert calls["failed"] == 0
+    for expert in EXPERTS:  # nothing was served that the bill does not have
+        bill = calls["by_model"][expert]
+        assert sum(served[expert, n] for n in range(1, QUESTIONS + 1)) <= bill["issued"] + bill["retried"]
 
 
 def test_five_kills(world: World, tmp_path: Path) -> None:
