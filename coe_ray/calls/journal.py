@@ -81,6 +81,7 @@ class Journal:
         """The request leaves now."""
         prompt = prompt_hash(call)
         writer = self._written_to()
+        writer.check()
         if writer.prompts.get(prompt) is None:
             writer.add_prompt(prompt, prompt_line(prompt, call))
         writer.add(issued_line(key, model, prompt))
@@ -153,16 +154,22 @@ class _Writer:
         self._texts = OwnSegment(place.folder / (stem + PROMPTS))
         self._place = place
         self._uncommitted = 0
+        self._refused: DataError | None = None
         self._committer = Committer(self._commit, place.within_s)
 
+    def check(self) -> None:
+        """Raises what kept a line from being written. A shorter one might still fit, but not the answer after it."""
+        if self._refused:
+            raise self._refused
+
     def add_prompt(self, hashed: bytes, line: bytes) -> None:
-        self._texts.append(line)
+        self._append(self._texts, line)
         self._uncommitted += len(line)
         self.prompts.put(hashed, Entry(0, 0, 0, 0))
 
     def add(self, line: bytes) -> int:
         """Append the line, and tell of a commit that failed: after it, so that nothing in hand is lost."""
-        offset = self.calls.append(line)
+        offset = self._append(self.calls, line)
         self._uncommitted += len(line)
         self._committer.touch(now=self._uncommitted >= self._place.within_bytes)
         self._committer.check()
@@ -184,6 +191,13 @@ class _Writer:
     def _commit(self) -> None:
         self._uncommitted = 0
         self._place.commit(self._both())
+
+    def _append(self, segment: OwnSegment, line: bytes) -> int:
+        try:
+            return segment.append(line)
+        except DataError as error:
+            self._refused = self._refused or error
+            raise
 
     def _both(self) -> tuple[OwnSegment, OwnSegment]:
         return self._texts, self.calls  # in this order: a call's prompt is there before it
