@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import logging
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -22,7 +21,7 @@ from ray.serve.schema import ApplicationStatus
 from coe_ray.calls.faults import Faults, Secret
 from coe_ray.calls.governor import Governor, Lease, Report
 from coe_ray.calls.replies import StreamReader, read_completion
-from coe_ray.calls.retry import RetryPolicy, Timeouts, counted, retried
+from coe_ray.calls.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
 from coe_ray.calls.traffic import Traffic
 from coe_ray.config import Profile
 from coe_ray.errors import CallError, ConfigError, ConnectionFault, RateLimited, ServerFault
@@ -70,32 +69,33 @@ class HostedModel:
         self._faults = Faults(name, Secret(None), Timeouts())
 
     async def complete(self, call: Call) -> Completion:
-        started = time.monotonic()
-        completion, attempts = await retried(self._retry, lambda: self._once(call), self._traffic)
-        return replace(completion, attempts=attempts, seconds=time.monotonic() - started)
+        watch = Stopwatch()
+        completion, attempts = await retried(self._retry, lambda: self._once(call, watch), self._traffic, watch)
+        return replace(completion, attempts=attempts, seconds=watch.seconds)
 
     async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
         """The answer as it comes. Asked again only until the first piece of text is there, never after it."""
-        (first, rest), attempts = await retried(self._retry, lambda: self._begun(call), self._traffic)
+        watch = Stopwatch()
+        (first, rest), attempts = await retried(self._retry, lambda: self._begun(call, watch), self._traffic, watch)
         async with aclosing(rest):
             with counted(attempts):
                 yield first
                 async for delta in rest:
                     yield delta
 
-    async def _once(self, call: Call) -> Completion:
-        async with self._turn():
+    async def _once(self, call: Call, watch: Stopwatch) -> Completion:
+        async with self._turn(watch):
             reply = await _reply(self.name, self._handle.chat_json, self._body(call))
         return read_completion(self._faults, reply)
 
-    async def _begun(self, call: Call) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+    async def _begun(self, call: Call, watch: Stopwatch) -> tuple[Delta, AsyncGenerator[Delta, None]]:
         """A stream up to its first delta, and the rest of it."""
-        deltas = self._deltas(call)
+        deltas = self._deltas(call, watch)
         return await anext(deltas), deltas
 
-    async def _deltas(self, call: Call) -> AsyncGenerator[Delta, None]:
+    async def _deltas(self, call: Call, watch: Stopwatch) -> AsyncGenerator[Delta, None]:
         reader = StreamReader(self._faults)
-        async with aclosing(self._chunks(call)) as chunks:
+        async with aclosing(self._chunks(call, watch)) as chunks:
             async for chunk in chunks:
                 for delta in reader.feed(chunk):
                     yield delta
@@ -103,19 +103,21 @@ class HostedModel:
             yield delta
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncGenerator[None, None]:
+    async def _turn(self, watch: Stopwatch) -> AsyncGenerator[None, None]:
         """In flight, as soon as there is a place: what stands in a handle's queue is with nobody yet."""
+        began = watch.seconds
         with self._traffic.wait():
             await self._slots.acquire()
+        watch.leave_out(watch.seconds - began)
         try:
             with self._traffic.flight():
                 yield
         finally:
             self._slots.release()
 
-    async def _chunks(self, call: Call) -> AsyncGenerator[bytes, None]:
+    async def _chunks(self, call: Call, watch: Stopwatch) -> AsyncGenerator[bytes, None]:
         body = self._body(call) | {"stream": True, "stream_options": {"include_usage": True}}
-        async with self._turn():
+        async with self._turn(watch):
             response = self._handle.options(stream=True).chat_events.remote(body)
             try:
                 async for chunk in response:

@@ -11,9 +11,12 @@ from coe_ray.errors import DataError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Written aside and renamed: the file exists only whole."""
+    """Written aside and renamed: the file exists only whole, also after a power loss."""
     aside = path.with_name(path.name + ".partial")
-    aside.write_bytes(content)
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     aside.replace(path)
 
 

@@ -30,13 +30,16 @@ def identity(config: ModelConfig, profile: Profile) -> dict[str, Any]:
 
 
 def _source(module: str) -> str:
-    """A hash of a module and those beside it: its answers to a changed code are new answers."""
+    """A hash of the package that a module lies in: what changed code answers is new.
+
+    What it imports from elsewhere is not in it.
+    """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return ""
     own = Path(spec.origin)
-    beside = sorted(own.parent.glob("*.py")) if spec.parent else [own]
-    return hashlib.sha256("".join(map(_digest, beside)).encode()).hexdigest()
+    files = sorted(each for each in own.parent.rglob("*") if each.is_file() and "__pycache__" not in each.parts)
+    return hashlib.sha256("".join(map(_digest, files if spec.parent else [own])).encode()).hexdigest()
 
 
 def _digest(file: Path) -> str:

@@ -113,6 +113,10 @@ class RunFolder:
         return self.root / "failures"
 
     @property
+    def rejected(self) -> Path:
+        return self.root / "rejected.parquet"
+
+    @property
     def journal(self) -> Path:
         return self.root / "journal"
 
@@ -147,6 +151,8 @@ class RunFolder:
             content = {"run": uuid.uuid4().hex[:8], **identity, **(notes or {})}
             write_whole(card, orjson.dumps(content, option=orjson.OPT_INDENT_2))
         found = self.card()
+        if "run" not in found or "replay" in found:
+            raise DataError(f"{self.root}: holds a replay, or a run of an older release; choose another --out")
         self._same(found, identity)
         self._drop_unfinished()
         shutil.rmtree(self.failures, ignore_errors=True)
@@ -187,8 +193,7 @@ class RunFolder:
 
     def finished(self) -> int:
         """Questions that need no further call."""
-        files = [pq.read_table(file, columns=["id"]) for file in _parquet(self.rows)]
-        return len({id_ for table in files for id_ in table.column("id").to_pylist()})
+        return len({id_ for file in _parquet(self.rows) for id_ in _read(file, "id")})
 
     def write_answers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace `answers/` by these rows."""
@@ -257,10 +262,29 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]])
             writer.write_table(pa.Table.from_pylist(batch, schema))
 
 
+def write_records(folder: Path, records: Sequence[Record]) -> None:
+    """One more file of records, which exists only whole; none where there are none."""
+    if records:
+        name = uuid.uuid4().hex
+        pq.write_table(records_table(records), folder / f"{name}.partial")
+        (folder / f"{name}.partial").rename(folder / f"{name}.parquet")
+
+
 def _records(folder: Path) -> Iterator[Record]:
     for file in _parquet(folder):
-        for record in pq.read_table(file, schema=RECORD_SCHEMA).column("record").to_pylist():
+        for record in _read(file, "record"):
             yield orjson.loads(record)
+
+
+def _read(file: Path, column: str) -> list[str]:
+    try:
+        cells: list[str] = pq.read_table(file, columns=[column]).column(column).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{file}: cannot be read ({error}); remove rows/ and checkpoint/ of the run and repeat its command: "
+            "the journal has the answers"
+        ) from error
+    return cells
 
 
 def _parquet(folder: Path) -> list[Path]:

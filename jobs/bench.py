@@ -6,18 +6,22 @@
     python jobs/bench.py --replay /shared/runs/one --leaderboard other.leaderboard.json --out /shared/runs/two
 
 Exit codes: 0 finished, 1 finished with failed calls, 2 could not run (wrong profile or data, a folder in use, a full
-disk), 143 stopped. After any of them the same command goes on from where it stood.
+disk), 70 a defect of ours, 143 stopped. After any of them the same command goes on from where it stood.
 """
 
 import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from coe_ray.errors import CoeError, ConfigError
+
+DEFECT = 70
+"""The exit code of what should not have happened (EX_SOFTWARE)."""
 
 QUIET = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started",
@@ -28,7 +32,11 @@ QUIET = {
 
 def main() -> int:
     asked = _asked()
-    return _replayed(asked) if asked.replay else _measured(asked)
+    try:
+        return _replayed(asked) if asked.replay else _measured(asked)
+    except Exception:  # a defect: 1 would say that the run is over and calls failed
+        traceback.print_exc()
+        return DEFECT
 
 
 def _measured(asked: argparse.Namespace) -> int:
@@ -106,6 +114,8 @@ def _asked() -> argparse.Namespace:
         parser.error("--per-task must be at least 1")
     if asked.out is None and asked.replay is None:
         parser.error("--out is missing: the folder of the run")
+    if asked.replay and (asked.journal or asked.retry_failed):
+        parser.error("--journal and --retry-failed are for runs: a replay reads its run's journal and asks nobody")
     if asked.leaderboard and asked.replay is None:
         parser.error("--leaderboard goes with --replay; a run takes its profile's")
     return asked

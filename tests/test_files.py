@@ -1,5 +1,6 @@
 """Files whole or not there; locks that one process holds and that end with it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,12 +23,10 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "f.json"
     write_whole(path, b"old")
 
-    def full(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:1])
+    def full(_descriptor: int) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from coe_ray.runs import (
     read_questions,
     records_table,
     write_questions,
+    write_records,
 )
 from coe_ray.types import Question
 
@@ -182,3 +184,29 @@ def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
 )
 def test_any_question_comes_back_out_of_its_row(question: Question) -> None:
     assert question_of({**question_row(question), "options": list(question.options)}) == question
+
+
+def test_a_replay_or_an_older_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    for card in ({**run.card(), "replay": "elsewhere"}, dict(IDENTITY)):
+        write_whole(run.root / "run.json", orjson.dumps(card))
+        with pytest.raises(DataError, match="holds a replay, or a run of an older release; choose another --out"):
+            run.begin(IDENTITY, QUESTIONS)
+
+
+def test_a_row_file_that_a_power_loss_tore_says_what_to_do(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    (run.rows / "torn.parquet").write_bytes(b"PAR1 and then nothing")
+    for read in (run.finished, lambda: list(run.records())):
+        with pytest.raises(
+            DataError, match=r"torn.parquet: cannot be read .*; remove rows/ and checkpoint/ of the run"
+        ):
+            read()
+
+
+def test_records_are_written_whole_and_none_make_no_file(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    write_records(run.failures, [])
+    write_records(run.failures, [{"id": "1"}, {"id": "2"}])
+    assert [file.suffix for file in run.failures.iterdir()] == [".parquet"]
+    assert ids(run) == ["1", "2"]

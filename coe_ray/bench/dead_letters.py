@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coe_ray.errors import CallError, NotInJournal, call_error
+from coe_ray.errors import CallError, NoSuchModel, NotInJournal, call_error
 from coe_ray.runs import Record
 
 CLASSIFIER = "classifier"
@@ -57,6 +57,8 @@ def _remedy(error: str) -> str:
     kind: type[CallError] = type(call_error(error, "", "", {}))
     if kind is NotInJournal:
         return "a replay asks nobody: run the bench with this profile and the same --journal"
+    if kind is NoSuchModel:
+        return "correct the profile, then run it with another --out and --journal RUN/journal: nothing is paid again"
     if kind.stops:
         return "this model was asked nothing more: put that right, then run the same command"
     return "run the same command to ask again" if kind.retryable else "mend it, then add --retry-failed to ask again"

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from ray.actor import ActorHandle
+from ray.exceptions import RayError
 
 from coe_ray.bench.index import ensured_index
 from coe_ray.bench.progress import News
@@ -24,8 +25,10 @@ from coe_ray.config import Profile
 from coe_ray.identities import identity
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts
-from coe_ray.runs import Record, question_of, records_table
+from coe_ray.runs import Record, question_of, records_table, write_records
 from coe_ray.types import Question
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 1024
 """Questions under way in one actor; how many calls are, the gates and the hosted models say."""
@@ -72,9 +75,7 @@ class Examiner:
         self._journal.refresh()  # another examiner may have begun this batch, and died
         async with self._telling():
             records = await asyncio.gather(*(self._examined(question_of(row)) for row in batch.to_pylist()))
-        failed = [record for record in records if has_failed(record)]
-        if failed:
-            pq.write_table(records_table(failed), self._failures / f"{uuid.uuid4().hex}.parquet")
+        write_records(self._failures, [record for record in records if has_failed(record)])
         return records_table(record for record in records if not has_failed(record))
 
     async def _examined(self, question: Question) -> Record:
@@ -104,10 +105,13 @@ class Examiner:
         done, self._done = self._done, {}
         traffic = self._traffic
         news = News(done, traffic.in_flight, traffic.waiting, dict(traffic.backing_off))
-        if await self._desk.tell.remote(self._name, news) and not self._leaving:
-            self._leaving = True
-            self._journal.flush()
-            await self._desk.left.remote(self._name)
+        try:
+            if await self._desk.tell.remote(self._name, news) and not self._leaving:
+                self._leaving = True
+                self._journal.flush()
+                await self._desk.left.remote(self._name)
+        except RayError as error:  # the desk is gone: what is asked and kept does not depend on it
+            log.warning("the progress cannot be told: %s", error)
 
 
 def _collect_garbage_rarely() -> None:

@@ -56,7 +56,7 @@ class Leaving:
 
 def commit(desk: Any) -> None:
     """Have every examiner write what it knows, and wait for them as long as there is time."""
-    ray.get(desk.leave.remote())
+    ray.get(desk.leave.remote(), timeout=PATIENCE_S)
     deadline = time.monotonic() + PATIENCE_S
-    while not ray.get(desk.all_left.remote()) and time.monotonic() < deadline:
+    while not ray.get(desk.all_left.remote(), timeout=PATIENCE_S) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,5 +1,6 @@
 """How far a bench is, and why it waits: counted by an actor where the answers are made, told where people look."""
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+log = logging.getLogger(__name__)
 
 INTERVAL_S = 5.0
 PATIENCE_S = 30.0
@@ -94,6 +99,12 @@ class Desk:
         return {name for name, (told, _) in self._latest.items() if time.monotonic() - told < INTERVAL_S}
 
 
+def desk_here(earlier: int, total: int) -> Any:
+    """The desk's actor on this node: it must not die with another."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Desk).remote(earlier, total)
+
+
 @contextmanager
 def report_progress(desk: Any, say: Callable[[str], None]) -> Iterator[None]:
     """Say how far the examiners at `desk` are while the block runs: when it changes, at times, and at the end."""
@@ -102,7 +113,8 @@ def report_progress(desk: Any, say: Callable[[str], None]) -> Iterator[None]:
     def tell() -> None:
         last, said = (0, 0), time.monotonic()
         while not stop.wait(INTERVAL_S):
-            count: Count = ray.get(desk.read.remote())
+            if (count := _read(desk)) is None:
+                continue
             if (count.done, count.failed) != last or time.monotonic() - said >= PATIENCE_S:
                 say(progress_line(count))
                 last, said = (count.done, count.failed), time.monotonic()
@@ -114,7 +126,18 @@ def report_progress(desk: Any, say: Callable[[str], None]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        say(progress_line(ray.get(desk.read.remote())))
+        if count := _read(desk):
+            say(progress_line(count))
+
+
+def _read(desk: Any) -> Count | None:
+    """How things are; `None` where the desk does not answer, which says nothing about the run."""
+    try:
+        count: Count = ray.get(desk.read.remote(), timeout=INTERVAL_S)
+    except RayError as error:
+        log.warning("the progress cannot be read: %s", error)
+        return None
+    return count
 
 
 def progress_line(count: Count) -> str:

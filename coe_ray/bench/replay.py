@@ -7,8 +7,8 @@ import asyncio
 import itertools
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from coe_ray.identities import identity
 from coe_ray.model_config import RecordedModel, ScriptedModelConfig
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts
-from coe_ray.runs import QUESTIONS_PER_FILE, Record, RunFolder, read_questions, records_table
+from coe_ray.runs import QUESTIONS_PER_FILE, Record, RunFolder, read_questions, write_records
 from coe_ray.types import Question, Task
 
 Say = Callable[[str], None]
@@ -59,7 +59,7 @@ def replay(order: ReplayOrder, say: Say) -> dict[str, Any]:
         _fill(source, target, card, profile, questions, say)
         facts = {
             "calls": _calls(source, target, card, profile),
-            "rejected": pq.read_metadata(source.root / "rejected.parquet").num_rows,
+            "rejected": pq.read_metadata(source.rejected).num_rows,
             "seconds": round(time.monotonic() - started, 1),
             "data": card["data"],
             "split": card["split"],
@@ -93,38 +93,50 @@ def _fill(
     say: Say,
 ) -> None:
     """Bring every record that can be had into the target: the run's own, and those that its journal tells."""
-    known = source.records() if asking(profile) == card["asking"] else iter(())
-    if target.root != source.root:
-        _begin(target, source, card)
-        known = _kept(known, target)
+    same = asking(profile) == card["settings"]
+    known = source.records() if same else iter(())
+    own = target.root == source.root
+    if own and not same:
+        raise ConfigError(
+            f"profile {profile.name!r} has changed since the run; "
+            "give --out: its results must not replace the run's own"
+        )
+    if not own:
+        _begin(target, source, card, asking(profile))
+        known = _kept(known, target.rows, target.failures)
     missing = questions.keys() - {record["id"] for record in known}
     if missing:
         say(f"{len(missing)} of {len(questions)} questions are read out of the journal")
-        coe = _pipeline(source, card, profile)
         rest = [questions[id_] for id_ in sorted(missing)]
-        for _ in _kept(_examined(coe, rest), target):
-            pass
+        with closing(Journal.open(_journal(source, card))) as journal:
+            coe = _pipeline(_index(source, card), profile, journal)
+            # In the run itself what has no checkpoint is no row: the next start of the run looks at it again.
+            for _ in _kept(_examined(coe, rest), target.failures if own else target.rows, target.failures):
+                pass
 
 
-def _begin(target: RunFolder, source: RunFolder, card: dict[str, Any]) -> None:
+def _begin(target: RunFolder, source: RunFolder, card: dict[str, Any], settings: str) -> None:
     """A folder of its own, made anew. Raises `ConfigError` where a run lives in it."""
     path = target.root / "run.json"
     if path.is_file() and "replay" not in target.card():
         raise ConfigError(f"{target.root}: holds a run; give another --out for the replay")
-    write_whole(path, orjson.dumps({**card, "replay": str(source.root)}, option=orjson.OPT_INDENT_2))
+    # The run's journal and index stay where they are: a replay of this replay finds them there.
+    elsewhere = {"journal": _journal(source, card), "index": str(_index(source, card)), "replay": str(source.root)}
+    content = {**card, "settings": settings, **elsewhere}
+    write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
     for folder in (target.rows, target.failures):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     shutil.copytree(source.questions, target.questions, dirs_exist_ok=True)
+    shutil.copy(source.rejected, target.rejected)
 
 
-def _kept(records: Iterable[Record], target: RunFolder) -> Iterator[Record]:
-    """The same records, each written down on its way: as a finished row, or as one with a failed call."""
+def _kept(records: Iterable[Record], finished: Path, failed: Path) -> Iterator[Record]:
+    """The same records, each written down on its way: among the finished ones, or those with a failed call."""
     left = iter(records)
     while batch := list(itertools.islice(left, QUESTIONS_PER_FILE)):
-        for folder, failed in ((target.rows, False), (target.failures, True)):
-            part = [record for record in batch if has_failed(record) is failed]
-            pq.write_table(records_table(part), folder / f"{uuid.uuid4().hex}.parquet")
+        write_records(finished, [record for record in batch if not has_failed(record)])
+        write_records(failed, [record for record in batch if has_failed(record)])
         yield from batch
 
 
@@ -137,9 +149,16 @@ def _examined(coe: CompositionOfExperts, questions: list[Question]) -> Iterator[
             yield from runner.run(together(questions[start : start + QUESTIONS_PER_FILE]))
 
 
-def _pipeline(source: RunFolder, card: dict[str, Any], profile: Profile) -> CompositionOfExperts:
+def _journal(source: RunFolder, card: dict[str, Any]) -> str:
+    return card["journal"] or str(source.journal)
+
+
+def _index(source: RunFolder, card: dict[str, Any]) -> Path:
+    return Path(card.get("index", source.index))
+
+
+def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfExperts:
     """The profile's pipeline, each model replaced by what the journal has of it."""
-    journal = Journal.open(card["journal"] or source.journal)
     tables = {
         name for name, config in profile.models.items() if isinstance(config, RecordedModel | ScriptedModelConfig)
     }
@@ -149,11 +168,11 @@ def _pipeline(source: RunFolder, card: dict[str, Any], profile: Profile) -> Comp
         name: asked.get(name) or JournaledModel(name, identity(config, profile), journal, None)
         for name, config in profile.models.items()
     }
-    index = source.index if source.index.is_dir() else profile.index_folder
+    index = index if index.is_dir() else profile.index_folder
     return CompositionOfExperts(profile, models, ensured_index(profile, index, ()), None)
 
 
 def _calls(source: RunFolder, target: RunFolder, card: dict[str, Any], profile: Profile) -> dict[str, Any]:
     """The run's own bill where its own results are made again; another replay issued nothing."""
     own = target.root == source.root
-    return bill(audit(card["journal"] or source.journal, card["run"]) if own else {}, profile)
+    return bill(audit(_journal(source, card), card["run"]) if own else {}, profile)

@@ -11,34 +11,30 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
-import ray
 from ray import serve
-from ray.data import ActorPoolStrategy, DataContext
-from ray.data.checkpoint import CheckpointConfig
-from ray.exceptions import RayError
 
 from coe_ray.bench.billing import bill
 from coe_ray.bench.datasets import Benchmark, Split, load_benchmark, stratified
-from coe_ray.bench.examiner import Assignment, Examiner
+from coe_ray.bench.examiner import Assignment
 from coe_ray.bench.index import ensure_profile_index, known_examples
 from coe_ray.bench.leaving import Leaving, commit
-from coe_ray.bench.progress import Desk, report_progress
+from coe_ray.bench.progress import desk_here, report_progress
 from coe_ray.bench.rejects import write_rejected
 from coe_ray.bench.results import write_results
+from coe_ray.bench.streaming import plainly, stream
 from coe_ray.calls.audit import audit
 from coe_ray.cluster import APPLICATION, hosted_model_names, is_serving
 from coe_ray.config import Profile, TaskConfig, load_profile
-from coe_ray.errors import CoeError, DataError
+from coe_ray.errors import ConfigError, DataError
 from coe_ray.files import held
+from coe_ray.identities import identity
 from coe_ray.models import local_models
-from coe_ray.runs import QUESTIONS_PER_FILE, RunFolder
+from coe_ray.runs import RunFolder
 from coe_ray.types import Question, Task
 from coe_ray.weights import locate
-
-BLOCKS_AT_ONCE = 8
-"""In one examiner: so many that the last slow answers of one block never keep calls from being made."""
 
 Say = Callable[[str], None]
 Deploy = Callable[[str], None]
@@ -69,6 +65,7 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | No
     Needs a running Ray. `summary["incomplete"]` says whether calls failed.
     """
     started = time.monotonic()
+    _refuse_secrets(order.journal)
     benchmark = load_benchmark(order.data, split=order.split)
     profile = fitted(load_profile(order.profile), benchmark.tasks, say)
     questions = benchmark.questions
@@ -76,10 +73,10 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | No
         questions = stratified(questions, order.per_task, order.seed)
     folder = RunFolder(order.out)
     index, examples = _examples(profile, benchmark, folder)
-    with _plainly(folder), held(folder.lock):
-        notes = {"asking": asking(profile), "tasks": [asdict(task) for task in benchmark.tasks]}
+    with plainly(folder), held(folder.lock):
+        notes = {"tasks": [asdict(task) for task in benchmark.tasks]}
         run = folder.begin(_identity(order, profile, questions), questions, notes)
-        write_rejected(order.out / "rejected.parquet", benchmark.rejected)
+        write_rejected(folder.rejected, benchmark.rejected)
         say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
         journal = order.journal or str(folder.journal)
         assignment = Assignment(profile, index, examples, folder.failures, journal, run, order.retry_failed)
@@ -94,6 +91,13 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | No
         return write_results(folder, profile, {question.id: question for question in questions}, facts)
 
 
+def _refuse_secrets(journal: str | None) -> None:
+    if journal and urlsplit(journal).username is not None:
+        raise ConfigError(
+            "--journal: a URI with credentials would stand in the run's files; give them in the environment"
+        )
+
+
 def fitted(profile: Profile, tasks: tuple[Task, ...], say: Say) -> Profile:
     """The profile, with the benchmark's tasks where it lacks some of them."""
     if {task.name for task in tasks} <= {task.name for task in profile.task_list}:
@@ -104,17 +108,20 @@ def fitted(profile: Profile, tasks: tuple[Task, ...], say: Say) -> Profile:
 
 
 def asking(profile: Profile) -> str:
-    """A hash of everything in a profile that decides what is asked; the leaderboard decides only who is heard."""
-    settings = profile.model_dump(mode="json", exclude={"name", "folder", "leaderboard", "routing"})
+    """A hash of everything in a profile that decides what is asked, and of nothing else.
+
+    How often, how fast and with which key may change from one start to the next, and so may the leaderboard.
+    """
+    settings = profile.model_dump(mode="json", include={"tasks", "experts", "classifier", "retrieval"})
+    settings["models"] = {name: identity(config, profile) for name, config in profile.models.items()}
     return hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _identity(order: BenchOrder, profile: Profile, questions: tuple[Question, ...]) -> dict[str, Any]:
     ids = hashlib.sha256("".join(question.id for question in questions).encode()).hexdigest()
-    settings = profile.model_dump(mode="json", exclude={"folder"})
     return {
         "profile": order.profile,
-        "settings": hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        "settings": asking(profile),
         "data": order.data,
         "split": order.split,
         "questions": ids,
@@ -148,9 +155,9 @@ def _examine(
     with _serving(reference, assignment.profile, say, deploy, leaving):
         if done:
             say(f"going on after {done} of {total} questions")
-        desk = ray.remote(num_cpus=0)(Desk).remote(done, total)
+        desk = desk_here(done, total)
         with leaving.by(lambda: commit(desk)), report_progress(desk, say):
-            _stream(assignment, folder, desk)
+            stream(assignment, folder, desk)
 
 
 @contextmanager
@@ -169,68 +176,3 @@ def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving
         finally:
             say("stopping what was deployed for this run")
             serve.delete(APPLICATION)
-
-
-@contextmanager
-def _plainly(folder: RunFolder) -> Iterator[None]:
-    """An error of ours, or of the system, wherever it was met: in one line, without what Ray wraps it in."""
-    try:
-        yield
-    except (RayError, OSError) as error:
-        for cause in _causes(error):
-            if isinstance(cause, CoeError):
-                cause.args = (_own_words(cause),)
-                raise cause from None
-            if isinstance(cause, OSError):
-                kept = "what was written before is kept: see to it and run the same command again"
-                raise DataError(f"{folder.root}: {_own_words(cause)}; {kept}") from error
-        raise
-
-
-def _own_words(error: Exception) -> str:
-    """What an error says, without the advice that Ray Data writes into whatever passes through it."""
-    words, advice, _ = str(error).partition("Failed to apply UDF")
-    return words.rstrip(" :'\n") if advice else words
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Without Ray's own: they pass for what they wrap, with its traceback in their text."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if not isinstance(cause, RayError):
-            yield cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-
-
-def _stream(assignment: Assignment, folder: RunFolder, desk: Any) -> None:
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.raise_original_map_exception = True  # or nothing is left of it but its traceback
-    # The second kind of reader puts small files together, and what is written together is lost together in a crash.
-    context.use_datasource_v2 = False
-    context.checkpoint_config = CheckpointConfig(
-        id_column="id",
-        checkpoint_path=str(folder.checkpoint),
-        delete_checkpoint_on_success=False,
-    )
-    try:
-        files = len(list(folder.questions.glob("*.parquet")))
-        questions = ray.data.read_parquet(str(folder.questions), override_num_blocks=files, concurrency=1)
-        records = questions.map_batches(
-            Examiner,
-            fn_constructor_args=(assignment, desk),
-            batch_size=QUESTIONS_PER_FILE,
-            batch_format="pyarrow",
-            # One a node, as Ray spreads them: its journal's index is the node's only one.
-            compute=ActorPoolStrategy(size=_nodes(), max_concurrent_calls_per_actor=BLOCKS_AT_ONCE),
-            num_cpus=0.5,
-        )
-        records.write_parquet(str(folder.rows), concurrency=1)
-    finally:
-        context.checkpoint_config = None
-
-
-def _nodes() -> int:
-    """Nodes that can hold an examiner."""
-    fit = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
-    return max(1, len(fit))

@@ -178,7 +178,9 @@ class Ledger:
 
     def figures(self, questions: Mapping[str, Question]) -> dict[str, Any]:
         """The part of `summary.json` that follows from the answers alone."""
-        tasks = sorted({question.task or UNKNOWN for question in questions.values()})
+        # A classifier may name tasks of the profile that no question has.
+        named = {label for _, label in self.labels}
+        tasks = sorted({question.task or UNKNOWN for question in questions.values()} | (named - {UNKNOWN}))
         names = sorted(self.systems, key=lambda name: (name != COE, name))
         failed = any(row.outcome == "failed" for counts in self.systems.values() for row in counts)
         return {

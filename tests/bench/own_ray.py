@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +21,44 @@ START_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class OwnRay:
-    """How to reach it: `environment` is for the processes that shall use this cluster and no other; `logs` are its own."""
+    """How to reach it: `environment` is for the processes that shall use this cluster and no other.
 
-    head: int
+    `nodes` are the processes whose descendants all others are, the head's first. `logs` is the cluster's own folder.
+    """
+
+    nodes: list[int]
     environment: dict[str, str]
     logs: Path
 
-    def processes(self, title: str) -> list[int]:
-        """Ids of this cluster's processes whose title begins with `title`, and of nobody else's."""
+    def processes(self, title: str, node: int | None = None) -> list[int]:
+        """Ids of this cluster's processes, or of one node's, whose title begins with `title`, and of nobody else's."""
+        above = set(self.nodes if node is None else [node])
         found = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
-        return [pid for pid in found if _title(pid).startswith(title) and self.head in _ancestors(pid)]
+        return [pid for pid in found if _title(pid).startswith(title) and not above.isdisjoint(_ancestors(pid))]
+
+    def add_node(self, ip: str) -> int:
+        """One more node, with another address of this machine's own: Ray tells nodes apart by them."""
+        [agent] = _free_ports(1)
+        command = [str(RAY), "start", "--block", f"--address={self.environment['RAY_ADDRESS']}", f"--num-cpus={CPUS}"]
+        command += [f"--node-ip-address={ip}", f"--dashboard-agent-listen-port={agent}", "--disable-usage-stats"]
+        command += ["--object-store-memory=200000000"]
+        said = self.logs / f"{ip}.log"
+        with said.open("wb") as log:
+            started = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=self.environment, start_new_session=True
+            )
+        self.nodes.append(started.pid)
+        _wait_until(lambda: b"Ray runtime started" in said.read_bytes(), started, said)
+        return started.pid
+
+    def kill_node(self, node: int) -> None:
+        """As when its power fails: no process of it has time for anything."""
+        # Asked politely it would drain for half a minute; all its processes are children of this one.
+        for pid in [node, *self.processes("", node)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(node, 0)
 
 
 @contextlib.contextmanager
@@ -53,18 +81,15 @@ def own_ray(*, dashboard: bool = False) -> Iterator[OwnRay]:
     command += ["--object-store-memory=200000000"]
     with (temp / "start.log").open("wb") as log:
         head = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
-    started = OwnRay(head.pid, environment, temp)
+    started = OwnRay([head.pid], environment, temp)
     try:
         _wait_until_listening(gcs, head, temp / "start.log")
         if dashboard:
             _wait_until_listening(board, head, temp / "start.log")
         yield started
     finally:
-        # Asked politely it would drain for half a minute; all its processes are children of this one.
-        for pid in [*started.processes(""), head.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        head.wait()
+        for node in reversed(started.nodes):
+            started.kill_node(node)
         shutil.rmtree(temp, ignore_errors=True)
 
 
@@ -104,9 +129,19 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_until_listening(port: int, head: "subprocess.Popen[bytes]", log: Path) -> None:
+    _wait_until(lambda: _listens(port), head, log)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def _wait_until(up: Callable[[], bool], started: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and head.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+    while time.monotonic() < deadline and started.poll() is None:
+        if up():
             return
         time.sleep(0.1)
     raise RuntimeError(f"Ray did not start: {log.read_text(errors='replace')}")

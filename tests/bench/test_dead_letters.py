@@ -53,6 +53,10 @@ def test_calls_of_a_kind_are_told_together_in_the_words_of_one_that_was_sent() -
     ("error", "remedy"),
     [
         ("QuotaUsedUp", "this model was asked nothing more: put that right, then run the same command"),
+        (
+            "NoSuchModel",
+            "correct the profile, then run it with another --out and --journal RUN/journal: nothing is paid again",
+        ),
         ("ServerFault", "run the same command to ask again"),
         ("ContextTooLong", "mend it, then add --retry-failed to ask again"),
         ("NotInJournal", "a replay asks nobody: run the bench with this profile and the same --journal"),

@@ -81,7 +81,7 @@ class Player(FaultServer):
 
     def start_over(self, *, mended: bool = False) -> None:
         self.reset()
-        self._faults = {name: play.reply for name, play in (PLAYS | BREAKING).items()}
+        self._faults = {name: play.reply for name, play in {**PLAYS, **BREAKING}.items()}
         self.mended = mended
         self.asked: Counter[tuple[str, int]] = Counter()
 

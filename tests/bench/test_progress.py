@@ -84,7 +84,7 @@ class Local:
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "ray", SimpleNamespace(get=lambda value: value))
+    monkeypatch.setattr(progress, "ray", SimpleNamespace(get=lambda value, timeout: value))
     monkeypatch.setattr(progress, "INTERVAL_S", 0.01)
 
 

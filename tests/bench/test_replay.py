@@ -115,6 +115,39 @@ def test_calls_that_were_never_made_are_missing_and_no_wrong_answers(
     assert missing["remedy"] == "a replay asks nobody: run the bench with this profile and the same --journal"
 
 
+def test_a_profile_that_changed_since_must_not_mix_its_answers_with_the_runs(finished: Bench, run: Path) -> None:
+    before = finished.profile.read_text("utf-8")
+    rows = sorted(file.name for file in (run / "rows").iterdir())
+    finished.profile.write_text(before.replace("model: third", "model: second"), "utf-8")
+    try:
+        with pytest.raises(ConfigError, match="profile 'world' has changed since the run; give --out"):
+            replay(ReplayOrder(run), print)
+    finally:
+        finished.profile.write_text(before, "utf-8")
+    assert sorted(file.name for file in (run / "rows").iterdir()) == rows
+    assert lasting({**replay(ReplayOrder(run), print), "replay": None}) == {
+        **lasting(finished.summary()),
+        "replay": None,
+    }
+
+
+def test_how_fast_and_at_what_price_is_asked_may_change(finished: Bench, run: Path) -> None:
+    before = finished.profile.read_text("utf-8")
+    finished.profile.write_text(before.replace("output: 10.0", "output: 20.0\n    max_concurrency: 3"), "utf-8")
+    try:
+        assert replay(ReplayOrder(run), print)["calls"]["cost"] > finished.summary()["calls"]["cost"]
+    finally:
+        finished.profile.write_text(before, "utf-8")
+
+
+def test_a_replay_of_a_replay(finished: Bench, run: Path, tmp_path: Path) -> None:
+    experts = {"one": {"model": "third"}, "two": {"model": "second"}}
+    first = replay(ReplayOrder(run, tmp_path / "one", other_profile(finished, tmp_path, experts=experts)), print)
+    again = replay(ReplayOrder(tmp_path / "one", tmp_path / "two", finished.order.profile), print)
+    assert again["systems"] == finished.summary()["systems"]
+    assert first["rejected"] == again["rejected"] == 2
+
+
 def test_a_replay_by_other_routes_wants_a_folder_of_its_own(finished: Bench, run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give --out for a replay by another profile or leaderboard"):
         replay(ReplayOrder(run, leaderboard=tmp_path / "board.json"), print)

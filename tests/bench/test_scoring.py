@@ -179,3 +179,12 @@ def test_an_outage_in_all_other_folds_leaves_them_without_a_say() -> None:
 def test_an_outage_of_everything_leaves_no_leaderboard() -> None:
     boards = cross_fitted(expert_rows(QUESTIONS, [record(BUILD[0], None, FAILED, FAILED)]))
     assert (boards.board(BUILD[0].id), boards.whole) == (None, None)
+
+
+def test_a_label_that_no_question_has_is_one_more_row_and_column() -> None:
+    records = [record(BUILD[0], label("Deploy"), said("A"), said("B"))]
+    rows = all_rows(QUESTIONS, records, OneBoard(BOARD))
+    ledger = Ledger()
+    assert len(list(ledger.through(rows))) == 3
+    confusion = ledger.figures({BUILD[0].id: BUILD[0]})["classifier"]["confusion"]
+    assert confusion == {"labels": ["Build", "Deploy", UNKNOWN], "matrix": [[0, 1, 0], [0, 0, 0]]}
