@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -487,6 +488,7 @@ def test_a_second_run_in_a_folder_in_use_is_refused(long_world: Bench, server: U
     with bench.start() as process:
         try:
             wait_until(lambda: server.asked.total() >= HALF or process.poll() is not None)
+            process.send_signal(signal.SIGSTOP)  # it cannot end before the second has come
             code, output = bench.run()
         finally:
             process.kill()
