@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.behaviour.provider import Provider
 from tests.bench.job import Bench, kill, wait_until
 from tests.bench.own_ray import OwnRay
-from tests.behaviour.provider import Provider
 
 EXAMINER = "ray::MapWorker(MapBatches(Examiner))"
 TITLES: Mapping[str, str] = {
@@ -22,6 +22,8 @@ TITLES: Mapping[str, str] = {
 """What can be killed besides the driver: processes by their titles."""
 
 QUIET_S = 0.5
+FAILED = 1
+"""The exit code that says: calls failed, and the same command asks them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,11 @@ class Kill:
 
 
 def planned(kinds: Sequence[str], calls: int, seed: int) -> list[Kill]:
-    """One kill for each of `kinds`, in any order, at moments spread over nine tenths of the calls."""
+    """One kill for each of `kinds`, in any order: each somewhere in its own part of the first three quarters."""
     chance = random.Random(seed)
-    moments = sorted(chance.sample(range(calls // 20, calls * 9 // 10), len(kinds)))
+    part = calls * 3 // 4 // len(kinds)
     shuffled = chance.sample(list(kinds), len(kinds))
-    return [Kill(kind, served) for kind, served in zip(shuffled, moments, strict=True)]
+    return [Kill(kind, number * part + chance.randrange(1, part)) for number, kind in enumerate(shuffled)]
 
 
 @dataclass
@@ -52,16 +54,24 @@ class Killer:
     starts: int = 0
 
     def run(self, plan: Sequence[Kill]) -> tuple[int, str]:
-        """Exit code and output of the session that nobody killed."""
+        """Exit code and output of the last session, which nobody killed."""
         process = self._started()
         try:
             for each in plan:
-                self._wait(process, lambda: self.provider.served.total() >= each.served)  # noqa: B023  # waits here
-                process = self._killed(process, each.kind)
+                process = self._killed(self._at(process, each.served), each.kind)
             output, _ = process.communicate(timeout=240)
         finally:
             process.kill()
         return process.returncode, output
+
+    def _at(self, process: "subprocess.Popen[str]", served: int) -> "subprocess.Popen[str]":
+        """The driver's process, once so many calls were served: the next session's where calls had failed for good."""
+        wait_until(lambda: self.provider.served.total() >= served or process.poll() is not None)
+        if process.poll() != FAILED:
+            assert process.poll() is None, f"it ended before it could be killed: {process.communicate()[0]}"
+            return process
+        process.communicate()
+        return self._at(self._started(), served)
 
     def _started(self) -> "subprocess.Popen[str]":
         self.starts += 1

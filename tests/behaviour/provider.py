@@ -18,7 +18,7 @@ FASTEST_S, SLOWEST_S = 0.1, 0.3
 
 @dataclass
 class Provider:
-    """`served` counts by model and question. `padding` makes each answer so many bytes longer, that cannot be compressed."""
+    """`served` counts by model and question. Each answer is longer by `padding` bytes that cannot be compressed."""
 
     base_url: str = ""
     padding: int = 0

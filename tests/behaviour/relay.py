@@ -19,10 +19,22 @@ from coe_ray.model_config import ApiModel
 from coe_ray.serve.ingress import Ingress
 
 HOSTED, BEHIND = "hosted", "behind"
-"""The hosted model, and the API model that its calls are passed on to, and that the endpoint's expert is."""
+"""The hosted model; and the API model whose provider it passes calls on to, and which the endpoint's expert asks."""
 
-REPLICAS, AT_ONCE = 2, 4
+REPLICAS, AT_ONCE = 2, 2
 """Calls in flight in each of the replicas."""
+
+MODEL = {
+    "kind": "vllm",
+    "weights": {"hub": "nobody/relay"},
+    "scaling": {
+        "min_replicas": REPLICAS,
+        "max_replicas": REPLICAS,
+        "target_ongoing_requests": AT_ONCE,
+        "max_ongoing_requests": AT_ONCE,
+    },
+}
+"""It, as profiles have it."""
 
 
 @serve.deployment(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from coe_ray.calls.audit import audit
+from tests.behaviour.provider import Provider, provider
 from tests.bench.job import Bench
 from tests.bench.marked import write_marked, write_profile
 from tests.bench.own_ray import OwnRay, own_ray
-from tests.behaviour.provider import Provider, provider
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -75,13 +75,11 @@ def test_a_full_disk_is_said_and_loses_nothing(
         more = ("--journal", str(journal)) if elsewhere else ()
         bench = Bench(ray.environment, profile, data, small.folder / "out", more)
         code, output = bench.run()
-        print(output, full.served.total(), subprocess.run(["du", "-a", str(small.folder)], capture_output=True, text=True).stdout)
         assert code == 2, output
         assert all(line.startswith("bench: ") for line in output.splitlines()), output
         assert "pace" in output.splitlines()[-1]
         assert not (bench.out / "summary.json").exists()
         kept = sum(each.completed for model, each in audit(journal).items() if model == "near")
-        print(kept, full.served.total())
         assert full.served.total() <= kept + AT_ONCE
 
         small.resize(ENOUGH_KIB)

@@ -81,7 +81,7 @@ def test_a_killed_job_submitted_again_counts_every_question_once(ray: OwnRay, tm
     bench = Bench(ray.environment, profile, write_folder(tmp_path / "data"), tmp_path / "out")
 
     with submitted(ray, bench) as first:
-        wait_until(lambda: bench.blocks() >= 30 or first.poll() is not None)
+        wait_until(lambda: bench.blocks() >= 4 or first.poll() is not None)
         assert first.poll() is None, first.communicate()[0]
         [driver] = ray.processes("python jobs/bench.py")
         kill(driver)
@@ -89,7 +89,7 @@ def test_a_killed_job_submitted_again_counts_every_question_once(ray: OwnRay, tm
     assert first.returncode != 0, output
     assert not (bench.out / "summary.json").exists()
     finished = bench.folder.finished()
-    assert 30 * 64 <= finished < ALL
+    assert 0 < finished < ALL
 
     with submitted(ray, bench) as second:
         output, _ = second.communicate(timeout=600)
@@ -110,7 +110,11 @@ def check_figures(bench: Bench) -> None:
     assert Counter(task in AIOPS for task, _, _ in planned) == {True: ENGLISH, False: CHINESE}
     summary = bench.summary()
     assert (summary["rows"], summary["rejected"], summary["incomplete"]) == (ALL, 0, False)
-    assert summary["calls"] == {"issued": 3 * ALL, "reused": ALL, "retried": 0, "failed": 0}
+    calls = summary["calls"]
+    assert calls["completed"] == calls["issued"] - calls["abandoned"] == 3 * ALL
+    assert (calls["retried"], calls["failed"]) == (0, 0)
+    # A scripted call is written down when it is over: the kill can have come between its two lines.
+    assert calls["repeated"] == calls["abandoned"] <= 1
 
     unknown = sum(number % 10 == 7 for _, number, _ in planned)
     series = ENGLISH + sum(key == "A" for task, _, key in planned if task not in AIOPS)
