@@ -157,7 +157,7 @@ class Governor:
         if current and report.confirmed:
             window.confirm()
         if current and report.limited:
-            window.refuse(now, report.accepted + self._accepted_beside(report))
+            window.refuse(now, report.limited, report.accepted + self._accepted_beside(report), report.finished)
             return
         in_flight, demand = self._in_flight(), self._demand()
         window.grow(now, report.finished, report.latency_s, in_flight, demand, strained=self._strained())

@@ -25,6 +25,11 @@ LONGEST_PAUSE_S = 8.0
 REFUSED_S = 30.0
 """A provider that refused so lately says itself when it is full: its queue is not tested."""
 
+STRAY_ANSWERS = 12
+STRAY_BELOW = 0.7
+PEAK_S = 60.0
+"""A refusal after so many answers each, at so small a part of a size that was taken so lately, has other reasons."""
+
 QUEUE_S = 60.0
 """How long it does not grow after a queue was found."""
 
@@ -45,6 +50,8 @@ class Window:
         self._cuts = 0
         self._step = 1
         self._refused = -math.inf
+        self._answered_since = 0
+        self._peak, self._peak_at = 0.0, -math.inf
         self._rests_until = now
         self._dip = Dip(now)
         self._at = self._since = self._began_step = now
@@ -66,16 +73,23 @@ class Window:
         self._hurt = self._size + 1
         self.epoch = epoch
 
-    def refuse(self, now: float, accepted: int) -> None:
-        """Cut, for a burst in which the provider took `accepted` calls and refused the rest.
+    def refuse(self, now: float, refused: int, accepted: int, finished: int) -> None:
+        """Cut, for a burst in which the provider took `accepted` calls and refused `refused`; `finished` were answered.
 
-        Cuts that follow each other without an answer in between go down ever faster, and then pause.
+        Cuts that follow each other without an answer in between go down ever faster, and then pause. A provider that
+        refuses some calls however few there are is not cut down to nothing.
         """
+        answers, self._answered_since = self._answered_since + finished, 0
+        self._refused = now
+        if answers >= STRAY_ANSWERS * refused and self._is_far_below_peak(now):
+            self.epoch += 1  # so that the clients go on
+            self._peak_at = now
+            return
         before = self.limit
         self._cuts += 1
         factor = max(CUT ** (2 ** (self._cuts - 1)), DEEPEST_CUT)
+        self._remember_peak(now, min(before, accepted + 1))
         self._cut(now, max(min(before * factor, accepted), 1.0), min(before, accepted + 1))
-        self._refused = now
         if self._cuts > PATIENT_CUTS:
             self.paused_until = now + min(0.25 * 2 ** (self._cuts - PATIENT_CUTS - 1), LONGEST_PAUSE_S)
 
@@ -90,6 +104,7 @@ class Window:
         nothing of the provider.
         """
         elapsed, self._at = now - self._at, now
+        self._answered_since += finished
         if demand < 0.9 * self.limit:
             self._dip.abandon(now)
             self._calm(now)
@@ -99,6 +114,13 @@ class Window:
         self._test_queue(now, finished, latency_s, in_flight, strained)
         if not self._dip.halved and self._size < self._cap and now >= self._rests_until:
             self._enlarge(now, elapsed)
+
+    def _is_far_below_peak(self, now: float) -> bool:
+        return self.limit <= STRAY_BELOW * self._peak and now - self._peak_at < PEAK_S
+
+    def _remember_peak(self, now: float, size: float) -> None:
+        if size >= self._peak or now - self._peak_at >= PEAK_S:
+            self._peak, self._peak_at = size, now
 
     def _test_queue(self, now: float, finished: int, latency_s: float, in_flight: int, strained: bool) -> None:
         if strained or now - self._refused < REFUSED_S:

@@ -19,12 +19,16 @@ def now() -> float:
 
 @dataclass
 class Provider:
-    """Refuses what is beyond `limit`, after `refusal_s`; `servers` work at a time, the rest stands in a queue."""
+    """Refuses what is beyond `limit`, after `refusal_s`; `servers` work at a time, the rest stands in a queue.
+
+    And a `stray` share of all calls, whatever else there is.
+    """
 
     limit: float = float("inf")
     servers: int = 100_000
     length_s: Callable[[], float] = lambda: 0.2
     refusal_s: float = 0.002
+    stray: float = 0.0
     in_flight: int = 0
     refused: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
@@ -35,9 +39,10 @@ class Provider:
     def __post_init__(self) -> None:
         self._servers = asyncio.Semaphore(self.servers)
         self._changed = 0.0
+        self._chance = random.Random(3)
 
     async def answer(self, client: str) -> None:
-        if self.in_flight >= self.limit:
+        if self.in_flight >= self.limit or self._chance.random() < self.stray:
             self.refused.append(now())
             await asyncio.sleep(self.refusal_s)
             raise RateLimited("m", "too many")

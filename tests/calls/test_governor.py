@@ -171,6 +171,17 @@ def test_finds_a_hidden_limit_that_drops_and_comes_back(
     run_virtually(run())
 
 
+def test_a_provider_that_refuses_a_few_at_random_is_not_cut_down_to_nothing() -> None:
+    async def run() -> None:
+        provider, office = Provider(limit=32, length_s=lambda: 1.0, stray=0.04), Office()
+        client = Client("a", office.gate(Limits(32)), provider, 64)
+        await asyncio.sleep(120)
+        assert await provider.share_used(30) >= 0.5
+        await client.stop()
+
+    run_virtually(run())
+
+
 def test_born_again_and_again_it_keeps_the_limit() -> None:
     async def run() -> None:
         provider, office = Provider(limit=20), Office()
