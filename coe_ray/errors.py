@@ -5,7 +5,7 @@ CoeError
 ├── DataError              a benchmark, index, journal or run folder cannot be used
 ├── WeightsError           weights are missing or not the published ones
 └── CallError              one call to one model failed
-    ├── BadCredentials     401, 403                             (stops the model)
+    ├── BadCredentials     401, or a 403 about the key          (stops the model)
     ├── NoSuchModel        404                                  (stops the model)
     ├── QuotaUsedUp        402, or 429 that says the quota is gone (stops the model)
     ├── BadCall            any other 4xx: the request itself is wrong

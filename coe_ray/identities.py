@@ -6,7 +6,7 @@ The profile's own name for a model is no part of it: two profiles that mean the 
 import hashlib
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from coe_ray.config import Profile
 from coe_ray.model_config import ApiModel, ModelConfig, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
@@ -27,6 +27,17 @@ def identity(config: ModelConfig, profile: Profile) -> dict[str, Any]:
             return {"recorded": _digest(Path(profile.path(config.path)))}
         case ScriptedModelConfig():
             return {"scripted": config.model_dump(mode="json")}
+
+
+def reads(config: ModelConfig) -> frozenset[Literal["choices", "question"]]:
+    """What a model is sent of a call beside its messages and settings: only that makes two calls different ones."""
+    match config:
+        case ApiModel():
+            return frozenset()
+        case VllmModel():
+            return frozenset({"choices"})
+        case _:
+            return frozenset({"choices", "question"})
 
 
 def _source(module: str) -> str:

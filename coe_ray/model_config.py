@@ -89,6 +89,7 @@ class Price(Section):
 class ApiModel(Section):
     """Any OpenAI-compatible endpoint. `key_env` names the environment variable that holds the key.
 
+    `base_url` holds no secrets, for it is shown and written down: it has no user, password, query or fragment.
     Models with one `base_url` and key share one rate governor. `max_concurrency` caps its calls at once, on the
     whole cluster; the two limits a minute are optional, as 429s tell it the same. `revision` is free text: change
     it when the provider changes the model behind the name, so that answers of the old one are not used again.
@@ -108,7 +109,9 @@ class ApiModel(Section):
 
     @field_validator("base_url")
     @classmethod
-    def _expand(cls, value: str) -> str:
+    def _bare(cls, value: str) -> str:
+        if any(mark in value for mark in "@?#"):
+            raise ValueError("no user, password, query or fragment may stand in it; key_env says where the key is")
         return value.rstrip("/")
 
 

@@ -98,6 +98,7 @@ def test_settings_are_handed_on_as_given(tmp_path: Path) -> None:
         (lambda p: p["models"].update(t={"kind": "python", "target": "module.Class"}), "models.t.python.target"),
         (lambda p: p["models"].update(t={"kind": "python", "target": ".module:Class"}), "models.t.python.target"),
         (lambda p: p["models"].update(t={"kind": "api", "model": "m", "base_url": "ftp://x"}), "models.t.api.base_url"),
+        (lambda p: p["models"].update(t=api("http://me@h/v1")), "base_url: no user, password, query or fragment"),
         (lambda p: p["models"].update(t=hosted(min_replicas=2)), "min_replicas must not be above max_replicas"),
         (lambda p: p["models"].update(t=hosted(target_ongoing_requests=99)), "must not be above max_ongoing_requests"),
         (lambda p: p["models"].update(t=hosted() | {"engine": {"tensor_parallel_size": "two"}}), "a whole number"),
@@ -116,6 +117,10 @@ def test_what_is_wrong_is_said_with_file_key_and_remedy(tmp_path: Path, change: 
 
 def hosted(**scaling: int) -> dict[str, Any]:
     return {"kind": "vllm", "weights": {"hub": "a/b"}, "scaling": scaling}
+
+
+def api(base_url: str) -> dict[str, Any]:
+    return {"kind": "api", "model": "m", "base_url": base_url}
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
@@ -170,6 +175,14 @@ def test_a_key_put_into_a_profile_does_not_come_out_in_the_error(tmp_path: Path,
     api = {"kind": "api", "base_url": "https://api.example.com/v1", "model": "m", key: SECRET}
     path = write_profile(tmp_path, content(models={"one": api}))
     with pytest.raises(ConfigError, match=rf"models\.one\.api\.{key}: ") as error:
+        load_profile(path)
+    assert SECRET not in "".join(traceback.format_exception(error.value))
+
+
+@pytest.mark.parametrize("url", [f"https://me:{SECRET}@h/v1", f"http://me:a/{SECRET}@h", f"http://h/v1?key={SECRET}"])
+def test_a_key_in_an_address_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    path = write_profile(tmp_path, content(models={"one": api(url)}))
+    with pytest.raises(ConfigError, match="key_env says where the key is") as error:
         load_profile(path)
     assert SECRET not in "".join(traceback.format_exception(error.value))
 

@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from coe_ray.config import Profile, load_profile
-from coe_ray.identities import identity
+from coe_ray.identities import identity, reads
 from coe_ray.model_config import ApiModel, PythonModel, RecordedModel, VllmModel, Weights
 
 PROFILE = load_profile("local-cpu")
-API = {"kind": "api", "base_url": "https://host.example/v1", "model": "m"}
+API: dict[str, Any] = {"kind": "api", "base_url": "https://host.example/v1", "model": "m"}
 
 
 def api(**changes: Any) -> dict[str, Any]:
@@ -74,3 +74,9 @@ def test_a_table_is_what_stands_in_it(tmp_path: Path) -> None:
 def test_every_shipped_model_has_an_identity_of_its_own(profile: Profile) -> None:
     identities = [orjson.dumps(identity(model, profile)) for model in profile.models.values()]
     assert len(set(identities)) == len(identities)
+
+
+def test_what_a_model_is_sent_beside_the_prompt() -> None:
+    assert reads(ApiModel(**API)) == set()
+    assert reads(VllmModel(kind="vllm", weights=Weights(hub="a/b"))) == {"choices"}
+    assert reads(PythonModel(kind="python", target="a:B")) == {"choices", "question"}

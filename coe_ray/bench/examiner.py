@@ -22,7 +22,7 @@ from coe_ray.calls.journaled import JournaledModel
 from coe_ray.calls.traffic import Traffic
 from coe_ray.cluster import governed, hosted_models
 from coe_ray.config import Profile
-from coe_ray.identities import identity
+from coe_ray.identities import identity, reads
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts
 from coe_ray.runs import Record, question_of, records_table, write_records
@@ -72,7 +72,7 @@ class Examiner:
         self._leaving = False
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        self._journal.refresh()  # another examiner may have begun this batch, and died
+        await self._journal.refresh()  # another examiner may have begun this batch, and died
         async with self._telling():
             records = await asyncio.gather(*(self._examined(question_of(row)) for row in batch.to_pylist()))
         write_records(self._failures, [record for record in records if has_failed(record)])
@@ -125,7 +125,12 @@ def _pipeline(assignment: Assignment, journal: Journal, traffic: Traffic) -> Com
     models = local_models(profile, Gates(governed(), traffic)) | hosted_models(profile, traffic)
     journaled = {
         name: JournaledModel(
-            name, identity(config, profile), journal, models[name], retry_failed=assignment.retry_failed
+            name,
+            identity(config, profile),
+            journal,
+            models[name],
+            reads=reads(config),
+            retry_failed=assignment.retry_failed,
         )
         for name, config in profile.models.items()
     }

@@ -28,7 +28,7 @@ from coe_ray.chat import ChatModel
 from coe_ray.config import LeaderboardConfig, Profile, load_profile
 from coe_ray.errors import ConfigError
 from coe_ray.files import held, write_whole
-from coe_ray.identities import identity
+from coe_ray.identities import identity, reads
 from coe_ray.model_config import RecordedModel, ScriptedModelConfig
 from coe_ray.models import local_models
 from coe_ray.pipeline import CompositionOfExperts
@@ -165,7 +165,7 @@ def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfE
     # A table of answers or a script is a record itself: nobody is called where it is asked.
     asked = local_models(profile.model_copy(update={"models": {name: profile.models[name] for name in tables}}))
     models: dict[str, ChatModel] = {
-        name: asked.get(name) or JournaledModel(name, identity(config, profile), journal, None)
+        name: asked.get(name) or JournaledModel(name, identity(config, profile), journal, None, reads=reads(config))
         for name, config in profile.models.items()
     }
     index = index if index.is_dir() else profile.index_folder

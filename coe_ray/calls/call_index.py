@@ -9,21 +9,27 @@ import numpy.typing as npt
 _RECENT = 4_096
 _SHARE = 8
 
-_ROW = np.dtype([("at", "<f8"), ("offset", "<u8"), ("segment", "<u4"), ("length", "<u4")])
-_PACKED = struct.Struct("<dQII")  # the same, for one entry: half the memory of a tuple, and no work for the collector
+_ROW = np.dtype([("answered", "?"), ("at", "<f8"), ("offset", "<u8"), ("segment", "<u4"), ("length", "<u4")])
+_PACKED = struct.Struct("<?dQII")  # the same, for one entry: half the memory of a tuple, and no work for the collector
 
 
 class Entry(NamedTuple):
-    """A line: when it was written (seconds since 1970), in which segment, and its bytes there."""
+    """A line: whether it is an answer or a refusal, when it was written (seconds since 1970), and where it lies."""
 
+    answered: bool
     at: float
     offset: int
     segment: int
     length: int
 
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Clocks of two machines differ: they decide only between two answers, or between two failures."""
+        return self.answered, self.at
+
 
 class CallIndex:
-    """From keys to entries; of two entries for one key the one that was written later stays.
+    """From keys to entries; of two entries for one key an answer stays, and else the one that was written later.
 
     Keys are told apart by their first 8 bytes (2 of a million collide once in 40 million times): who finds an
     entry compares the whole key with the one in the line. A collision hides a call and mixes up nothing.
@@ -38,14 +44,14 @@ class CallIndex:
 
     def put(self, key: bytes, entry: Entry) -> None:
         known = self._recent.get(key[:8])
-        if known is None or _unpacked(known).at <= entry.at:
+        if known is None or _unpacked(known).rank <= entry.rank:
             self._recent[key[:8]] = _PACKED.pack(*entry)
         if len(self._recent) >= max(_RECENT, len(self._keys) // _SHARE):
             self._merge()
 
     def get(self, key: bytes) -> Entry | None:
         recent, merged = self._recent.get(key[:8]), self._merged(key)
-        if recent is None or (merged and merged.at > _unpacked(recent).at):
+        if recent is None or (merged and merged.rank > _unpacked(recent).rank):
             return merged
         return _unpacked(recent)
 
@@ -68,8 +74,14 @@ class CallIndex:
         order = np.argsort(keys, kind="stable")  # two sorted runs: merged in linear time, the older run's first
         keys, rows = keys[order], rows[order]
         twins = np.flatnonzero(keys[1:] == keys[:-1])
-        earlier = twins + (rows["at"][twins] > rows["at"][twins + 1])
-        self._keys, self._rows = np.delete(keys, earlier), np.delete(rows, earlier)
+        lower = twins + _outranks(rows[twins], rows[twins + 1])
+        self._keys, self._rows = np.delete(keys, lower), np.delete(rows, lower)
+
+
+def _outranks(ones: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """`one.rank > other.rank`, row by row."""
+    alike = ones["answered"] == others["answered"]
+    return np.where(alike, ones["at"] > others["at"], ones["answered"])
 
 
 def _unpacked(packed: bytes) -> Entry:

@@ -16,7 +16,8 @@ class Circuit:
     """Opened by the first error whose class `stops`; from then on each call fails with it and is not sent.
 
     Calls already on their way end on their own. After `rest_s` seconds one call is let through to see whether it is
-    mended: an answer closes the circuit, anything else leaves it open for another `rest_s`. `clock` gives seconds.
+    mended: an answer closes the circuit, and so does an error of this one call, for which its key was good enough;
+    anything else leaves it open for another `rest_s`. `clock` gives seconds.
     """
 
     def __init__(self, rest_s: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,10 +38,15 @@ class Circuit:
         try:
             yield
         except CallError as error:
-            if error.stops and (trial or self._refusal is None):
-                self._open(error)
+            self._learn(error, trial)
             raise
         if trial:
+            self._refusal = None
+
+    def _learn(self, error: CallError, trial: bool) -> None:
+        if error.stops and (trial or self._refusal is None):
+            self._open(error)
+        elif trial and not (error.stops or error.retryable):
             self._refusal = None
 
     def _on_trial(self) -> bool:

@@ -34,6 +34,9 @@ LONGEST_BODY = 2000
 TELLING = 4
 """From so many characters on, the beginning of a key at the end of a text is taken for a key that was cut off."""
 
+SECRET = 8
+"""Characters of the shortest key that is taken out of an answer: a local server's "EMPTY" may be the answer."""
+
 Kind = type[CallError]
 
 _FILTERED = r"content_filter|content_policy_violation|content management policy|data_inspection_failed"
@@ -41,23 +44,43 @@ _TOO_LONG = (
     r"context_length_exceeded|maximum context length|maximum model length|context (?:length|window|size)"
     r"|exceed_context_size|prompt is too long"
 )
-# "quota exceeded … per minute" is a rate, not an empty account: those come back by waiting.
-_NO_QUOTA = (
-    r"insufficient_quota|(?:insufficient|exhausted|out of|no) (?:account )?(?:balance|credits?|funds)"
-    r"|余额不足|credit balance|billing_hard_limit|^(?!.*per[ _-]?(?:second|minute)).*"
-    r"(?:exceeded your (?:current |monthly )?quota|quota (?:has been |is )?(?:exceeded|exhausted|used up))"
+_FLAGGED = r"moderation|flagged|guardrail|prompt[ _-]?injection"
+_NO_FUNDS = (
+    r"(?:insufficient|exhausted|out of|no) (?:account )?(?:balance|credits?|funds)"
+    r"|余额不足|credit balance|billing_hard_limit"
 )
 
 _BY_WORDS: tuple[tuple[tuple[int, ...], re.Pattern[str], Kind], ...] = (
     ((400, 403), re.compile(_FILTERED, re.IGNORECASE), errors.ContentFiltered),
+    ((403,), re.compile(_FLAGGED, re.IGNORECASE), errors.ContentFiltered),
     ((400, 413, 422), re.compile(_TOO_LONG, re.IGNORECASE), errors.ContextTooLong),
-    ((403, 429), re.compile(_NO_QUOTA, re.IGNORECASE | re.DOTALL), errors.QuotaUsedUp),
+    ((402, 429), re.compile(_NO_FUNDS, re.IGNORECASE), errors.QuotaUsedUp),
 )
+
+_NO_QUOTA = re.compile(
+    r"insufficient_quota|exceeded your (?:current |monthly )?quota"
+    r"|quota (?:has been |is )?(?:exceeded|exhausted|used up)",
+    re.IGNORECASE,
+)
+# A quota that is filled again soon is a rate, not an empty account.
+_COMES_BACK = re.compile(r"per[ _-]?(?:second|minute)|retry in \d|RetryInfo", re.IGNORECASE)
+
+_DENIED = re.compile(
+    r"\bkeys?\b|api_key|credential|permi(?:ssion|tted)|\btokens?\b|access|account|region|countr(?:y|ies)"
+    r"|authenticat|authori[sz]",
+    re.IGNORECASE,
+)
+
+_DELAY = re.compile(
+    r"(?:retry in |retryDelay\W{1,4})((?:\d{1,9}(?:\.\d{1,9})? ?(?:h|ms|m|s))+)", re.IGNORECASE | re.ASCII
+)
+_SECONDS: Mapping[str, float] = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+_ESCAPED = re.compile(r"(?<!\\)\\+u00([0-9a-f]{2})", re.IGNORECASE)
 
 _BY_STATUS: Mapping[int, Kind] = {
     401: errors.BadCredentials,
     402: errors.QuotaUsedUp,
-    403: errors.BadCredentials,
     404: errors.NoSuchModel,
     408: errors.ServerFault,
     409: errors.ServerFault,
@@ -85,6 +108,7 @@ class Secret:
 
     def __init__(self, key: str | None) -> None:
         self._key = (key or "").strip()
+        self._spellings = _spellings(self._key)
 
     def __repr__(self) -> str:
         return "Secret(***)" if self._key else "Secret(none)"
@@ -94,24 +118,33 @@ class Secret:
 
     def scrub(self, text: str) -> str:
         """`text` without the key, also where it was escaped for JSON, HTML or a URL, or cut off by the text's end."""
-        spellings = self._spellings()
-        for spelling in spellings:
-            text = text.replace(spelling, "***")
-        cut = max((_overlap(text, spelling) for spelling in spellings), default=0)
+        text = self._without_key(_ESCAPED.sub(lambda code: chr(int(code[1], 16)), text))
+        cut = max((_overlap(text, spelling) for spelling in self._spellings), default=0)
         return f"{text[:-cut]}***" if cut >= TELLING else text
 
-    def _spellings(self) -> list[str]:
-        in_json = json.dumps(self._key)[1:-1]
-        in_url = {quote(self._key), quote(self._key, safe=""), quote_plus(self._key)}
-        spellings = {
-            self._key,
-            in_json,
-            in_json.replace("/", "\\/"),
-            html.escape(self._key),
-            *in_url,
-            *(re.sub("%..", lambda code: code[0].lower(), url) for url in in_url),
-        }
-        return sorted(spellings - {""}, key=len, reverse=True)
+    def scrub_answer(self, text: str) -> str:
+        """`text` without the key, and else as it is: nothing is taken for a part of the key."""
+        return self._without_key(text) if len(self._key) >= SECRET else text
+
+    def _without_key(self, text: str) -> str:
+        for spelling in self._spellings:
+            text = text.replace(spelling, "***")
+        return text
+
+
+def _spellings(key: str) -> list[str]:
+    """The key as it is and as it may be escaped, the longest first."""
+    in_json = json.dumps(key)[1:-1]
+    in_url = {quote(key), quote(key, safe=""), quote_plus(key)}
+    spellings = {
+        key,
+        in_json,
+        in_json.replace("/", "\\/"),
+        html.escape(key),
+        *in_url,
+        *(re.sub("%..", lambda code: code[0].lower(), url) for url in in_url),
+    }
+    return sorted(spellings - {""}, key=len, reverse=True)
 
 
 def _overlap(text: str, spelling: str) -> int:
@@ -121,11 +154,27 @@ def _overlap(text: str, spelling: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a provider said of its error: the message for people, the names (code, type) for programs."""
+    """What a provider said of its error: the message for people, the names (code, type) for programs.
+
+    `details` are what some add to it for both: Google's `details`, OpenRouter's `metadata`.
+    """
 
     message: str
     names: str = ""
     status: int | None = None
+    details: str = ""
+
+    @property
+    def words(self) -> str:
+        return f"{self.names} {self.message} {self.details}"
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds to wait, where the words say so: "Please retry in 33.4s", `"retryDelay":"33s"`."""
+        if not (delay := _DELAY.search(self.words)):
+            return None
+        parts = re.findall(r"([\d.]+) ?([a-z]+)", delay[1].lower())
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +188,23 @@ class Faults:
     def of_status(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """The error behind an HTTP reply whose status is not 2xx."""
         said, wait = said_in(body), retry_after(headers, datetime.now(UTC))
-        return self._made(kind_of(status, said), f"HTTP {status}", said.message, status, wait)
+        wait = said.wait if wait is None else wait
+        return self._made(kind_of(status, said, wait), f"HTTP {status}", said.message, status, wait)
 
     def of_error(self, error: object) -> CallError:
         """The error behind an `error` object in a reply or a stream that began with status 200."""
         said = said_of({"error": error})
         status = said.status or status_of(said.names)
-        return self._made(kind_of(status, said), "error instead of an answer", said.message, status)
+        kind = kind_of(status, said, said.wait)
+        return self._made(kind, "error instead of an answer", said.message, status, said.wait)
 
     def of_exception(self, error: aiohttp.ClientError | OSError) -> CallError:
         """The error behind an exception of aiohttp. Never its cause: that one prints the request."""
         if isinstance(error, TimeoutError):
             return self._made(errors.CallTimeout, f"timed out: {self._limit(error)}")
         if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-            return self._made(errors.BadCall, "base_url is not an HTTP address", str(error))
+            # Not which, as aiohttp says: a password may stand in it.
+            return self._made(errors.BadCall, "base_url is not an HTTP address")
         if isinstance(error, aiohttp.ClientResponseError):  # its str() repeats the URL
             return self.malformed("the reply is not HTTP", error.message)
         if isinstance(error, aiohttp.ClientPayloadError):
@@ -184,12 +236,16 @@ class Faults:
         return kind(self.model, f"{what}{quoted}{remedy}", status=status, retry_after=wait)
 
 
-def kind_of(status: int, said: Said) -> Kind:
-    """The class for a status, unless the provider's words are more precise."""
-    words = f"{said.names} {said.message}"
+def kind_of(status: int, said: Said, wait: float | None = None) -> Kind:
+    """The class for a status, unless the provider's words, or that it asks to `wait`, are more precise."""
     for statuses, pattern, kind in _BY_WORDS:
-        if status in statuses and pattern.search(words):
+        if status in statuses and pattern.search(said.words):
             return kind
+    if status in (403, 429) and _NO_QUOTA.search(said.words):
+        comes_back = wait is not None or _COMES_BACK.search(said.words)
+        return errors.RateLimited if comes_back else errors.QuotaUsedUp
+    if status == 403:
+        return errors.BadCredentials if _is_denied(said) else errors.BadCall
     return _BY_STATUS.get(status, errors.ServerFault if status >= 500 else errors.BadCall)
 
 
@@ -208,14 +264,13 @@ def said_in(body: bytes) -> Said:
 
 def said_of(payload: object) -> Said:
     """The same for parsed JSON: `{"error": {…} or "…"}`, `{"message": …}`, `{"detail": …}`, `[{…}]`."""
-    if isinstance(payload, list) and payload:
-        return said_of(payload[0])
-    error = payload.get("error") or payload if isinstance(payload, dict) else payload
+    first = payload[0] if isinstance(payload, list) and payload else payload
+    error = first.get("error") or first if isinstance(first, dict) else first
     if not isinstance(error, dict):
         return Said(_text(error))
-    names = " ".join(_text(error[name]) for name in ("code", "type", "status") if error.get(name))
     message = error.get("message") or error.get("detail") or error
-    return Said(_text(message), names, _status_in(error.get("code")))
+    names, details = _texts(error, "code", "type", "status"), _texts(error, "metadata", "details")
+    return Said(_text(message), names, _status_in(error.get("code")), details)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -249,10 +304,23 @@ def _seconds_until(date: str, now: datetime) -> float | None:
     return max((then - now).total_seconds(), 0.0)
 
 
+def _is_denied(said: Said) -> bool:
+    """Whether a 403 means whoever asks, rather than what was asked. One that says no more than its status does."""
+    told = f"{said.names} {said.message}"  # the details may quote the prompt
+    return bool(_DENIED.search(told)) or re.sub(r"[\W\d_]+", "", told).lower() in ("", "forbidden")
+
+
 def _status_in(code: object) -> int | None:
-    digits = str(code)
+    digits = str(code) if isinstance(code, int | str) else ""
     return int(digits) if re.fullmatch(r"[45]\d\d", digits, re.ASCII) else None
 
 
+def _texts(error: Mapping[str, object], *names: str) -> str:
+    return " ".join(_text(error[name]) for name in names if error.get(name))
+
+
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    try:
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # it reads deeper nesting than it writes
+        return "(too deeply nested to be shown)"

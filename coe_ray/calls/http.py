@@ -25,7 +25,10 @@ from coe_ray.errors import BadCall, CallError
 from coe_ray.types import Call, Completion, Delta
 
 KEPT = 65536
-"""Bytes of a reply from which on no more is kept for the error that may end it."""
+"""Bytes of a reply from which on no more is kept for the error that may end it; of an error's own no more is read."""
+
+LONGEST = 16 << 20
+"""Bytes of the longest answer that is read, as a whole or in a stream."""
 
 Result = TypeVar("Result")
 
@@ -55,14 +58,29 @@ class _Heard:
 
     response: aiohttp.ClientResponse
     kept: bytearray = field(repr=False)
+    faults: Faults
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """As they come. Raises `MalformedReply` where there is no end to them."""
+        size = 0
+        async for piece in self.response.content.iter_any():
+            self._keep(piece)
+            if (size := size + len(piece)) > LONGEST:
+                raise self.faults.malformed(f"the reply is longer than {LONGEST} bytes")
+            yield piece
 
     async def whole(self) -> bytes:
-        return b"".join([self.keep(piece) async for piece in self.response.content.iter_any()])
+        return b"".join([piece async for piece in self.pieces()])
 
-    def keep(self, piece: bytes) -> bytes:
-        if len(self.kept) < KEPT:
-            self.kept.extend(piece)
-        return piece
+    async def keep_beginning(self) -> None:
+        """Read no more than is kept. The connection is not used again where there is more."""
+        async for piece in self.response.content.iter_any():
+            self._keep(piece)
+            if len(self.kept) >= KEPT:
+                break
+
+    def _keep(self, piece: bytes) -> None:
+        self.kept.extend(piece[: KEPT - len(self.kept)])
 
 
 class HttpModel:
@@ -102,7 +120,7 @@ class HttpModel:
         self._pool: _Pool | None = None
 
     def __repr__(self) -> str:
-        return self._secret.scrub(f"HttpModel(name={self.name!r}, model={self._model!r}, url={self._url!r})")
+        return f"HttpModel(name={self.name!r}, model={self._model!r})"  # no URL: a password may stand in it
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer. `seconds` runs from the first try to the end; waiting for a slot is not in it."""
@@ -154,11 +172,12 @@ class HttpModel:
                 yield delta
             return
         reader = StreamReader(self._faults)
-        async for piece in heard.response.content.iter_any():
-            for delta in reader.feed(heard.keep(piece)):
-                yield delta
-            if reader.done:
-                break
+        async with aclosing(heard.pieces()) as pieces:
+            async for piece in pieces:
+                for delta in reader.feed(piece):
+                    yield delta
+                if reader.done:
+                    break
         for delta in reader.finish():
             yield delta
 
@@ -178,7 +197,7 @@ class HttpModel:
         try:
             # A redirected POST becomes a GET without a body: better to say that base_url is wrong.
             async with request.session.post(self._url, data=request.body, allow_redirects=False) as response:
-                heard = _Heard(response, kept)
+                heard = _Heard(response, kept, self._faults)
                 await self._check(heard)
                 yield heard
         except (aiohttp.ClientError, OSError) as error:
@@ -192,7 +211,7 @@ class HttpModel:
         if 200 <= response.status < 300:
             return
         with suppress(aiohttp.ClientError, OSError):  # the status says enough where its text broke off
-            await heard.whole()
+            await heard.keep_beginning()
         raise self._faults.of_status(response.status, response.headers, bytes(heard.kept))
 
     def _body(self, call: Call, **stream: object) -> bytes:

@@ -8,6 +8,7 @@ A folder's journal survives SIGKILL of any process at any time: at most the call
 a power loss also those of the last second. In an object store (places.py) it is the calls since the last seal.
 """
 
+import asyncio
 import os
 import time
 from asyncio import Future
@@ -20,6 +21,7 @@ from coe_ray.calls.records import (
     Outcome,
     call_key,
     finished_line,
+    is_answer,
     issued_line,
     prompt_hash,
     prompt_line,
@@ -58,7 +60,8 @@ class Journal:
         """
         journal = cls(place_at(place), run)
         try:
-            journal.refresh()
+            journal._place.fetch()
+            journal._read_on()
         except DataError:
             journal.close()
             raise
@@ -92,15 +95,22 @@ class Journal:
         line = finished_line(key, model, at, outcome)
         writer = self._written_to()
         offset = writer.add(line)
-        self._index.put(key, Entry(at, offset, self._numbers[writer.calls.path.name], len(line)))
+        number = self._numbers[writer.calls.path.name]
+        self._index.put(key, Entry(is_answer(outcome), at, offset, number, len(line)))
 
     def reuse(self, key: bytes, model: str) -> None:
         """The call was answered out of the journal."""
         self._written_to().add(reused_line(key, model))
 
-    def refresh(self) -> None:
-        """Read what other workers have written since. Cheap where there is nothing."""
-        self._place.fetch()
+    async def refresh(self) -> None:
+        """Read what other workers have written since. Cheap where there is nothing.
+
+        Calls go on while an object store is listed and copied from. Raises `DataError` where that fails.
+        """
+        await asyncio.to_thread(self._place.fetch)
+        self._read_on()
+
+    def _read_on(self) -> None:
         own = self._writer and self._writer.calls.path.name
         for name in self._names():
             if name != own:
@@ -136,7 +146,7 @@ class Journal:
     def _read(self, number: int) -> None:
         for offset, length, record in self._segments[number].records():
             if record.told:
-                self._index.put(record.key, Entry(record.at, offset, number, length))
+                self._index.put(record.key, Entry(record.is_answered, record.at, offset, number, length))
 
     def _written_to(self) -> "_Writer":
         if self._writer is None:
@@ -165,7 +175,7 @@ class _Writer:
     def add_prompt(self, hashed: bytes, line: bytes) -> None:
         self._append(self._texts, line)
         self._uncommitted += len(line)
-        self.prompts.put(hashed, Entry(0, 0, 0, 0))
+        self.prompts.put(hashed, Entry(False, 0, 0, 0, 0))
 
     def add(self, line: bytes) -> int:
         """Append the line, and tell of a commit that failed: after it, so that nothing in hand is lost."""

@@ -1,12 +1,12 @@
 """A model behind the journal: asked only for what is not written down, and written down before anyone sees it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 
 import orjson
 
 from coe_ray.calls.journal import Journal, call_key
-from coe_ray.calls.records import Outcome
+from coe_ray.calls.records import PARTS, Outcome, Part
 from coe_ray.calls.traffic import told_when_sent
 from coe_ray.chat import ChatModel, in_one_piece
 from coe_ray.errors import BadCall, CallError, ContentFiltered, MalformedReply, NotInJournal
@@ -20,7 +20,8 @@ class JournaledModel:
     an outage is over, and a key put right, when the same command runs again; with `retry_failed` every failure is
     asked again. Without a `model` (a replay) whatever is written down is used, and the rest raises `NotInJournal`.
 
-    `identity` is what tells the model from others that might answer differently; `name` is only ours.
+    `identity` is what tells the model from others that might answer differently; `name` is only ours. `reads` says
+    what the model is sent beside messages and settings: only that makes two calls different ones.
     """
 
     def __init__(
@@ -30,10 +31,12 @@ class JournaledModel:
         journal: Journal,
         model: ChatModel | None,
         *,
+        reads: Collection[Part] = PARTS,
         retry_failed: bool = False,
     ) -> None:
         self.name = name
         self._identity = dict(identity)
+        self._reads = frozenset(reads)
         self._journal = journal
         self._model = model
         self._retry_failed = retry_failed
@@ -56,7 +59,7 @@ class JournaledModel:
 
     def _key(self, call: Call) -> bytes:
         try:
-            return call_key(self._identity, call)
+            return call_key(self._identity, call, self._reads)
         except orjson.JSONEncodeError as error:
             raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
 
@@ -114,7 +117,8 @@ class JournaledModel:
         try:
             self._journal.finish(key, self.name, outcome)
         except orjson.JSONEncodeError as error:
-            return self._written(key, MalformedReply(self.name, f"the reply cannot be written as JSON: {error}"))
+            message = f"the reply cannot be written as JSON: {error}"
+            return self._written(key, MalformedReply(self.name, message, attempts=outcome.attempts))
         if isinstance(outcome, CallError):
             self._failed.add(key)
         return outcome

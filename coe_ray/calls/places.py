@@ -33,7 +33,7 @@ class Place(Protocol):
     within_bytes: float
 
     def fetch(self) -> None:
-        """Bring what others have written into `folder`."""
+        """Bring what others have written into `folder`. Any thread may do it: it takes as long as the network."""
         ...
 
     def commit(self, own: Sequence[OwnSegment]) -> None:
@@ -104,11 +104,12 @@ class ObjectStore:
         self._temporary = tempfile.TemporaryDirectory(prefix="coe-journal-")
         self.folder = Path(self._temporary.name)
         self._lock = threading.Lock()
+        self._fetching = threading.Lock()
         self._sealed: dict[Path, _Sealed] = {}
         self._own: set[str] = set()
 
     def fetch(self) -> None:
-        with self._told(), ThreadPoolExecutor(_DOWNLOADS) as pool:
+        with self._fetching, self._told(), ThreadPoolExecutor(_DOWNLOADS) as pool:
             found = self._store.get_file_info(fs.FileSelector(self._base, allow_not_found=True))
             list(pool.map(self._copy, [each for each in found if self._is_news(each)]))
 
@@ -119,7 +120,8 @@ class ObjectStore:
                 self._seal(segment)
 
     def close(self) -> None:
-        self._temporary.cleanup()
+        with self._fetching:  # who was waiting for it may have been cancelled
+            self._temporary.cleanup()
 
     def _is_news(self, found: Any) -> bool:
         """By its size: stores that are folders in truth show an object before it is whole."""
@@ -130,7 +132,8 @@ class ObjectStore:
 
     def _copy(self, found: Any) -> None:
         copy = self.folder / found.base_name
-        with self._store.open_input_stream(found.path, compression=None) as source, copy.open("wb") as sink:
+        copy.touch()  # and written over, not anew: it may be read at this moment
+        with self._store.open_input_stream(found.path, compression=None) as source, copy.open("r+b") as sink:
             shutil.copyfileobj(source, sink)
 
     def _seal(self, segment: OwnSegment) -> None:

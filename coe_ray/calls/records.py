@@ -11,24 +11,29 @@ Keys and hashes are 16 bytes in hexadecimal, `at` is in seconds since 1970.
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
-from coe_ray.errors import CallError, call_error
-from coe_ray.types import Call, Completion, Usage
+from coe_ray.calls.counts import is_count, usage_in
+from coe_ray.errors import CallError, ContentFiltered, call_error
+from coe_ray.types import Call, Completion
 
 HASH_BYTES = 16
 
 _ANSWER = tuple(field.name for field in fields(Completion))
-_USAGE = tuple(field.name for field in fields(Usage))
 _FAILURE = tuple(CallError("", "").fields())
 
 Outcome: TypeAlias = Completion | CallError
 """What becomes of a finished call."""
+
+Part: TypeAlias = Literal["choices", "question"]
+"""What some models read of a call beside its messages and settings."""
+
+PARTS: frozenset[Part] = frozenset({"choices", "question"})
 
 
 class Record(NamedTuple):
@@ -41,25 +46,36 @@ class Record(NamedTuple):
     told: Mapping[str, Any] = MappingProxyType({})
 
     @property
+    def is_answered(self) -> bool:
+        """As `is_answer` of the outcome, without making it."""
+        return self.kind == "answer" or self.told.get("error") == ContentFiltered.__name__
+
+    @property
     def outcome(self) -> Outcome | None:
         """What the call came to; made when asked for, as most records are only counted or indexed."""
         if self.kind == "answer":
-            usage = Usage(**_known(_USAGE, self.told.get("usage", {})))
-            return Completion(**{**_known(_ANSWER, self.told), "usage": usage})
+            return Completion(**{**_known(_ANSWER, self.told), "usage": usage_in(self.told.get("usage"))})
         if self.kind == "failure":
             return call_error(self.told["error"], self.model, self.told["message"], _known(_FAILURE, self.told))
         return None
 
 
-def call_key(identity: Mapping[str, object], call: Call) -> bytes:
+def call_key(identity: Mapping[str, object], call: Call, reads: Collection[Part] = PARTS) -> bytes:
     """What a call is found by: 16 bytes out of the model's identity, the whole prompt and the settings.
 
-    Of `call.question`, which only models that are no LLMs read, the id counts. Raises `orjson.JSONEncodeError`
-    for what JSON cannot hold, such as half a surrogate pair.
+    `reads` are the other parts of a call that the model reads: what it is not sent cannot change what it says. Of
+    `call.question` the id counts. Raises `orjson.JSONEncodeError` for what JSON cannot hold, such as half a
+    surrogate pair.
     """
-    question = call.question and call.question.id
-    told = [dict(identity), call.messages, call.choices, call.settings.given(), question]
+    choices = call.choices if "choices" in reads else ()
+    question = call.question.id if call.question and "question" in reads else None
+    told = [dict(identity), call.messages, choices, call.settings.given(), question]
     return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+
+
+def is_answer(outcome: Outcome) -> bool:
+    """Whether it is an answer or a refusal: used for good, and undone by no failure of the same call."""
+    return isinstance(outcome, Completion | ContentFiltered)
 
 
 def prompt_hash(call: Call) -> bytes:
@@ -95,9 +111,9 @@ def record_in(line: bytes) -> Record | None:
 
 def _record(read: dict[str, Any]) -> Record:
     if "answer" in read:
-        return Record("answer", *_head(read, "key"), _with(read["answer"], "text"))
+        return Record("answer", *_head(read, "key"), _checked(read["answer"], "text"))
     if "failure" in read:
-        return Record("failure", *_head(read, "key"), _with(read["failure"], "error", "message"))
+        return Record("failure", *_head(read, "key"), _checked(read["failure"], "error", "message"))
     kind: Literal["issued", "reused"] = "issued" if "issued" in read else "reused"
     return Record(kind, *_head(read, kind))
 
@@ -106,13 +122,55 @@ def _head(read: dict[str, Any], name: str) -> tuple[bytes, str, float]:
     key = bytes.fromhex(read[name])
     if len(key) != HASH_BYTES:
         raise ValueError(f"{len(key)} bytes are no key")
-    return key, read["model"], float(read["at"])
+    model, at = read["model"], read["at"]
+    if not (_is_text(model) and _is_number(at)):
+        raise TypeError(f"{model!r} is no name, or {at!r} no time")
+    return key, model, float(at)
 
 
-def _with(told: dict[str, Any], *texts: str) -> dict[str, Any]:
-    if not all(isinstance(told[name], str) for name in texts):
-        raise TypeError(f"no {texts}")
+def _checked(told: dict[str, Any], *needed: str) -> dict[str, Any]:
+    """`told` where it holds what is `needed`, and what this version knows is of its type."""
+    if any(name not in told for name in needed):
+        raise LookupError(f"no {needed}")
+    for name, value in told.items():
+        if (is_right := _CHECKS.get(name)) and not is_right(value):
+            raise TypeError(f"{name} is {value!r}")
     return told
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or type(value) is str
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float)  # not isinstance: `True` is an int
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or _is_number(value)
+
+
+def _is_count_or_none(value: object) -> bool:
+    return value is None or is_count(value)
+
+
+_CHECKS: Mapping[str, Callable[[object], bool]] = {
+    "text": _is_text,
+    "finish_reason": _is_text,
+    "refusal": _is_text_or_none,
+    "attempts": is_count,
+    "seconds": _is_number,
+    "error": _is_text,
+    "message": _is_text,
+    "status": _is_count_or_none,
+    "retry_after": _is_number_or_none,
+    "body": _is_text,
+}
+"""The fields of answers and failures; the tokens in `usage` are `usage_in`'s to judge."""
 
 
 def _known(names: Iterable[str], told: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import orjson
 
+from coe_ray.calls.counts import usage_in
 from coe_ray.calls.faults import Faults
 from coe_ray.types import Completion, Delta, Usage
 
@@ -24,7 +25,9 @@ def read_completion(faults: Faults, body: bytes) -> Completion:
         raise faults.malformed("the reply has no choices with a message", _shown(body))
     reason = _word(choice.get("finish_reason")) or "stop"
     refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
-    return Completion(_text(message.get("content")), reason, _usage(payload), refusal)
+    scrub = faults.secret.scrub_answer
+    text = scrub(_text(message.get("content")))
+    return Completion(text, reason, usage_in(payload.get("usage")), refusal and scrub(refusal))
 
 
 def deltas_of(completion: Completion) -> Iterator[Delta]:
@@ -78,7 +81,7 @@ class StreamReader:
     def _event(self, data: bytes) -> str:
         payload = _object(self._faults, data)
         if isinstance(payload.get("usage"), dict):
-            self._usage = _usage(payload)
+            self._usage = usage_in(payload["usage"])
         choice = _first_choice(payload)
         self._answered = self._answered or bool(choice)
         self._reason = _word(choice.get("finish_reason")) or self._reason
@@ -89,7 +92,8 @@ class StreamReader:
             return ""
         refusal = _word(delta.get("refusal"))
         self._refused = self._refused or bool(refusal)
-        return _text(delta.get("content")) or refusal or ""
+        # A key that comes in several deltas is not found: who streams sees each as it comes.
+        return self._faults.secret.scrub_answer(_text(delta.get("content")) or refusal or "")
 
 
 def _object(faults: Faults, data: bytes) -> dict[str, object]:
@@ -114,18 +118,8 @@ def _first_choice(payload: dict[str, object]) -> dict[str, object]:
 def _text(content: object) -> str:
     """A message's content: text, or a list of parts of which the text is taken."""
     if isinstance(content, list):
-        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
+        return "".join(_word(part.get("text")) or "" for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
-
-
-def _usage(payload: dict[str, object]) -> Usage:
-    usage = payload.get("usage")
-    return Usage(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
-
-
-def _count(usage: object, name: str) -> int:
-    tokens = usage.get(name) if isinstance(usage, dict) else None
-    return tokens if isinstance(tokens, int) else 0
 
 
 def _word(value: object) -> str | None:

@@ -2,6 +2,9 @@
 
 A line counts once its newline is there. What a crash leaves behind the last newline is never read, and never
 cut off either: it may be the line that a living worker is just writing.
+
+On NFS a reader sees what a writer on another machine had committed when it opened the file (close-to-open
+consistency): up to the last second's calls may still be hidden from it.
 """
 
 import errno
@@ -11,6 +14,7 @@ import re
 import secrets
 import socket
 from collections.abc import Iterator
+from io import BufferedReader, FileIO
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -87,19 +91,20 @@ class Segment:
 
     def _new_lines(self) -> Iterator[tuple[int, bytes]]:
         try:
-            if self.path.stat().st_size != self._seen:
-                yield from self._whole_lines()
+            # Opened before its size is looked at: NFS answers a bare stat out of its cache.
+            with open(self.path, "rb", buffering=0, opener=_opened_at_once) as file:
+                if os.fstat(file.fileno()).st_size != self._seen:
+                    yield from self._whole_lines(file)
         except OSError as error:
             raise unreadable(self.path, error) from error
 
-    def _whole_lines(self) -> Iterator[tuple[int, bytes]]:
-        with self.path.open("rb", buffering=_READ_AHEAD) as file:
-            file.seek(self._offset)
-            for line in file:
-                self._seen = self._offset + len(line)
-                if line.endswith(b"\n"):
-                    yield self._offset, line
-                    self._offset = self._seen
+    def _whole_lines(self, file: FileIO) -> Iterator[tuple[int, bytes]]:
+        file.seek(self._offset)
+        for line in BufferedReader(file, _READ_AHEAD):
+            self._seen = self._offset + len(line)
+            if line.endswith(b"\n"):
+                yield self._offset, line
+                self._offset = self._seen
 
 
 class OwnSegment:
@@ -165,6 +170,11 @@ class OpenFiles:
             os.close(self._fds.pop(next(iter(self._fds))))
         self._fds[path] = fd
         return fd
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    """Whatever bears a segment's name: a pipe would wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def unreadable(path: Path, error: OSError) -> DataError:

@@ -1,8 +1,8 @@
 """Whatever bytes come back, only a CallError comes out."""
 
+import json
 from datetime import UTC, datetime
 
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from coe_ray.calls.faults import retry_after, shortened
 from coe_ray.calls.replies import StreamReader, read_completion
 from coe_ray.errors import CallError
+from coe_ray.types import Completion, Delta, Usage
 from tests.calls.fault_server import FaultServer, Reply
 from tests.calls.model_under_test import CALL, FAULTS, KEY, made, said
 
@@ -17,13 +18,35 @@ pytestmark = pytest.mark.asyncio
 
 
 NAMES = ("error", "choices", "message", "content", "usage", "prompt_tokens", "code", "delta", "finish_reason")
-SCALARS = st.none() | st.booleans() | st.integers(-9, 600) | st.floats(allow_nan=False) | st.text(max_size=5)
+WILD = st.integers(-(2**70), 2**70) | st.sampled_from([2**31, 2**63, 2**64 - 1, -1])
+SCALARS = st.none() | st.booleans() | st.integers(-9, 600) | WILD | st.floats(allow_nan=False) | st.text(max_size=5)
 JSON = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
     max_leaves=12,
 )
-BODIES = st.binary(max_size=60) | JSON.map(orjson.dumps)
+PLACES = (
+    "%s",
+    '{"error": %s}',
+    '{"error": {"message": %s}}',
+    '{"error": {"code": %s, "type": "no", "metadata": [%s]}}',
+    '{"choices": %s}',
+    '{"choices": [{"message": {"content": %s}, "delta": {"content": %s}}]}',
+    '{"choices": [{"message": {"content": "B"}, "delta": {"content": "B"}}], "usage": %s}',
+    '{"choices": [{"message": {"content": "B"}}], "usage": {"prompt_tokens": %s, "completion_tokens": %s}}',
+)
+NESTS = (("[", "]"), ('{"error": ', "}"), ('{"message": ', "}"), ('[{"text": ', "}]"), ('{"code": [', "]}"))
+
+
+def nested(place: str, nest: tuple[str, str], depth: int, inmost: object) -> bytes:
+    return place.replace("%s", nest[0] * depth + json.dumps(inmost) + nest[1] * depth).encode()
+
+
+# Deeper than orjson writes (254), than Python calls (1000), than orjson reads (1024).
+DEPTHS = st.integers(0, 3) | st.integers(240, 260) | st.integers(480, 520) | st.integers(950, 1100)
+DEEP = st.builds(nested, st.sampled_from(PLACES), st.sampled_from(NESTS), DEPTHS, SCALARS)
+COUNTED = SCALARS.map(lambda tokens: nested(PLACES[-1], ("", ""), 0, tokens))
+BODIES = st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()) | DEEP | COUNTED
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -38,7 +61,8 @@ async def test_any_body_is_an_answer_or_a_call_error(
     except CallError as error:
         assert error.attempts == server.served
         assert len(error.message) < 500
-    await model.close()
+    finally:
+        await model.close()
 
 
 @settings(max_examples=300, deadline=None)
@@ -47,13 +71,20 @@ async def test_reading_any_bytes_raises_call_errors_only(body: bytes, status: in
     assert isinstance(FAULTS.of_status(status, {}, body), CallError)
     reader = StreamReader(FAULTS)
     for read in (
-        lambda: read_completion(FAULTS, body),
+        lambda: [read_completion(FAULTS, body)],
         lambda: [*reader.feed(b"data: " + body), *reader.finish()],
     ):
         try:
-            read()
+            ends: list[Completion | Delta] = [*read()]
         except CallError as error:
             assert KEY not in str(error)
+        else:
+            assert all(is_believable(end.usage) for end in ends)
+
+
+def is_believable(usage: Usage | None) -> bool:
+    counts = (usage.prompt_tokens, usage.completion_tokens) if usage else ()
+    return all(type(tokens) is int and 0 <= tokens < 2**31 for tokens in counts)
 
 
 @given(text=st.text())

@@ -58,6 +58,14 @@ async def test_later_calls_are_not_sent(server: FaultServer, reply: Reply, kind:
     assert (second.message, second.status, second.body) == (f"not asked: {first.message}", first.status, "")
 
 
+async def test_a_prompt_that_is_forbidden_stops_no_other(server: FaultServer) -> None:
+    server.reset(fault(403, "Your input was flagged"), fault(403, "Blocked by our firewall"), answer("B"))
+    model = made(server.base_url)
+    ends = [await end(model.complete(CALL)) for _ in range(3)]
+    await model.close()
+    assert [type(each) for each in ends] == [errors.ContentFiltered, errors.BadCall, Completion]
+
+
 async def test_calls_that_wait_for_their_turn_are_not_sent(server: FaultServer) -> None:
     server.reset(fault(401, "no"), answer("B"))
     model = made(server.base_url, max_concurrency=1)
@@ -142,6 +150,16 @@ async def test_no_answer_is_no_proof(broken: CallError) -> None:
         raise broken
     refuses(circuit, "HTTP 401")
     clock.now = 61.0
+    circuit.check()
+
+
+@pytest.mark.parametrize("kind", [errors.BadCall, errors.ContextTooLong, errors.ContentFiltered])
+async def test_an_error_of_the_one_call_proves_that_the_key_works(kind: type[CallError]) -> None:
+    clock = Clock()
+    circuit = opened(30.0, clock)
+    clock.now = 31.0
+    with pytest.raises(kind), circuit.guard():
+        raise kind("expert-a", "no")
     circuit.check()
 
 

@@ -7,14 +7,23 @@ import pytest
 
 from coe_ray import errors
 from coe_ray.calls.faults import Secret, said_in
-from coe_ray.calls.http import HttpModel
+from coe_ray.calls.http import KEPT, HttpModel
 from coe_ray.calls.retry import Timeouts
 from coe_ray.errors import CallError
 from coe_ray.types import Call, Message
 from tests.calls.fault_server import FaultServer, Reply, answer, fault, speaking
-from tests.calls.model_under_test import CALL, KEY, LATE, LONG, TRIES, everything_shown, failure, made
+from tests.calls.model_under_test import CALL, FAULTS, KEY, LATE, LONG, TRIES, everything_shown, failure, made
 
 pytestmark = pytest.mark.asyncio
+
+MODERATED = b"""{"error": {"code": 403, "message": "Your chosen model requires moderation and your input was flagged.
+No credits were charged.", "metadata": {"reasons": ["violence"], "flagged_input": "kill the process"}}}""".replace(
+    b"\n", b" "
+)
+BY_GUARDRAIL = b'{"error": {"code": 403, "message": "Blocked", "metadata": {"patterns": ["prompt-injection: key"]}}}'
+IN_CODES = KEY.replace("/", "\\u002f").replace("+", "\\u002B").replace("=", "\\u003d").replace("6", "\\u0036")
+PER_MINUTE = {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": "RequestsPerMinute"}]}
+RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "33s"}
 
 
 @pytest.mark.parametrize(
@@ -22,12 +31,28 @@ pytestmark = pytest.mark.asyncio
     [
         (fault(401, "Incorrect API key provided", "invalid_api_key"), errors.BadCredentials),
         (fault(403, "Country not supported"), errors.BadCredentials),
+        (fault(403, "You have no permission to use this model"), errors.BadCredentials),
+        (
+            Reply(403, b'{"error": {"code": 403, "message": "no", "status": "PERMISSION_DENIED"}}'),
+            errors.BadCredentials,
+        ),
+        (Reply(403, b'{"message": "Forbidden"}'), errors.BadCredentials),
+        (Reply(403), errors.BadCredentials),
+        (fault(403, "Your request was blocked; no credits were charged"), errors.BadCall),
+        (Reply(403, MODERATED), errors.ContentFiltered),
+        (Reply(403, BY_GUARDRAIL), errors.ContentFiltered),
+        (Reply(body=MODERATED), errors.ContentFiltered),
         (fault(404, "The model does not exist", "model_not_found"), errors.NoSuchModel),
         (fault(402, "Payment required"), errors.QuotaUsedUp),
         (fault(429, LATE, "insufficient_quota"), errors.QuotaUsedUp),
         (fault(429, LATE), errors.QuotaUsedUp),
         (fault(403, "Your quota has been exhausted"), errors.QuotaUsedUp),
         (fault(429, "Insufficient Balance"), errors.QuotaUsedUp),
+        (fault(429, "You have no credits left", headers={"Retry-After": "0"}), errors.QuotaUsedUp),
+        (fault(402, "You have no credits left"), errors.QuotaUsedUp),
+        (fault(429, LATE, headers={"Retry-After": "0"}), errors.RateLimited),
+        (fault(429, f"{LATE} Please retry in 0s."), errors.RateLimited),
+        (fault(403, "Quota exceeded for queries per minute"), errors.RateLimited),
         (fault(429, "Quota exceeded for requests per minute"), errors.RateLimited),
         (fault(429, "Slow down"), errors.RateLimited),
         (fault(400, LONG), errors.ContextTooLong),
@@ -70,7 +95,7 @@ async def test_every_fault_has_its_class_and_its_number_of_tries(
     tries = TRIES if kind.retryable else 1
     assert (type(error), error.attempts, server.served) == (kind, tries, tries)
     assert error.model == "expert-a"
-    assert error.status in (None, reply.status, 502, 429)
+    assert error.status in (None, reply.status, 502, 429, 403)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +120,16 @@ async def test_nobody_listens_and_no_such_host() -> None:
         assert (type(error), error.attempts) == (errors.ConnectionFault, TRIES)
 
 
-@pytest.mark.parametrize("url", ["", "api.example.com/v1", "ftp://example.com/v1", "http://[/v1"])
+@pytest.mark.parametrize(
+    "url", ["", "api.example.com/v1", "ftp://example.com/v1", "http://[/v1", "http://me:hunter2@host:99999/v1"]
+)
 async def test_an_address_that_is_none_is_not_tried_again(url: str) -> None:
     model = made(url)
     error = await failure(model)
     await model.close()
     assert (type(error), error.attempts) == (errors.BadCall, 1)
     assert "base_url" in str(error)
+    assert "hunter2" not in everything_shown(error)
 
 
 async def test_what_json_cannot_hold_is_a_bad_call(server: FaultServer, model: HttpModel) -> None:
@@ -130,6 +158,38 @@ async def timed_out(model: HttpModel) -> str:
 
 
 @pytest.mark.parametrize(
+    ("message", "details", "headers", "kind", "wait"),
+    [
+        (LATE, [], {}, errors.QuotaUsedUp, None),
+        (LATE, [PER_MINUTE], {}, errors.RateLimited, None),
+        (LATE, [PER_MINUTE, RETRY_INFO], {}, errors.RateLimited, 33.0),
+        (LATE, [RETRY_INFO], {"Retry-After": "7"}, errors.RateLimited, 7.0),
+        (f"{LATE} Please retry in 33.4s.", [], {}, errors.RateLimited, 33.4),
+        (f"{LATE} Please retry in 1h2m3.5s.", [], {}, errors.RateLimited, 3723.5),
+        (f"{LATE} Please retry in 500ms.", [], {}, errors.RateLimited, 0.5),
+        (f"{LATE} Please retry in 2 minutes.", [], {}, errors.RateLimited, 120.0),
+        (f"{LATE} Please retry in 9 lives.", [], {}, errors.RateLimited, None),
+        ("Slow down, and retry in 5 s", [], {}, errors.RateLimited, 5.0),
+    ],
+)
+async def test_a_quota_that_comes_back_soon_is_a_rate(
+    message: str, details: list[object], headers: dict[str, str], kind: type[CallError], wait: float | None
+) -> None:
+    said = {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}
+    error = FAULTS.of_status(429, headers, orjson.dumps([{"error": said}]))
+    assert (type(error), error.retry_after) == (kind, wait)
+    if not headers:
+        assert type(FAULTS.of_error(said)) is kind
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("body", [b"\\" * KEPT, b"!" * KEPT, b"9" * KEPT, b"retry in " + b"9s" * KEPT])
+async def test_words_that_match_nothing_are_soon_looked_through(body: bytes) -> None:
+    error = FAULTS.quoting(FAULTS.of_status(403, {}, body), body)
+    assert isinstance(error, errors.BadCall | errors.BadCredentials)
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"plain", "plain"),
@@ -138,6 +198,8 @@ async def timed_out(model: HttpModel) -> str:
         (b'[{"error": {"message": "gemini"}}]', "gemini"),
         (b'{"detail": "fastapi"}', "fastapi"),
         (b'{"other": 1}', '{"other":1}'),
+        (b'[[{"message": "too far down"}]]', '[{"message":"too far down"}]'),
+        (b'{"message": ' + b"[" * 300 + b"]" * 300 + b"}", "(too deeply nested to be shown)"),
         (b"[]", "[]"),
         (b"", ""),
     ],
@@ -161,6 +223,8 @@ async def test_the_provider_s_words_are_quoted_short(server: FaultServer, model:
         orjson.dumps({"error": KEY}),
         orjson.dumps({"detail": [{"input": KEY}]}),
         b'{"x": "' + KEY.replace("/", "\\/").encode() + b'"',
+        b'{"message": "' + IN_CODES.encode() + b'"}',
+        b'{"x": "' + IN_CODES.replace("\\", "\\\\").encode() + b'"',
         b"GET /?key=sk-proj%2Fvery%2Bsecret%3D0123456789",
         b"y" * 290 + KEY.encode(),
     ],
@@ -197,6 +261,6 @@ async def test_a_model_shows_no_key(server: FaultServer, model: HttpModel) -> No
     server.reset(answer("B"))
     await model.complete(CALL)
     assert "expert-a" in repr(model)
-    assert KEY not in repr(made(f"http://user:{KEY}@host/v1"))
+    assert "hunter2" not in repr(made("http://user:hunter2@host/v1?key=hunter2"))
     assert KEY not in repr(vars(model))
     assert repr(Secret(None)) == "Secret(none)"

@@ -5,18 +5,20 @@ import pickle
 import random
 import time
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
 from coe_ray import errors
+from coe_ray.calls import http
 from coe_ray.calls.gate import Gates
-from coe_ray.calls.http import HttpModel
-from coe_ray.calls.retry import RetryPolicy
+from coe_ray.calls.http import KEPT, HttpModel
+from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.calls.traffic import told_when_sent
 from coe_ray.chat import ChatModel
 from coe_ray.types import Call, Completion, Usage
 from tests.calls.fault_server import DONE, FaultServer, Reply, answer, fault, streamed
-from tests.calls.model_under_test import CALL, KEY, PARIS, made, until
+from tests.calls.model_under_test import CALL, KEY, PARIS, made, said, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -75,6 +77,54 @@ async def test_refused_and_empty_are_different(
     server.reset(reply)
     completion = await model.complete(CALL)
     assert (completion.text, completion.refusal) == (text, refusal)
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "refusal"),
+    [
+        (answer(f"Your key is {KEY}."), "Your key is ***.", None),
+        (answer(None, refusal=f"{KEY}?"), "", "***?"),
+        (answer(f"It begins with {KEY[:7]}"), f"It begins with {KEY[:7]}", None),
+    ],
+)
+async def test_an_answer_that_echoes_the_key_is_rid_of_it(
+    server: FaultServer, model: HttpModel, reply: Reply, text: str, refusal: str | None
+) -> None:
+    server.reset(replace(reply, headers={"Content-Type": "application/json"}))
+    completion = await model.complete(CALL)
+    assert (completion.text, completion.refusal) == (text, refusal)
+    assert "".join([delta.text async for delta in model.stream(CALL)]) == (text or refusal)
+
+
+async def test_a_short_key_may_be_the_answer(server: FaultServer) -> None:
+    server.reset(answer("EMPTY"))
+    model = made(server.base_url, api_key="EMPTY")
+    assert (await model.complete(CALL)).text == "EMPTY"
+    await model.close()
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_an_answer_without_an_end_is_not_read_to_it(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, content_type: str, *, streaming: bool
+) -> None:
+    monkeypatch.setattr(http, "LONGEST", 2 * KEPT)
+    headers = {"Content-Type": content_type}
+    server.reset(Reply(pieces=(b" " * KEPT,) * 3 + (b"",), headers=headers, gap_s=0.01))
+    model = made(server.base_url)
+    with pytest.raises(errors.MalformedReply, match=f"longer than {2 * KEPT} bytes") as caught:
+        await (said(model) if streaming else model.complete(CALL))
+    await model.close()
+    assert len(caught.value.body) == 2000
+
+
+async def test_of_an_error_s_body_only_the_beginning_is_read(server: FaultServer) -> None:
+    server.reset(Reply(400, pieces=(b"x" * KEPT,) * 2, gap_s=60.0))
+    model = made(server.base_url, timeouts=Timeouts(60, 60, 60))
+    async with asyncio.timeout(30):  # before the second half comes
+        with pytest.raises(errors.BadCall, match="HTTP 400: xxx"):
+            await model.complete(CALL)
+    await model.close()
 
 
 async def test_no_more_at_once_than_allowed(server: FaultServer) -> None:

@@ -1,6 +1,8 @@
 """What is written down is found again, by this process and by the next; what is broken is left out and told."""
 
 import logging
+import os
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from coe_ray.calls.audit import audit
 from coe_ray.calls.journal import Journal, call_key
-from coe_ray.calls.records import Outcome
-from coe_ray.errors import CallError, DataError
+from coe_ray.calls.records import Outcome, Part, finished_line, issued_line, prompt_hash, record_in, reused_line
+from coe_ray.errors import BadCall, CallError, ContentFiltered, DataError, ServerFault
 from coe_ray.types import Call, Completion, Message, Question, Settings, Usage
 from tests.calls.journal_world import ANSWER, IDENTITY, answered, call, found, key, segments, written
 
@@ -50,11 +53,12 @@ def shown(outcome: Outcome | None) -> Any:
 @IN_ONE_FOLDER
 @given(outcomes=st.lists(COMPLETIONS | FAILURES, min_size=1, max_size=5))
 def test_what_was_finished_is_found_as_it_was(tmp_path: Path, outcomes: list[Outcome]) -> None:
-    writer = Journal.open(tmp_path, "run")
+    place = tmp_path / str(len(list(tmp_path.iterdir())))  # a fresh one: no failure takes the place of an answer
+    writer = Journal.open(place, "run")
     keys = [key(str(number)) for number in range(len(outcomes))]
     for each, outcome in zip(keys, outcomes, strict=True):
         writer.finish(each, "model-a", outcome)
-    reader = Journal.open(tmp_path)
+    reader = Journal.open(place)
     for journal in (writer, reader):
         assert [shown(journal.find(each)) for each in keys] == [shown(outcome) for outcome in outcomes]
         journal.close()
@@ -67,6 +71,20 @@ def test_the_last_outcome_counts_in_whatever_order_the_segments_are_read(tmp_pat
         assert journal.find(key("again")) == replace(ANSWER, text=str(number))
         journal.close()
     assert Journal.open(tmp_path).find(key("again")) == replace(ANSWER, text="7")
+
+
+@pytest.mark.parametrize("outcome", [ANSWER, ContentFiltered("model-a", "no")])
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_no_later_clock_beats_an_answer(tmp_path: Path, outcome: Outcome, names: str) -> None:
+    late = finished_line(key("one"), "model-a", 2e9, ServerFault("model-a", "down"))
+    early = finished_line(key("one"), "model-a", 1.0, outcome)
+    for name, line in zip(names, (late, early), strict=True):
+        (tmp_path / f"{name}.jsonl").write_bytes(line)
+    journal = Journal.open(tmp_path)
+    assert shown(journal.find(key("one"))) == shown(outcome)
+    journal.finish(key("one"), "model-a", ServerFault("model-a", "down again"))
+    assert shown(journal.find(key("one"))) == shown(outcome)
+    journal.close()
 
 
 def test_only_finished_calls_are_found(tmp_path: Path) -> None:
@@ -100,22 +118,22 @@ def test_a_prompt_that_several_models_share_is_written_once(tmp_path: Path) -> N
     assert [line["prompt"] for line in issued[::2]] == [line["prompt"] for line in lines]
 
 
-def test_refresh_reads_what_others_have_written_since(tmp_path: Path) -> None:
+async def test_refresh_reads_what_others_have_written_since(tmp_path: Path) -> None:
     reader, writer = Journal.open(tmp_path), Journal.open(tmp_path)
     answered(writer, "one")
     assert found(reader, ["one"]) == []
-    reader.refresh()
+    await reader.refresh()
     answered(writer, "two")
     late = Journal.open(tmp_path)
     answered(late, "three")
-    reader.refresh()
-    reader.refresh()
+    await reader.refresh()
+    await reader.refresh()
     assert found(reader, ["one", "two", "three"]) == ["one", "two", "three"]
     for journal in (reader, writer, late):
         journal.close()
 
 
-def test_a_line_that_is_just_being_written_is_read_when_it_is_whole(
+async def test_a_line_that_is_just_being_written_is_read_when_it_is_whole(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     segment = written(tmp_path, "one", "two")
@@ -124,7 +142,7 @@ def test_a_line_that_is_just_being_written_is_read_when_it_is_whole(
     reader = Journal.open(tmp_path)
     assert found(reader, ["one", "two"]) == ["one"]
     segment.write_bytes(content)
-    reader.refresh()
+    await reader.refresh()
     assert found(reader, ["one", "two"]) == ["one", "two"]
     assert len(caplog.records) == 1  # told once, at the opening
 
@@ -195,6 +213,11 @@ def test_garbage_between_records_hides_none_of_them(tmp_path: Path, garbage: lis
         {"key": key("one").hex(), "model": "m", "at": 1.0, "failure": {"error": "ServerFault"}},
         {"key": key("one").hex(), "model": "m", "at": 1.0},
         {"key": key("one").hex(), "at": 1.0, "answer": {"text": "x"}},
+        {"key": key("one").hex(), "model": "m", "at": True, "answer": {"text": "x"}},
+        {"key": key("one").hex(), "model": "m", "at": 1.0, "answer": {"text": "x", "attempts": 2**63}},
+        {"key": key("one").hex(), "model": "m", "at": 1.0, "failure": {"error": "A", "message": "", "attempts": "3"}},
+        {"issued": key("one").hex(), "model": {}, "at": 1.0},
+        {"issued": key("one").hex(), "model": None, "at": 1.0},
         {"issued": 5, "model": "m", "at": 1.0},
         {"something": "else"},
     ],
@@ -205,6 +228,62 @@ def test_a_line_that_lacks_what_a_record_needs_is_none(
     (tmp_path / "old.jsonl").write_bytes(orjson.dumps(line) + b"\n")
     assert found(Journal.open(tmp_path), ["one"]) == []
     assert "1 lines are no records and were left out, the first at byte 0" in caplog.text
+
+
+LINES = tuple(
+    orjson.loads(line)
+    for line in (
+        issued_line(key("one"), "model-a", prompt_hash(call("one"))),
+        finished_line(key("one"), "model-a", 1.0, ANSWER),
+        finished_line(key("one"), "model-a", 1.0, BadCall("model-a", "no", status=400, retry_after=2.0, body="{}")),
+        reused_line(key("one"), "model-a"),
+    )
+)
+PATHS = [
+    (number, outer, inner)
+    for number, line in enumerate(LINES)
+    for outer, value in line.items()
+    for inner in (None, *(value if isinstance(value, dict) else ()))
+]
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["text", "error", ""]), inner),
+    max_leaves=4,
+)
+
+
+@settings(IN_ONE_FOLDER, max_examples=300)
+@given(path=st.sampled_from(PATHS), value=ANY_JSON)
+def test_a_line_of_the_wrong_types_is_none_or_right(
+    tmp_path: Path, path: tuple[int, str, str | None], value: object
+) -> None:
+    number, outer, inner = path
+    wrong = deepcopy(LINES[number])
+    if inner is None:
+        wrong[outer] = value
+    else:
+        wrong[outer][inner] = value
+    segment = tmp_path / "run-host-1-00000000.jsonl"
+    segment.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in (wrong, LINES[0])))
+    journal = Journal.open(tmp_path)
+    outcome = journal.find(key("one"))
+    journal.close()
+    assert outcome is None or record_in(finished_line(key("one"), "model-a", 1.0, outcome))
+    counts = audit(tmp_path)
+    assert counts["model-a"].issued >= 1
+    assert orjson.dumps(counts)
+
+
+@pytest.mark.parametrize("usage", [None, 3, [], {}, {"prompt_tokens": "7"}, {"prompt_tokens": True}])
+def test_an_answer_counts_though_its_tokens_do_not(tmp_path: Path, usage: object) -> None:
+    line = {"key": key("one").hex(), "model": "m", "at": 1.0, "answer": {"text": "x", "usage": usage}}
+    (tmp_path / "old.jsonl").write_bytes(orjson.dumps(line) + b"\n")
+    assert Journal.open(tmp_path).find(key("one")) == Completion("x")
+
+
+def test_a_pipe_with_a_segment_s_name_holds_nobody_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert found(Journal.open(tmp_path), ["one"]) == []
 
 
 def test_records_of_another_version_are_read_as_far_as_they_are_known(tmp_path: Path) -> None:
@@ -280,6 +359,17 @@ def test_equal_calls_have_one_key() -> None:
     assert len(key("Which?")) == 16
     asked = replace(call("Which?"), question=Question("id", "text"))
     assert call_key(IDENTITY, asked) == call_key(IDENTITY, replace(asked, question=Question("id", "changed")))
+
+
+@pytest.mark.parametrize("reads", [frozenset[Part](), frozenset[Part]({"choices"}), frozenset[Part]({"question"})])
+def test_only_what_the_model_reads_is_in_the_key(reads: frozenset[Part]) -> None:
+    asked = call("Which?")
+    changes: dict[Part, Call] = {
+        "choices": replace(asked, choices=("A",)),
+        "question": replace(asked, question=Question("id", "text")),
+    }
+    for part, changed in changes.items():
+        assert (call_key(IDENTITY, changed, reads) != key("Which?")) == (part in reads)
 
 
 @given(one=st.text(), other=st.text(), turn=st.booleans())

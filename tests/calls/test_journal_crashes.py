@@ -11,7 +11,7 @@ import pytest
 
 from coe_ray.calls.journal import Journal
 from coe_ray.errors import DataError
-from tests.calls.journal_world import answered, found, segments, worker
+from tests.calls.journal_world import answered, found, segments, worker, written
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -49,18 +49,18 @@ except DataError as error:
 """
 
 
-def test_killed_writers_lose_nothing_that_they_acknowledged(tmp_path: Path) -> None:
+async def test_killed_writers_lose_nothing_that_they_acknowledged(tmp_path: Path) -> None:
     dice = random.Random(3)
     reader = Journal.open(tmp_path)
     with ExitStack() as stack:
         writers = [stack.enter_context(worker(WRITER, str(tmp_path), name)) for name in ("a", "b", "c")]
         acknowledged = [text for writer in writers for text in read(writer, dice.randrange(1, 500))]
-        reader.refresh()  # beside the living
+        await reader.refresh()  # beside the living
         assert found(reader, acknowledged) == acknowledged
         for writer in writers:
             writer.kill()
             acknowledged += whole_lines(writer)
-    reader.refresh()
+    await reader.refresh()
     for journal in (reader, Journal.open(tmp_path)):
         assert found(journal, acknowledged) == acknowledged
     assert len(segments(tmp_path)) == 3
@@ -110,9 +110,11 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(small_disk: Path) -> Non
     assert_clear(str(caught.value), small_disk)
     assert_whole_lines(small_disk)
     ballast.unlink()
-    answered(journal, "after")
+    with pytest.raises(DataError, match="no space is left"):
+        answered(journal, "at once")  # this one lets nothing more begin: its answer might not fit
     journal.close()
-    assert found(Journal.open(small_disk), [*texts, "after"]) == [*texts, "after"]
+    written(small_disk, "after")
+    assert found(Journal.open(small_disk), [*texts, "at once", "after"]) == [*texts, "after"]
 
 
 def assert_clear(told: str, folder: Path) -> None:

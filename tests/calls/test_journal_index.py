@@ -12,7 +12,7 @@ from coe_ray.calls import call_index
 from coe_ray.calls.call_index import CallIndex, Entry
 
 KEYS = st.integers(0, 20).map(lambda number: bytes([number]) * 16)
-PUTS = st.lists(st.tuples(KEYS, st.integers(0, 5)), max_size=60)
+PUTS = st.lists(st.tuples(KEYS, st.booleans(), st.integers(0, 5)), max_size=60)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,12 +24,12 @@ def small() -> Iterator[None]:
 
 
 @given(puts=PUTS)
-def test_of_two_entries_the_later_one_stays(puts: list[tuple[bytes, int]]) -> None:
+def test_of_two_entries_an_answer_stays_and_else_the_later_one(puts: list[tuple[bytes, bool, int]]) -> None:
     index, expected = CallIndex(), dict[bytes, Entry]()
-    for offset, (key, at) in enumerate(puts):
-        entry = Entry(float(at), offset, 7, 9)
+    for offset, (key, answered, at) in enumerate(puts):
+        entry = Entry(answered, float(at), offset, 7, 9)
         index.put(key, entry)
-        if key not in expected or expected[key].at <= at:
+        if key not in expected or (expected[key].answered, expected[key].at) <= (answered, at):
             expected[key] = entry
     for number in range(25):
         assert index.get(bytes([number]) * 16) == expected.get(bytes([number]) * 16)
@@ -39,8 +39,8 @@ def test_keys_at_both_ends() -> None:
     index = CallIndex()
     ends = [b"\0" * 16, b"\xff" * 16, b"\x7f" + b"\xff" * 15, b"\x80" + b"\0" * 15]
     for offset, key in enumerate(ends * 2):
-        index.put(key, Entry(1.0, offset, 0, 0))
-    assert [index.get(key) for key in ends] == [Entry(1.0, offset, 0, 0) for offset in range(4, 8)]
+        index.put(key, Entry(True, 1.0, offset, 0, 0))
+    assert [index.get(key) for key in ends] == [Entry(True, 1.0, offset, 0, 0) for offset in range(4, 8)]
     assert index.get(b"\x01" * 16) is None
 
 
@@ -50,7 +50,7 @@ def test_an_entry_takes_at_most_64_bytes() -> None:
     try:
         index = CallIndex()
         for number in range(entries):
-            index.put(os.urandom(16), Entry(float(number), number, 0, 1000))
+            index.put(os.urandom(16), Entry(True, float(number), number, 0, 1000))
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -1,7 +1,11 @@
 """A journal behind a URI: sealed as whole objects, of which a crash takes only what is not sealed yet."""
 
+import asyncio
+import shutil
+import threading
 import time
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -9,7 +13,7 @@ from coe_ray.calls.audit import audit
 from coe_ray.calls.journal import Journal
 from coe_ray.calls.places import ObjectStore
 from coe_ray.errors import DataError
-from tests.calls.journal_world import answered, found, key, segments
+from tests.calls.journal_world import answered, found, key, segments, written
 from tests.calls.model_under_test import everything_shown
 
 PATIENCE_S = 60.0
@@ -41,12 +45,12 @@ def test_flush_and_close_seal_what_is_new(place: Path) -> None:
     writer.flush()
     assert objects(place) == ["-00001.jsonl"]
     answered(writer, "two")
-    reader.refresh()
+    asyncio.run(reader.refresh())
     assert found(reader, ["one", "two"]) == ["one"]
     writer.close()
     assert objects(place) == ["-00001.jsonl", "-00002.jsonl"]
     assert len(list(place.glob("run-*.prompts.jsonl"))) == 2
-    reader.refresh()
+    asyncio.run(reader.refresh())
     assert found(reader, ["one", "two"]) == ["one", "two"]
     assert audit(place.as_uri(), "run")["model-a"].completed == 2
     reader.close()
@@ -81,19 +85,26 @@ def test_a_crash_takes_only_what_is_not_sealed(place: Path) -> None:
     crashed.close()
 
 
-def test_its_own_objects_are_not_read_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_its_own_objects_are_not_read_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal.open(place.as_uri())
     answered(journal, "one")
     journal.flush()
-    journal.refresh()
+    await journal.refresh()
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "_copy", lambda *_: pytest.fail("copied what is here"))
-        journal.refresh()
+        await journal.refresh()
     assert found(journal, ["one"]) == ["one"]
     journal.close()
 
 
-def test_an_object_that_was_listed_before_it_was_whole_is_read_to_its_end(place: Path) -> None:
+async def test_an_object_that_was_listed_before_it_was_whole_is_read_to_its_end(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copied(source: IO[bytes], sink: IO[bytes]) -> None:
+        assert found(reader, ["one"]) == ["one"]  # as a call might, in the middle of it
+        copy(source, sink)
+
+    copy = shutil.copyfileobj
     writer = Journal.open(place.as_uri())
     answered(writer, "one", "two")
     writer.close()
@@ -103,8 +114,32 @@ def test_an_object_that_was_listed_before_it_was_whole_is_read_to_its_end(place:
     reader = Journal.open(place.as_uri())
     assert found(reader, ["one", "two"]) == ["one"]
     sealed.write_bytes(content)
-    reader.refresh()
+    monkeypatch.setattr(shutil, "copyfileobj", copied)
+    await reader.refresh()
     assert found(reader, ["one", "two"]) == ["one", "two"]
+    reader.close()
+
+
+async def test_calls_go_on_while_a_slow_store_is_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered_at_last = threading.Event()
+    copied: list[str] = []
+
+    def slowly(store: ObjectStore, found: Any) -> None:
+        assert answered_at_last.wait(PATIENCE_S)
+        copied.append(found.base_name)
+        copy(store, found)
+
+    copy = ObjectStore._copy
+    reader = Journal.open(place.as_uri())
+    written(place, "one")
+    monkeypatch.setattr(ObjectStore, "_copy", slowly)
+    reading = [asyncio.create_task(reader.refresh()) for _ in range(3)]
+    await asyncio.sleep(0)
+    answered(reader, "meanwhile")
+    answered_at_last.set()
+    await asyncio.gather(*reading)
+    assert found(reader, ["one", "meanwhile"]) == ["one", "meanwhile"]
+    assert copied == [path.name for path in segments(place)]  # once, though three asked for it
     reader.close()
 
 

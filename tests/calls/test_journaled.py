@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -250,3 +251,19 @@ async def test_what_json_cannot_hold_is_an_error_of_the_call(journal: Journal, t
     for _ in range(2):
         assert isinstance(await raised(model), errors.MalformedReply)
     assert (provider.asked, counted(tmp_path).failed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "says", [Completion("half a pair: \ud800", attempts=3), errors.BadCall("ours", "half a pair: \ud800", attempts=3)]
+)
+async def test_a_reply_that_cannot_be_written_cost_its_tries(journal: Journal, tmp_path: Path, says: Outcome) -> None:
+    assert (await raised(behind(journal, Provider(says)))).attempts == 3
+    assert counted(tmp_path).retried == 2
+
+
+async def test_calls_that_look_alike_to_the_model_are_one(journal: Journal) -> None:
+    provider, choosy = Provider(), Provider()
+    for model in (JournaledModel("ours", {}, journal, provider, reads=()), behind(journal, choosy)):
+        for choices in ((), ("A", "B")):
+            assert await model.complete(replace(ASKED, choices=choices)) == ANSWER
+    assert (provider.asked, choosy.asked) == (1, 2)

@@ -67,6 +67,7 @@ async def test_a_stream_may_be_cut_anywhere(size: int, end: bytes) -> None:
         ((piece(reasoning_content="hm"), piece("stop", content="B")), [Delta("B"), Delta("", "stop")]),
         ((piece(refusal="No."), piece("stop"), DONE), [Delta("No."), Delta("", "content_filter")]),
         ((b"data:" + piece("stop", content="B")[6:-2],), [Delta("B"), Delta("", "stop")]),
+        ((piece(content=f"It is {KEY}"), piece("stop")), [Delta("It is ***"), Delta("", "stop")]),
     ],
 )
 async def test_streams_of_other_makes(
