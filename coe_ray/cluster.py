@@ -18,10 +18,11 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
-from coe_ray.calls.faults import Faults, Secret
+from coe_ray.calls.faults import Faults
 from coe_ray.calls.governor import Governor, Lease, Report
 from coe_ray.calls.replies import StreamReader, read_completion
 from coe_ray.calls.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
+from coe_ray.calls.secret import Secret
 from coe_ray.calls.traffic import Traffic
 from coe_ray.config import Profile
 from coe_ray.errors import CallError, ConfigError, ConnectionFault, RateLimited, ServerFault

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import cast
 
 from coe_ray.calls.circuit import Circuit
-from coe_ray.calls.gate import Gates, Limits
+from coe_ray.calls.gate import Limits
+from coe_ray.calls.gates import Gates
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.chat import ChatModel, Rule, ScriptedModel

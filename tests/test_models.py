@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coe_ray.calls.gate import Gates
+from coe_ray.calls.gates import Gates
 from coe_ray.calls.http import HttpModel
 from coe_ray.chat import ChatModel, ScriptedModel
 from coe_ray.config import Profile

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from coe_ray.bench.index import ensured_index
 from coe_ray.bench.progress import News
 from coe_ray.bench.records import examined, has_failed
-from coe_ray.calls.gate import Gates
+from coe_ray.calls.gates import Gates
 from coe_ray.calls.journal import Journal
 from coe_ray.calls.journaled import JournaledModel
 from coe_ray.calls.traffic import Traffic

@@ -8,7 +8,6 @@ lease. While nothing is asked there is no exchange, no timer and no task.
 """
 
 import asyncio
-import hashlib
 import logging
 import math
 import os
@@ -18,17 +17,16 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import TracebackType
 from typing import TypeAlias
 
-from coe_ray.calls.governor import Governor, Lease, Limits, Report
+from coe_ray.calls.governor import Lease, Limits, Report
 from coe_ray.calls.traffic import Traffic
 from coe_ray.calls.turns import Turns
 from coe_ray.errors import RateLimited
 from coe_ray.types import Usage
 
-__all__ = ["Exchange", "Gate", "Gates", "Lease", "Limits", "Report", "Slot", "provider_id"]
+__all__ = ["Exchange", "Gate", "Lease", "Limits", "Report", "Slot"]
 
 log = logging.getLogger(__name__)
 
@@ -46,39 +44,6 @@ FIRST_PATIENCE_S = 10.0
 SETTLE_S = 0.03
 SETTLE_LIMIT_S = 0.5
 """After a refusal: so long without another one, or so long in all, until the burst is reported as a whole."""
-
-
-def provider_id(base_url: str, secret: str | None) -> str:
-    """One name for a provider's address and a key, from which the key cannot be read: it never leaves the process."""
-    return hashlib.sha256(f"{base_url.rstrip('/')}\n{secret or ''}".encode()).hexdigest()
-
-
-class Gates:
-    """The gates of one process. Without `governor` the process has governors of its own."""
-
-    def __init__(
-        self, governor: Callable[[str, Report], Awaitable[Lease]] | None = None, traffic: Traffic | None = None
-    ) -> None:
-        self.traffic = traffic or Traffic()
-        self._governor = governor or _OwnGovernors().report
-        self._gates: dict[str, Gate] = {}
-
-    def gate(self, base_url: str, secret: str | None, limits: Limits) -> "Gate":
-        """The gate of this address and key. Several models' limits: the largest at once, the smallest per minute."""
-        provider = provider_id(base_url, secret)
-        if provider in self._gates:
-            self._gates[provider].join(limits)
-        else:
-            self._gates[provider] = Gate(provider, limits, partial(self._governor, provider), self.traffic)
-        return self._gates[provider]
-
-
-class _OwnGovernors:
-    def __init__(self) -> None:
-        self._governors: dict[str, Governor] = {}
-
-    async def report(self, provider: str, report: Report) -> Lease:
-        return self._governors.setdefault(provider, Governor()).report(report)
 
 
 class Slot:

@@ -17,10 +17,11 @@ import aiohttp
 import orjson
 
 from coe_ray.calls.circuit import Circuit
-from coe_ray.calls.faults import Faults, Secret
+from coe_ray.calls.faults import Faults
 from coe_ray.calls.gate import Gate, Slot
 from coe_ray.calls.replies import StreamReader, deltas_of, read_completion
 from coe_ray.calls.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
+from coe_ray.calls.secret import Secret
 from coe_ray.errors import BadCall, CallError
 from coe_ray.types import Call, Completion, Delta
 

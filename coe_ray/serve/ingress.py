@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.calls.gate import Gates
+from coe_ray.calls.gates import Gates
 from coe_ray.cluster import HostedModel, HostedRetriever, answers, governed, hosted_fingerprint, stays_up
 from coe_ray.config import Profile
 from coe_ray.models import local_models

@@ -13,7 +13,8 @@ from collections import Counter
 import orjson
 import ray
 
-from coe_ray.calls.gate import Gates, Limits
+from coe_ray.calls.gate import Limits
+from coe_ray.calls.gates import Gates
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy
 from coe_ray.cluster import governed

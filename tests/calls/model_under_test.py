@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from coe_ray.calls.circuit import Circuit
-from coe_ray.calls.faults import Faults, Secret
-from coe_ray.calls.gate import Gates, Limits
+from coe_ray.calls.faults import Faults
+from coe_ray.calls.gate import Limits
+from coe_ray.calls.gates import Gates
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
+from coe_ray.calls.secret import Secret
 from coe_ray.errors import CallError
 from coe_ray.types import Call, Delta, Message, Settings
 from tests.calls.fault_server import piece

@@ -11,7 +11,7 @@ import pytest
 
 from coe_ray import errors
 from coe_ray.calls.circuit import Circuit
-from coe_ray.calls.gate import Gates
+from coe_ray.calls.gates import Gates
 from coe_ray.errors import CallError
 from coe_ray.types import Completion
 from tests.calls.fault_server import FaultServer, Reply, answer, fault

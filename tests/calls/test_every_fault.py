@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray import errors
-from coe_ray.calls.faults import LONGEST_BODY, TELLING, Faults, Secret
+from coe_ray.calls.faults import LONGEST_BODY, Faults
 from coe_ray.calls.http import KEPT, HttpModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
+from coe_ray.calls.secret import TELLING, Secret
 from coe_ray.errors import CallError
 from coe_ray.types import Call, Completion, Message
 from tests.calls.fault_server import DONE, FaultServer, Reply, answer, event, fault, piece, speaking, streamed

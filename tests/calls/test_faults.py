@@ -6,9 +6,10 @@ import orjson
 import pytest
 
 from coe_ray import errors
-from coe_ray.calls.faults import Secret, said_in
+from coe_ray.calls.faults import said_in
 from coe_ray.calls.http import KEPT, HttpModel
 from coe_ray.calls.retry import Timeouts
+from coe_ray.calls.secret import Secret
 from coe_ray.errors import CallError
 from coe_ray.types import Call, Message
 from tests.calls.fault_server import FaultServer, Reply, answer, fault, speaking

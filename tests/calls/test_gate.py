@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.calls.gate import Gate, Gates, Lease, Limits, Report, provider_id
+from coe_ray.calls.gate import Gate, Lease, Limits, Report
+from coe_ray.calls.gates import Gates, provider_id
 from coe_ray.calls.traffic import Traffic, told_when_sent
 from coe_ray.errors import RateLimited, ServerFault
 from coe_ray.types import Usage

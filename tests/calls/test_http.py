@@ -11,7 +11,7 @@ import pytest
 
 from coe_ray import errors
 from coe_ray.calls import http
-from coe_ray.calls.gate import Gates
+from coe_ray.calls.gates import Gates
 from coe_ray.calls.http import KEPT, HttpModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.calls.traffic import told_when_sent

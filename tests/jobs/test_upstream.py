@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import aiohttp
 import pytest
 
-from coe_ray.calls.gate import Gates, Limits
+from coe_ray.calls.gate import Limits
+from coe_ray.calls.gates import Gates
 from coe_ray.calls.http import HttpModel
 from coe_ray.calls.retry import RetryPolicy
 from coe_ray.errors import ServerFault
