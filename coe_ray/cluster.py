@@ -38,6 +38,7 @@ READY_S = 2.0
 """How long `/healthz` waits for a deployment behind it."""
 
 UNLIMITED = 1_000_000
+"""Calls at once where Serve's own queues are the limit."""
 
 NAMESPACE = "coe_ray"
 GOVERNORS = f"governors-{version('coe_ray')}"

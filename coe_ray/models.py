@@ -14,11 +14,14 @@ from coe_ray.calls.circuit import Circuit
 from coe_ray.calls.gate import Limits
 from coe_ray.calls.gates import Gates
 from coe_ray.calls.http import HttpModel
+from coe_ray.calls.journal import Journal
+from coe_ray.calls.journaled import JournaledModel
 from coe_ray.calls.retry import RetryPolicy, Timeouts
 from coe_ray.chat import ChatModel, Rule, ScriptedModel
 from coe_ray.config import Profile
 from coe_ray.errors import ConfigError
 from coe_ray.experts.recorded import RecordedAnswers
+from coe_ray.identities import identity, reads
 from coe_ray.model_config import ApiModel, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
 
 PATIENCE_S = 300.0
@@ -37,6 +40,16 @@ def local_models(profile: Profile, gates: Gates | None = None, rest_s: float = m
         for name, config in profile.models.items()
         if not isinstance(config, VllmModel)
     }
+
+
+def journaled(
+    profile: Profile, name: str, journal: Journal, model: ChatModel | None, *, retry_failed: bool = False
+) -> JournaledModel:
+    """A model of the profile behind a journal; without `model`, only what the journal has of it."""
+    config = profile.models[name]
+    return JournaledModel(
+        name, identity(config, profile), journal, model, reads=reads(config), retry_failed=retry_failed
+    )
 
 
 def _make(

@@ -18,12 +18,10 @@ from coe_ray.bench.progress import News
 from coe_ray.bench.records import examined, has_failed
 from coe_ray.calls.gates import Gates
 from coe_ray.calls.journal import Journal
-from coe_ray.calls.journaled import JournaledModel
 from coe_ray.calls.traffic import Traffic
 from coe_ray.cluster import governed, hosted_models
 from coe_ray.config import Profile
-from coe_ray.identities import identity, reads
-from coe_ray.models import local_models
+from coe_ray.models import journaled, local_models
 from coe_ray.pipeline import CompositionOfExperts
 from coe_ray.runs import Record, question_of, records_table, write_records
 from coe_ray.types import Question
@@ -123,15 +121,8 @@ def _pipeline(assignment: Assignment, journal: Journal, traffic: Traffic) -> Com
     """The profile's pipeline, each model behind the journal."""
     profile = assignment.profile
     models = local_models(profile, Gates(governed(), traffic)) | hosted_models(profile, traffic)
-    journaled = {
-        name: JournaledModel(
-            name,
-            identity(config, profile),
-            journal,
-            models[name],
-            reads=reads(config),
-            retry_failed=assignment.retry_failed,
-        )
-        for name, config in profile.models.items()
+    behind = {
+        name: journaled(profile, name, journal, model, retry_failed=assignment.retry_failed)
+        for name, model in models.items()
     }
-    return CompositionOfExperts(profile, journaled, ensured_index(profile, assignment.index, assignment.examples), None)
+    return CompositionOfExperts(profile, behind, ensured_index(profile, assignment.index, assignment.examples), None)

@@ -23,14 +23,12 @@ from coe_ray.bench.results import write_results
 from coe_ray.bench.run import asking, fitted
 from coe_ray.calls.audit import audit
 from coe_ray.calls.journal import Journal
-from coe_ray.calls.journaled import JournaledModel
 from coe_ray.chat import ChatModel
 from coe_ray.config import LeaderboardConfig, Profile, load_profile
 from coe_ray.errors import ConfigError
 from coe_ray.files import held, write_whole
-from coe_ray.identities import identity, reads
 from coe_ray.model_config import RecordedModel, ScriptedModelConfig
-from coe_ray.models import local_models
+from coe_ray.models import journaled, local_models
 from coe_ray.pipeline import CompositionOfExperts
 from coe_ray.runs import QUESTIONS_PER_FILE, Record, RunFolder, read_questions, write_records
 from coe_ray.types import Question, Task
@@ -93,7 +91,8 @@ def _fill(
     say: Say,
 ) -> None:
     """Bring every record that can be had into the target: the run's own, and those that its journal tells."""
-    same = asking(profile) == card["settings"]
+    settings = asking(profile)
+    same = settings == card["settings"]
     known = source.records() if same else iter(())
     own = target.root == source.root
     if own and not same:
@@ -102,7 +101,7 @@ def _fill(
             "give --out: its results must not replace the run's own"
         )
     if not own:
-        _begin(target, source, card, asking(profile))
+        _begin(target, source, card, settings)
         known = _kept(known, target.rows, target.failures)
     missing = questions.keys() - {record["id"] for record in known}
     if missing:
@@ -165,8 +164,7 @@ def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfE
     # A table of answers or a script is a record itself: nobody is called where it is asked.
     asked = local_models(profile.model_copy(update={"models": {name: profile.models[name] for name in tables}}))
     models: dict[str, ChatModel] = {
-        name: asked.get(name) or JournaledModel(name, identity(config, profile), journal, None, reads=reads(config))
-        for name, config in profile.models.items()
+        name: asked.get(name) or journaled(profile, name, journal, None) for name in profile.models
     }
     index = index if index.is_dir() else profile.index_folder
     return CompositionOfExperts(profile, models, ensured_index(profile, index, ()), None)

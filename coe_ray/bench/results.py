@@ -6,7 +6,7 @@ All of it follows from the records and the journal, so it can be made again at a
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -26,7 +26,7 @@ from coe_ray.bench.scoring import (
 from coe_ray.config import Profile
 from coe_ray.files import write_whole
 from coe_ray.pipeline import load_leaderboard
-from coe_ray.runs import RunFolder
+from coe_ray.runs import Record, RunFolder
 from coe_ray.types import Question
 
 
@@ -55,7 +55,7 @@ def write_results(
     return summary
 
 
-def _records(folder: RunFolder, questions: Mapping[str, Question]) -> Any:
+def _records(folder: RunFolder, questions: Mapping[str, Question]) -> Iterator[Record]:
     return (record for record in folder.records() if record["id"] in questions)
 
 
