@@ -1,6 +1,9 @@
-"""Question + neighbours → classification: one call of a general LLM that was never trained for these tasks (eq. 6)."""
+"""Question + neighbours → classification: one call of a general LLM that was never trained for these tasks (eq. 6).
 
-from collections.abc import Sequence
+A cascade where the profile wants it: neighbours that agree strongly enough make the call superfluous.
+"""
+
+from collections.abc import Collection, Sequence
 
 from coe_ray.chat import ChatModel
 from coe_ray.config import ClassifierConfig
@@ -20,7 +23,14 @@ class Classifier:
 
     async def classify(self, question: Question, neighbours: tuple[Neighbour, ...]) -> Classification:
         """Raises `CallError` where the model could not be asked: an outage is no *unknown*."""
-        messages = classifier_prompt(question, self._tasks, neighbours, self._config.example_chars)
+        enough = self._config.skip_llm_above
+        if enough is not None and (agreed := agreement(neighbours, self._names)) and agreed.confidence >= enough:
+            return agreed
+        return await self._asked(question, neighbours)
+
+    async def _asked(self, question: Question, neighbours: tuple[Neighbour, ...]) -> Classification:
+        config = self._config
+        messages = classifier_prompt(question, self._tasks, neighbours, config.example_chars, config.instruction)
         choices = tuple(map(task_label, (*self._names, UNKNOWN))) if self._config.decoding == "constrained" else ()
         call = Call(messages, self._config.settings.settings(), choices, question)
         completion = await self._model.complete(call)
@@ -36,3 +46,17 @@ class Classifier:
             attempts=completion.attempts,
             seconds=completion.seconds,
         )
+
+
+def agreement(neighbours: Sequence[Neighbour], names: Collection[str]) -> Classification | None:
+    """The task of the list that most of the neighbours' weight is on; `None` where no neighbour is of a listed task."""
+    weights: dict[str, float] = {}
+    for near in neighbours:  # nearest first, which decides between equals
+        if near.task in names:
+            weights[near.task] = weights.get(near.task, 0.0) + near.weight
+    if not weights:
+        return None
+    task = max(weights, key=weights.__getitem__)
+    # Weights add up to 1 but for rounding: four neighbours of one mind must reach a threshold of 1.
+    confidence = min(round(weights[task], 9), 1.0)
+    return Classification(task, "the neighbours agree", "", confidence, tuple(neighbours), by="neighbours")

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -25,7 +26,7 @@ from coe_ray.calls.retry import RetryPolicy, Stopwatch, Timeouts, counted, retri
 from coe_ray.calls.secret import Secret
 from coe_ray.calls.traffic import Traffic
 from coe_ray.config import Profile
-from coe_ray.errors import CallError, ConfigError, ConnectionFault, RateLimited, ServerFault
+from coe_ray.errors import CoeError, ConfigError, ConnectionFault, RateLimited, ServerFault
 from coe_ray.model_config import VllmModel
 from coe_ray.types import Call, Completion, Delta, Neighbour, Question
 
@@ -136,18 +137,27 @@ class HostedModel:
 
 
 class HostedRetriever:
-    """The retriever deployment as a `Retriever`; asked again as a `HostedModel` is."""
+    """The retriever deployment as a `Retriever` over the index in `folder`; asked again as a `HostedModel` is."""
 
-    def __init__(self, handle: DeploymentHandle, retry: RetryPolicy = RetryPolicy(attempts=4)) -> None:
+    def __init__(
+        self, handle: DeploymentHandle, folder: Path, retry: RetryPolicy = RetryPolicy(attempts=4)
+    ) -> None:
         self._handle = handle
+        self._folder = str(folder)
         self._retry = retry
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
         if k == 0:
             return ()
         found: tuple[Neighbour, ...]
-        found, _ = await retried(self._retry, lambda: _reply("retriever", self._handle.nearest, question, k))
+        found, _ = await retried(
+            self._retry, lambda: _reply("retriever", self._handle.nearest, question, k, self._folder)
+        )
         return found
+
+    async def check(self) -> None:
+        """Raises `DataError` where there is no such index, or one of another encoder."""
+        await retried(self._retry, lambda: _reply("retriever", self._handle.check, self._folder))
 
 
 async def _reply(name: str, method: Any, *arguments: object) -> Any:
@@ -162,10 +172,10 @@ async def _reply(name: str, method: Any, *arguments: object) -> Any:
         raise _fault(name, error) from error
 
 
-def _fault(name: str, error: Exception) -> CallError:
-    """The call error behind what a handle raised: Ray's own errors, or the replica's (bare where Serve uses gRPC)."""
+def _fault(name: str, error: Exception) -> CoeError:
+    """The error behind what a handle raised: Ray's own errors, or the replica's (bare where Serve uses gRPC)."""
     cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
-    if isinstance(cause, CallError):
+    if isinstance(cause, CoeError):
         return cause
     if isinstance(cause, BackPressureError):
         return RateLimited(name, f"its queue is full: {cause}", retry_after=1.0)

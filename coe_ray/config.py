@@ -5,6 +5,7 @@ Every object is frozen and refuses unknown keys; every error names the file, the
 
 import difflib
 import os
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -43,10 +44,14 @@ class SettingsConfig(Section):
 
 
 class ExpertConfig(Section):
-    """A model with a prompt style and decoding settings. `constrained` closes a hosted model's reply to a letter."""
+    """A model with a prompt style and decoding settings. `constrained` closes a hosted model's reply to a letter.
+
+    `instruction` stands in the place of the style's own words, in every language.
+    """
 
     model: str
     prompt: PromptStyle = "step-by-step"
+    instruction: str | None = Field(default=None, min_length=1)
     constrained: bool = False
     settings: SettingsConfig = SettingsConfig(temperature=0.0)
 
@@ -58,9 +63,16 @@ class ExpertConfig(Section):
 
 
 class ClassifierConfig(Section):
-    """The general LLM that names the task; `k` similar labelled questions go into its prompt (0: without RAG)."""
+    """The general LLM that names the task; `k` similar labelled questions go into its prompt (0: without RAG).
+
+    Where the neighbours give one task at least the confidence `skip_llm_above`, it stands and the LLM is not asked:
+    0 leaves every question with neighbours to them. jobs/threshold.py finds the value for a wanted accuracy.
+    `instruction` stands before the task list in the place of the prompt's own words, in every language.
+    """
 
     model: str
+    skip_llm_above: float | None = Field(default=None, ge=0, le=1)
+    instruction: str | None = Field(default=None, min_length=1)
     decoding: Literal["free", "constrained"] = "constrained"
     k: int = Field(default=4, ge=0, le=64)
     example_chars: int = Field(default=1200, ge=50)
@@ -82,9 +94,26 @@ class LeaderboardConfig(Section):
 
 
 class RoutingConfig(Section):
-    """`deadline_s` bounds one question from its arrival to its answer."""
+    """`deadline_s` bounds one question from its arrival to its answer, or to the first piece of a stream.
+
+    An expert that has not answered within `failover_after_s` is left for the next best one on the task.
+    """
 
     deadline_s: float = Field(default=300.0, gt=0)
+    failover_after_s: float = Field(default=60.0, gt=0)
+
+
+class AccessConfig(Section):
+    """Who may ask the endpoint, and how much.
+
+    `keys` is the file of hashed keys that jobs/keys.py writes (default: `keys.json` in `COE_RAY_HOME`); `off` lets
+    everyone in, which only an endpoint on loopback may do. The limits are each key's, on all replicas together, where
+    its entry in the file names no others.
+    """
+
+    keys: Literal[False] | str | None = None
+    requests_per_minute: int = Field(default=60_000, ge=1)
+    concurrency: int = Field(default=256, ge=1)
 
 
 class Profile(Section):
@@ -99,6 +128,7 @@ class Profile(Section):
     retrieval: RetrievalConfig
     leaderboard: LeaderboardConfig = LeaderboardConfig()
     routing: RoutingConfig = RoutingConfig()
+    access: AccessConfig = AccessConfig()
 
     @property
     def task_list(self) -> tuple[Task, ...]:
@@ -110,6 +140,17 @@ class Profile(Section):
         if self.retrieval.index is not None:
             return self.path(self.retrieval.index)
         return home() / "index" / self.name
+
+    @property
+    def keys_file(self) -> Path | None:
+        """`None` where no key is asked for."""
+        match self.access.keys:
+            case None:
+                return home() / "keys.json"
+            case False:
+                return None
+            case relative:
+                return self.path(str(relative))
 
     @property
     def leaderboard_file(self) -> Path | None:
@@ -161,6 +202,23 @@ def load_profile(name_or_path: str | Path) -> Profile:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a profile is a mapping with the keys tasks, models, experts, …; README shows one")
     return _validated(path, content)
+
+
+def patched(profile: Profile, change: Mapping[str, Any]) -> Profile:
+    """The profile with a JSON merge patch (RFC 7386) to its file's content. Raises `ConfigError` as `load_profile`."""
+    place = Path(profile.folder, profile.name + ".yaml")
+    content = profile.model_dump(mode="json", exclude_unset=True, exclude={"name", "folder"})
+    return _validated(place, _merged(content, change))
+
+
+def _merged(content: Any, change: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(content) if isinstance(content, dict) else {}
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value) if isinstance(value, Mapping) else value
+    return merged
 
 
 def _find(name_or_path: str | Path) -> Path:

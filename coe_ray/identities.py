@@ -22,7 +22,7 @@ def identity(config: ModelConfig, profile: Profile) -> dict[str, Any]:
             weights = config.weights.model_dump(mode="json")
             return {"weights": weights, "engine": config.engine}
         case PythonModel():
-            return {"target": config.target, "source": _source(config.target.partition(":")[0])}
+            return {"target": config.target, "source": source_hash(config.target.partition(":")[0])}
         case RecordedModel():
             return {"recorded": _digest(Path(profile.path(config.path)))}
         case ScriptedModelConfig():
@@ -40,7 +40,7 @@ def reads(config: ModelConfig) -> frozenset[Literal["choices", "question"]]:
             return frozenset({"choices", "question"})
 
 
-def _source(module: str) -> str:
+def source_hash(module: str) -> str:
     """A hash of the package that a module lies in: what changed code answers is new.
 
     What it imports from elsewhere is not in it.

@@ -36,12 +36,26 @@ class Weights(Section):
 
 
 class Scaling(Section):
-    """How many replicas of a hosted model, driven by ongoing requests per replica."""
+    """How many replicas of a hosted model, driven by ongoing requests per replica.
+
+    A request beyond `max_ongoing_requests` of each replica waits in its caller's queue. That takes
+    `max_queued_requests` (default: as many as all replicas work on at once), then requests are refused. A replica is
+    added or taken away after its delay, in seconds of too much or too little load: an engine takes minutes to
+    start, so it comes soon and goes late. With `min_replicas: 0` the last one goes too, and a request brings it back.
+    """
 
     min_replicas: int = Field(default=1, ge=0)
     max_replicas: int = Field(default=1, ge=1)
     target_ongoing_requests: int = Field(default=32, ge=1)
     max_ongoing_requests: int = Field(default=64, ge=1)
+    max_queued_requests: int | None = Field(default=None, ge=1)
+    upscale_delay_s: float = Field(default=10.0, ge=0)
+    downscale_delay_s: float = Field(default=300.0, ge=0)
+
+    @property
+    def queue(self) -> int:
+        """Requests that may wait in one caller's queue."""
+        return self.max_queued_requests or self.max_replicas * self.max_ongoing_requests
 
     @model_validator(mode="after")
     def _ordered(self) -> "Scaling":
@@ -52,31 +66,80 @@ class Scaling(Section):
         return self
 
 
+Strategy = Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"]
+
+
 class VllmModel(Section):
-    """A model hosted here on vLLM, on a placement group of `bundle` × tensor × pipeline parallel size."""
+    """A model hosted here on vLLM, on a placement group of `bundle` × tensor × pipeline parallel size.
+
+    Without a `strategy` the workers lie on one node (`STRICT_PACK`), or, where they are a pipeline, on as few nodes as
+    can be (`PACK`). A model that needs no whole card names a part of one (`GPU: 0.5`): Ray puts several on a card,
+    and vLLM takes no more of its memory than that part.
+    """
 
     kind: Literal["vllm"]
     weights: Weights
     engine: dict[str, Any] = Field(default_factory=dict)
     environment: dict[str, str] = Field(default_factory=dict)
     accelerator: str | None = None
-    bundle: dict[str, float] = Field(default_factory=lambda: {"GPU": 1.0, "CPU": 1.0})
-    strategy: Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"] = "STRICT_PACK"
+    bundle: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=lambda: {"GPU": 1.0, "CPU": 1.0})
+    strategy: Strategy | None = None
     scaling: Scaling = Scaling()
 
     @field_validator("engine")
     @classmethod
     def _whole_sizes(cls, engine: dict[str, Any]) -> dict[str, Any]:
         for key in ("tensor_parallel_size", "pipeline_parallel_size"):
-            if not isinstance(size := engine.get(key, 1), int) or size < 1:
+            if not _is_whole(size := engine.get(key, 1)) or size < 1:
                 raise ValueError(f"{key} must be a whole number above 0")
+        for key in ("data_parallel_size", "prefill_context_parallel_size"):
+            if engine.get(key, 1) != 1:
+                raise ValueError(f"{key} has no bundles here; for more of the same model raise scaling.max_replicas")
+        share = engine.get("gpu_memory_utilization", 1.0)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise ValueError("gpu_memory_utilization must be above 0 and at most 1")
         return engine
+
+    @model_validator(mode="after")
+    def _fits_its_cards(self) -> "VllmModel":
+        gpu = self.bundle.get("GPU", 0.0)
+        if not any(self.bundle.values()):
+            raise ValueError("bundle: names no resource; a worker needs a CPU or a GPU")
+        if gpu > 1:
+            raise ValueError("bundle.GPU: a worker is on one GPU at most; for more set engine.tensor_parallel_size")
+        if self.accelerator and not gpu:
+            raise ValueError("accelerator: names a kind of GPU, but bundle has no GPU")
+        if not 0 < gpu < 1:
+            return self
+        if self.workers > 1:
+            raise ValueError(f"bundle.GPU: the {self.workers} workers of a parallel engine need a whole GPU each")
+        if self.engine.get("gpu_memory_utilization", 0) > gpu:
+            raise ValueError(
+                f"engine.gpu_memory_utilization: above {gpu:g}, this model's part of the card (bundle.GPU); "
+                "the models that share a card must not want more than all its memory"
+            )
+        return self
+
+    @property
+    def workers(self) -> int:
+        """Of one replica: tensor × pipeline parallel size."""
+        size: int = self.engine.get("tensor_parallel_size", 1) * self.engine.get("pipeline_parallel_size", 1)
+        return size
 
     @property
     def bundles(self) -> list[dict[str, float]]:
         """One bundle for each worker of one replica."""
-        size: int = self.engine.get("tensor_parallel_size", 1) * self.engine.get("pipeline_parallel_size", 1)
-        return [dict(self.bundle) for _ in range(size)]
+        return [dict(self.bundle) for _ in range(self.workers)]
+
+    @property
+    def placement_strategy(self) -> Strategy:
+        if self.strategy is not None:
+            return self.strategy
+        return "PACK" if self.engine.get("pipeline_parallel_size", 1) > 1 else "STRICT_PACK"
+
+
+def _is_whole(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool)
 
 
 class Price(Section):

@@ -6,21 +6,27 @@ The same object runs in the endpoint's ingress and in a bench job's actors. It i
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from coe_ray.chat import ChatModel
 from coe_ray.classify import Classifier
 from coe_ray.config import ExpertConfig, Profile
 from coe_ray.errors import CallTimeout, ConfigError
+from coe_ray.failover import Answered, Failover
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.parsing import parse_letter
 from coe_ray.prompts import answer_sentence, expert_prompt
 from coe_ray.questions import make_question, split_options
 from coe_ray.retrieval import Retriever
 from coe_ray.route import route
+from coe_ray.stages import stage
 from coe_ray.types import Answer, Call, Classification, Completion, Delta, Message, Question, Route
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +43,19 @@ class Expert:
         if not question.options:
             return Call(asked.messages, settings, question=question)
         choices = tuple(map(answer_sentence, question.letters)) if self.config.constrained else ()
-        return Call(expert_prompt(question, self.config.prompt), settings, choices, question)
+        return Call(expert_prompt(question, self.config.prompt, self.config.instruction), settings, choices, question)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A stream whose first piece is there; `rest` is what follows it."""
+
+    first: Delta
+    rest: AsyncIterator[Delta]
 
 
 class CompositionOfExperts:
-    """Classify, route, answer. Holds no state of its own beyond what it was made with."""
+    """Classify, route, answer. Of earlier questions it knows only which experts failed just now."""
 
     name = "coe"
 
@@ -56,12 +70,15 @@ class CompositionOfExperts:
         self.leaderboard = None if leaderboard is None else checked_leaderboard(leaderboard, profile)
         self.experts = {name: Expert(name, models[config.model], config) for name, config in profile.experts.items()}
         self._retriever = retriever
+        self._failover = Failover(profile.routing.failover_after_s)
         self._classifier = Classifier(models[profile.classifier.model], profile.classifier, profile.task_list)
 
     async def classify(self, question: Question) -> Classification:
         """Stage one: retrieval, then the classifier."""
-        neighbours = await self._retriever.nearest(question, self.profile.classifier.k)
-        return await self._classifier.classify(question, neighbours)
+        with stage("retrieve"):
+            neighbours = await self._retriever.nearest(question, self.profile.classifier.k)
+        with stage("classify"):
+            return await self._classifier.classify(question, neighbours)
 
     async def route(self, question: Question) -> Route:
         """The decision alone, with its reasons."""
@@ -70,7 +87,9 @@ class CompositionOfExperts:
                 f"profile {self.profile.name!r}: leaderboard.path is not set, so nothing can be routed; "
                 "run jobs/bench.py, then jobs/leaderboard.py, and name the file"
             )
-        return route(await self.classify(question), self.leaderboard)
+        classification = await self.classify(question)
+        with stage("route"):
+            return route(classification, self.leaderboard)
 
     async def ask(self, expert: str, question: Question) -> Answer:
         """One expert's answer to a multiple-choice question."""
@@ -87,37 +106,70 @@ class CompositionOfExperts:
     async def stream(self, call: Call) -> AsyncIterator[Delta]:
         """The routed answer, piece by piece."""
         question = asked_question(call)
-        decision = await self.route(question)
-        async for delta in self.stream_from(decision.expert, question, call):
+        async with self.deadline() as ends_at:
+            _, begun = await self.begin_by(await self.route(question), question, call, ends_at)
+        yield begun.first
+        async for delta in begun.rest:
             yield delta
 
     async def answer(self, call: Call) -> tuple[Route, Completion]:
         """The route taken and the expert's answer, within the profile's deadline."""
         question = asked_question(call)
-        async with self.deadline():
-            decision = await self.route(question)
-            return decision, await self.complete_from(decision.expert, question, call)
+        async with self.deadline() as ends_at:
+            return await self.complete_by(await self.route(question), question, call, ends_at)
 
     @asynccontextmanager
-    async def deadline(self) -> AsyncIterator[None]:
-        """The profile's deadline for one question; past it, what runs within ends with `CallTimeout`."""
-        limit = self.profile.routing.deadline_s
+    async def deadline(self, limit_s: float = math.inf) -> AsyncIterator[float]:
+        """`limit_s` or the profile's deadline, whichever is less: the time on the event loop's clock when it ends.
+
+        Past it, what runs within is cancelled and `CallTimeout` raised.
+        """
+        limit = min(limit_s, self.profile.routing.deadline_s)
+        ends_at = asyncio.get_running_loop().time() + limit
         try:
-            async with asyncio.timeout(limit):
-                yield
+            async with asyncio.timeout_at(ends_at):
+                yield ends_at
         except TimeoutError as error:
             raise CallTimeout(self.name, f"no answer within {limit:g} s") from error
+
+    async def complete_by(
+        self, decision: Route, question: Question, call: Call, ends_at: float
+    ) -> tuple[Route, Completion]:
+        """The answer of the best expert that gives one, and the route as it was taken. Raises `CallError`."""
+        answered = await self._failover.first(
+            decision.by_rank, lambda expert: self.complete_from(expert, question, call), ends_at
+        )
+        return _taken(decision, answered), answered.result
+
+    async def begin_by(self, decision: Route, question: Question, call: Call, ends_at: float) -> tuple[Route, Begun]:
+        """As `complete_by`, up to the first piece: once there is text, nobody else is asked."""
+        answered = await self._failover.first(
+            decision.by_rank, lambda expert: self.begin_from(expert, question, call), ends_at
+        )
+        return _taken(decision, answered), answered.result
 
     async def complete_from(self, expert: str, question: Question, call: Call) -> Completion:
         """The answer of a named expert. Raises `CallError`, which names the model behind it."""
         chosen = self.experts[expert]
-        return await chosen.model.complete(chosen.call(question, call))
+        with stage("expert", expert=expert):
+            return await chosen.model.complete(chosen.call(question, call))
 
-    async def stream_from(self, expert: str, question: Question, call: Call) -> AsyncIterator[Delta]:
-        """As `complete_from`, piece by piece."""
+    async def begin_from(self, expert: str, question: Question, call: Call) -> Begun:
+        """As `complete_from`, up to the first piece."""
         chosen = self.experts[expert]
-        async for delta in chosen.model.stream(chosen.call(question, call)):
-            yield delta
+        with stage("expert", expert=expert):
+            deltas = chosen.model.stream(chosen.call(question, call))
+            return Begun(await anext(deltas), deltas)
+
+
+def _taken(decision: Route, answered: Answered[Result]) -> Route:
+    """The route with who was asked. A frozen route that nothing was added to stays the same object."""
+    if not answered.tried and answered.expert == decision.expert:
+        return decision
+    if answered.expert == decision.expert:
+        return replace(decision, tried=answered.tried)
+    reason = f"{decision.reason}; which cannot answer now, so the next by rank"
+    return replace(decision, expert=answered.expert, tried=answered.tried, reason=reason)
 
 
 def asked_question(call: Call) -> Question:

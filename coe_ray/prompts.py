@@ -11,12 +11,13 @@ from coe_ray.types import UNKNOWN, Message, Neighbour, Question, Task
 _CLASSIFY = {
     "english": (
         "You sort questions from operations teams by task. Read the question and name the one task of this list "
-        "that it belongs to.\n\nTasks:\n{tasks}\n- {unknown}: the question fits none of the above"
+        "that it belongs to."
     ),
-    "chinese": (
-        "你负责将运维团队的问题按任务归类。请阅读问题，并从下面的列表中选出它所属的唯一任务。\n\n任务列表：\n{tasks}\n"
-        "- {unknown}：不属于以上任何一项"
-    ),
+    "chinese": "你负责将运维团队的问题按任务归类。请阅读问题，并从下面的列表中选出它所属的唯一任务。",
+}
+_TASKS = {
+    "english": "Tasks:\n{tasks}\n- {unknown}: the question fits none of the above",
+    "chinese": "任务列表：\n{tasks}\n- {unknown}：不属于以上任何一项",
 }
 _EXAMPLES = {
     "english": "These similar questions are already sorted:\n\n{examples}",
@@ -50,9 +51,16 @@ _ANSWER = {
 
 
 def classifier_prompt(
-    question: Question, tasks: Sequence[Task], neighbours: Sequence[Neighbour], example_chars: int
+    question: Question,
+    tasks: Sequence[Task],
+    neighbours: Sequence[Neighbour],
+    example_chars: int,
+    instruction: str | None = None,
 ) -> tuple[Message, ...]:
-    """Prompt 1, or with neighbours prompt 3. Examples are shortened to `example_chars`; the question is whole."""
+    """Prompt 1, or with neighbours prompt 3. Examples are shortened to `example_chars`; the question is whole.
+
+    `instruction` stands before the task list in the place of our own words.
+    """
     language = question.language
     asked = _QUESTION[language]
     listed = "\n".join(f"- {task.name}: {task.description}" for task in tasks)
@@ -64,7 +72,7 @@ def classifier_prompt(
         )
         parts.insert(0, _EXAMPLES[language].format(examples=examples))
     parts.append(_FORMAT[language])
-    head = _CLASSIFY[language].format(tasks=listed, unknown=UNKNOWN)
+    head = "\n\n".join([instruction or _CLASSIFY[language], _TASKS[language].format(tasks=listed, unknown=UNKNOWN)])
     return Message("system", head), Message("user", "\n\n".join(parts))
 
 
@@ -79,9 +87,9 @@ def answer_sentence(letter: str) -> str:
     return f"the answer is ({letter})"
 
 
-def expert_prompt(question: Question, style: str) -> tuple[Message, ...]:
-    """Prompt 2 in one of its styles: `step-by-step` (the paper's) or `direct`."""
-    return Message("system", _ANSWER[style][question.language]), Message("user", question.full_text)
+def expert_prompt(question: Question, style: str, instruction: str | None = None) -> tuple[Message, ...]:
+    """Prompt 2 in one of its styles, `step-by-step` (the paper's) or `direct`, or with another `instruction`."""
+    return Message("system", instruction or _ANSWER[style][question.language]), Message("user", question.full_text)
 
 
 def _shortened(text: str, limit: int) -> str:

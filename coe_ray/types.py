@@ -138,7 +138,8 @@ class Neighbour:
 class Classification:
     """The task named for a question. `task` is of the list or `UNKNOWN`; `raw` is what the model really said.
 
-    `confidence` is the softmax weight of the neighbours that carry the label (0 without retrieval).
+    `confidence` is the softmax weight of the neighbours that carry the label (0 without retrieval). Where they
+    agreed strongly enough, `by` is "neighbours": the LLM was not asked, and `raw` is empty.
     """
 
     task: str
@@ -146,6 +147,7 @@ class Classification:
     raw: str
     confidence: float
     neighbours: tuple[Neighbour, ...] = ()
+    by: Literal["llm", "neighbours"] = "llm"
     usage: Usage = Usage()
     attempts: int = 0
     seconds: float = 0.0
@@ -162,15 +164,35 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An expert that was asked and did not answer: the error's class, what it says, and after how many seconds."""
+
+    expert: str
+    error: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """The decision, with its reasons. `row` is the leaderboard's row, best first."""
+    """The decision, with its reasons. `row` is the leaderboard's row, best first.
+
+    `expert` is the one that answers: the best of the row, or after those `tried` in vain the next. `cached` says that
+    the decision was made when the same question was asked before.
+    """
 
     expert: str
     classification: Classification
     row: tuple[Standing, ...]
     reason: str
     leaderboard: str
-    tried: tuple[str, ...] = ()
+    tried: tuple[Attempt, ...] = ()
+    cached: bool = False
+
+    @property
+    def by_rank(self) -> tuple[str, ...]:
+        """The experts of the row, best first."""
+        return tuple(standing.expert for standing in self.row)
 
     @property
     def runner_up(self) -> Standing | None:
@@ -178,7 +200,7 @@ class Route:
 
     @property
     def margin(self) -> float:
-        """Accuracy of the chosen expert over the runner-up's, in [0, 1]."""
+        """Accuracy of the best expert over the runner-up's, in [0, 1]."""
         return self.row[0].accuracy - self.row[1].accuracy if len(self.row) > 1 else 0.0
 
 

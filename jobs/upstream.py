@@ -1,7 +1,8 @@
 """An OpenAI-compatible endpoint with a fixed latency, to measure others with: `python -m jobs.upstream --latency 0.2`.
 
-It prints its port, answers every question with A after `--latency` seconds, and a share of the calls with 503 at
-once. `GET /stats` tells what it served, and the seconds between its first call and its last answer.
+It prints its port, answers every question with A after `--latency` seconds, as a stream where asked for one, and a
+share of the calls with 503 at once. `GET /stats` tells what it served, and the seconds between its first call and its
+last answer.
 """
 
 import argparse
@@ -37,7 +38,9 @@ class Upstream:
         self._began = 0.0
 
     async def answer(self, request: web.Request) -> web.Response:
-        await request.read()
+        # Within JSON's texts a quote has a backslash before it: this is the key.
+        body = await request.read()
+        streamed = any(mark in body for mark in _STREAMED)
         stats = self._stats
         self._began = self._began if stats.calls else time.monotonic()
         stats.calls += 1
@@ -47,8 +50,9 @@ class Upstream:
             if self._chance.random() < self._failing:
                 stats.failed += 1
                 return web.Response(status=503, body=_FAULT, content_type="application/json")
-            await asyncio.sleep(self._latency_s)
-            return web.Response(body=_ANSWER, content_type="application/json")
+            if self._latency_s:
+                await asyncio.sleep(self._latency_s)
+            return _events() if streamed else web.Response(body=_ANSWER, content_type="application/json")
         finally:
             stats.live -= 1
             stats.seconds = time.monotonic() - self._began
@@ -59,19 +63,30 @@ class Upstream:
         return web.Response(body=orjson.dumps(asdict(told)), content_type="application/json")
 
 
+def _events() -> web.Response:
+    return web.Response(body=_STREAM, content_type="text/event-stream")
+
+
+_STREAMED = (b'"stream":true', b'"stream": true')
 _FAULT = orjson.dumps({"error": {"message": "overloaded", "type": "server_error"}})
+_HEAD = {"id": "x", "created": 0, "model": "fixed"}
+_USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+_MESSAGE = {"role": "assistant", "content": "the answer is (A)"}
 _ANSWER = orjson.dumps(
     {
-        "id": "x",
+        **_HEAD,
         "object": "chat.completion",
-        "created": 0,
-        "model": "fixed",
-        "choices": [
-            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "the answer is (A)"}}
-        ],
-        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        "choices": [{"index": 0, "finish_reason": "stop", "message": _MESSAGE}],
+        "usage": _USAGE,
     }
 )
+_CHUNK = {**_HEAD, "object": "chat.completion.chunk"}
+_CHUNKS = (
+    {**_CHUNK, "choices": [{"index": 0, "finish_reason": None, "delta": _MESSAGE}]},
+    {**_CHUNK, "choices": [{"index": 0, "finish_reason": "stop", "delta": {}}]},
+    {**_CHUNK, "choices": [], "usage": _USAGE},
+)
+_STREAM = b"".join(b"data: %b\n\n" % chunk for chunk in (*map(orjson.dumps, _CHUNKS), b"[DONE]"))
 
 
 async def serve(upstream: Upstream) -> None:

@@ -17,8 +17,9 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from coe_ray.cluster import APPLICATION, deployment_name, hosted_model_names
-from coe_ray.config import Profile, load_profile, shipped_profiles
+from coe_ray.config import Profile, load_profile, patched, shipped_profiles
 from coe_ray.model_config import ApiModel, VllmModel
+from coe_ray.models import local_models
 from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
 from coe_ray.serve.ingress import Ingress
 from coe_ray.serve.retriever import RetrieverDeployment
@@ -30,12 +31,19 @@ SECRET = re.compile(
     | ://[^/\s:@]+:[^/\s@]+@""",
     re.VERBOSE,
 )
-DEPLOYED = [ROOT / "cluster.yaml", ROOT / "deploy" / "serve.yaml", *shipped_profiles().values()]
+SERVE_FILE = ROOT / "deploy" / "serve.yaml"
+DEPLOYED = [ROOT / "cluster.yaml", *sorted((ROOT / "deploy").iterdir()), *shipped_profiles().values()]
 
 
 def read(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return content
+
+
+def ray_environment() -> dict[str, str]:
+    """What the Makefile sets for every Ray that it starts, and so does everything else that starts one."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return dict(re.findall(r"^export ((?:RAY|HF)_\w+) = (\S+)$", makefile, re.MULTILINE))
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def gpu() -> Profile:
 
 @pytest.fixture
 def application() -> ServeApplicationSchema:
-    (only,) = ServeDeploySchema.model_validate(read(ROOT / "deploy" / "serve.yaml")).applications
+    (only,) = ServeDeploySchema.model_validate(read(SERVE_FILE)).applications
     return only
 
 
@@ -71,21 +79,23 @@ def test_the_launcher_accepts_the_cluster_file(cluster: dict[str, Any]) -> None:
 def test_ray_starts_with_what_the_endpoint_wants(cluster: dict[str, Any], commands: str) -> None:
     (start,) = [command for command in cluster[commands] if "ray start" in command]
     exported = dict(re.findall(r"\b([A-Z_]+)=(\S+?)(?=[\s;])", start.partition("ray start")[0]))
-    assert {name: value for name, value in exported.items() if name.startswith("RAY_SERVE_")} == WANTED_ENVIRONMENT
-    assert exported["RAY_AUTH_MODE"] == "token"
-    assert exported["COE_RAY_HOME"].startswith("/shared/")
+    assert exported == ray_environment() | {"COE_RAY_HOME": "/shared/coe_ray", "HF_HOME": "/shared/huggingface"}
+
+
+def test_the_makefile_sets_what_the_endpoint_wants() -> None:
+    assert ray_environment().items() >= (WANTED_ENVIRONMENT | {"RAY_AUTH_MODE": "token"}).items()
 
 
 def test_what_the_cluster_file_copies_is_here(cluster: dict[str, Any]) -> None:
     ours = [local for local in cluster["file_mounts"].values() if not local.startswith("~")]
-    assert {"pyproject.toml", "requirements.lock", "coe_ray"} <= set(ours)
+    assert {"pyproject.toml", "requirements.lock", "coe_ray", "jobs"} <= set(ours)
     assert [local for local in ours if not (ROOT / local).exists()] == []
 
 
 def test_the_gpu_profile_fits_on_the_cluster(cluster: dict[str, Any], gpu: Profile) -> None:
     nodes = cluster["available_node_types"]["gpu-worker"]
     hosted = [model for model in gpu.models.values() if isinstance(model, VllmModel)]
-    assert {model.strategy for model in hosted} == {"STRICT_PACK"}
+    assert {model.placement_strategy for model in hosted} == {"STRICT_PACK"}
     for resource, of_a_node in nodes["resources"].items():
         of_a_replica = [sum(bundle[resource] for bundle in model.bundles) for model in hosted]
         assert max(of_a_replica) <= of_a_node
@@ -108,11 +118,31 @@ def test_serve_file_overrides_deployments_that_exist(application: ServeApplicati
 
 
 def test_serve_file_opens_no_door_to_strangers_and_waits_for_the_deadline(application: ServeApplicationSchema) -> None:
-    http = ServeDeploySchema.model_validate(read(ROOT / "deploy" / "serve.yaml")).http_options
+    http = ServeDeploySchema.model_validate(read(SERVE_FILE)).http_options
     deadline = load_profile(application.args["profile"]).routing.deadline_s
     assert http.host == "127.0.0.1"
     assert http.request_timeout_s is not None
     assert http.request_timeout_s > deadline
+
+
+def test_the_hot_change_in_the_serve_file_is_one(
+    application: ServeApplicationSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = SERVE_FILE.read_text(encoding="utf-8")
+    shown = text.partition("# For instance:\n")[2].partition("      - name:")[0]
+    change = yaml.safe_load(re.sub(r"(?m)^ *# ?", "", shown))["user_config"]
+    before = load_profile(application.args["profile"])
+    after = patched(before, change)
+    assert set(after.experts) - set(before.experts) == set(change["models"])
+    assert set(before.experts) - set(after.experts) == {"timeseries"}
+    assert after.leaderboard_file == Path(change["leaderboard"]["path"])
+    monkeypatch.setenv(change["models"]["ministral"]["key_env"], "a key of this test")
+    assert set(change["models"]) <= set(local_models(after))
+
+
+def test_the_serve_file_keeps_a_line_for_hot_changes(application: ServeApplicationSchema) -> None:
+    (ingress,) = [deployment for deployment in application.deployments if deployment.name == "ingress"]
+    assert ingress.user_config == {}
 
 
 @pytest.mark.parametrize("path", DEPLOYED, ids=lambda path: path.name)
@@ -188,3 +218,21 @@ def test_the_lock_pins_every_dependency_once() -> None:
 @pytest.mark.parametrize("target", ["demo", "test", "serve", "check", "lock"])
 def test_makefile_has_the_target(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_what_the_page_on_clusters_names_is_here() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"\b(?:jobs|deploy|docs)/[\w.-]+\w|\bcluster\.yaml\b", page))
+    files |= {f"docs/{link}" for link in re.findall(r"\]\((?!http|#)([^)#]+)\)", page)}
+    assert {"cluster.yaml", "deploy/rayservice.yaml", "jobs/bench.py"} <= files
+    assert [name for name in sorted(files) if not (ROOT / name).exists()] == []
+    headings = {re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in re.findall(r"(?m)^## (.*)$", page)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= headings
+
+
+def test_the_page_on_clusters_sets_what_the_files_set() -> None:
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    set_there = re.findall(r"\b((?:RAY_(?:SERVE|AUTH|USAGE)|HF)_\w+|COE_RAY_HOME)=(\S+)", page)
+    wanted = ray_environment() | {"COE_RAY_HOME": "/shared/coe_ray", "HF_HOME": "/shared/huggingface"}
+    assert {name for name, _ in set_there} >= set(WANTED_ENVIRONMENT)
+    assert [(name, value.strip("`")) for name, value in set_there if value.strip("`") != wanted.get(name)] == []

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TypeAlias
 
 from coe_ray.calls.governor import Lease, Limits, Report
+from coe_ray.calls.patience import TURN_S, is_impatient
 from coe_ray.calls.traffic import Traffic
 from coe_ray.calls.turns import Turns
 from coe_ray.errors import RateLimited
@@ -44,6 +45,10 @@ FIRST_PATIENCE_S = 10.0
 SETTLE_S = 0.03
 SETTLE_LIMIT_S = 0.5
 """After a refusal: so long without another one, or so long in all, until the burst is reported as a whole."""
+
+
+class SaturatedError(Exception):
+    """No turn came in the time that an impatient call has."""
 
 
 class Slot:
@@ -88,7 +93,11 @@ class Slot:
     async def _turn(self) -> None:
         began = _now()
         with self._gate.traffic.wait():
-            await self._gate.turn()
+            try:
+                async with asyncio.timeout(TURN_S if is_impatient() else None):
+                    await self._gate.turn()
+            except TimeoutError:
+                raise SaturatedError from None
         self.waited_s = _now() - began
 
 

@@ -7,6 +7,7 @@ Nothing is opened before the first call, so that a model can be built anywhere a
 """
 
 import asyncio
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -18,11 +19,12 @@ import orjson
 
 from coe_ray.calls.circuit import Circuit
 from coe_ray.calls.faults import Faults
-from coe_ray.calls.gate import Gate, Slot
+from coe_ray.calls.gate import Gate, SaturatedError, Slot
 from coe_ray.calls.replies import StreamReader, deltas_of, read_completion
 from coe_ray.calls.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
 from coe_ray.calls.secret import Secret
-from coe_ray.errors import BadCall, CallError
+from coe_ray.errors import BadCall, CallError, RateLimited
+from coe_ray.stages import outgoing_headers
 from coe_ray.types import Call, Completion, Delta
 
 KEPT = 65536
@@ -186,10 +188,14 @@ class HttpModel:
     async def _turn(self, request: _Request) -> AsyncIterator[Slot]:
         """The right to send one request. Raises what opened the circuit, where it is open."""
         self._circuit.check()  # nobody waits for a turn that could not be used
-        async with self._gate.slot(self._circuit.check) as slot:
-            request.watch.leave_out(slot.waited_s)
-            with self._circuit.guard():
-                yield slot
+        try:
+            async with self._gate.slot(self._circuit.check) as slot:
+                request.watch.leave_out(slot.waited_s)
+                with self._circuit.guard():
+                    yield slot
+        except SaturatedError:
+            message = "as many calls as its provider takes are under way"
+            raise RateLimited(self.name, message, retry_after=1.0, attempts=0) from None
 
     @asynccontextmanager
     async def _reply(self, request: _Request) -> AsyncIterator[_Heard]:
@@ -197,7 +203,9 @@ class HttpModel:
         kept = bytearray()
         try:
             # A redirected POST becomes a GET without a body: better to say that base_url is wrong.
-            async with request.session.post(self._url, data=request.body, allow_redirects=False) as response:
+            async with request.session.post(
+                self._url, data=request.body, headers=outgoing_headers(), allow_redirects=False
+            ) as response:
                 heard = _Heard(response, kept, self._faults)
                 await self._check(heard)
                 yield heard
@@ -233,6 +241,8 @@ class HttpModel:
         loop = asyncio.get_running_loop()
         if self._pool is None or self._pool.loop is not loop or self._pool.session.closed:
             self._pool = _Pool(loop, self._new_session())
+            # A model that an endpoint was changed to do without goes when the last of its calls is over.
+            weakref.finalize(self, _close, self._pool).atexit = False
         return self._pool.session
 
     def _new_session(self) -> aiohttp.ClientSession:
@@ -245,3 +255,8 @@ class HttpModel:
                 total=limits.total_s, connect=limits.connect_s, sock_read=limits.first_byte_s
             ),
         )
+
+
+def _close(pool: _Pool) -> None:
+    if not pool.session.closed and pool.loop.is_running():
+        asyncio.run_coroutine_threadsafe(pool.session.close(), pool.loop)

@@ -10,13 +10,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base, wait_random_exponential
 
+from coe_ray.calls.patience import ATTEMPTS, is_impatient
 from coe_ray.calls.traffic import Traffic
 from coe_ray.errors import CallError, RateLimited
 
@@ -131,7 +132,9 @@ class Rest:
 
 
 def again(error: BaseException) -> bool:
-    """Whether asking again can help."""
+    """Whether asking again can help, and is not better done elsewhere."""
+    if isinstance(error, RateLimited) and is_impatient():
+        return False
     return isinstance(error, CallError) and error.retryable
 
 
@@ -154,7 +157,11 @@ async def retried(
         if not again(error):
             raise
         first = error
-    return await _tried_again(first, _retrying(policy, Rest(traffic), watch), once)
+    return await _tried_again(first, _retrying(_in_this_mood(policy), Rest(traffic), watch), once)
+
+
+def _in_this_mood(policy: RetryPolicy) -> RetryPolicy:
+    return replace(policy, attempts=min(policy.attempts, ATTEMPTS)) if is_impatient() else policy
 
 
 async def _tried_again(

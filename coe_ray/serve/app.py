@@ -3,17 +3,21 @@
 Nothing is bound at import. (No postponed annotations here: Serve needs the argument's class itself.)
 """
 
+import hashlib
 import logging
 import os
-from typing import cast
+from typing import Any, cast
 
+import orjson
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application, Deployment
 
 from coe_ray.config import load_profile
+from coe_ray.identities import source_hash
 from coe_ray.model_config import VllmModel
 from coe_ray.models import local_models
 from coe_ray.pipeline import checked_leaderboard, load_leaderboard
+from coe_ray.serve.edition import changed
 from coe_ray.serve.ingress import Ingress
 from coe_ray.serve.retriever import RetrieverDeployment
 
@@ -28,20 +32,33 @@ class AppArgs(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     profile: str = "local-cpu"
+    change: dict[str, Any] = {}
+    """What is changed of the profile while it is served: the ingress's first `user_config`, see jobs/change.py."""
 
 
 def build(args: AppArgs) -> Application:
-    """Ingress, retriever and a deployment for each hosted model. Raises `CoeError` before anything is deployed."""
+    """Ingress, retriever and a deployment for each hosted model. Raises `CoeError` before anything is deployed.
+
+    Each deployment's code version follows from its settings, so that deploying again restarts only what is different.
+    """
     profile = load_profile(args.profile)
-    local_models(profile)  # a missing key or import is said here, not by a replica that restarts for ever
-    if (leaderboard := load_leaderboard(profile)) is not None:
-        checked_leaderboard(leaderboard, profile)
+    for each in (profile, changed(profile, args.change)):
+        local_models(each)  # a missing key or import is said here, not by a replica that restarts for ever
+        if (leaderboard := load_leaderboard(each)) is not None:
+            checked_leaderboard(leaderboard, each)
+    retriever = _versioned(RetrieverDeployment, profile.retrieval.model_dump(mode="json"), str(profile.index_folder))
+    ingress = _versioned(Ingress, profile.model_dump(mode="json"))
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
-    ingress, retriever = (
-        cast(Deployment, Ingress),
-        cast(Deployment, RetrieverDeployment),
-    )  # mypy sees no class decorator
-    return ingress.bind(profile, retriever.bind(profile), _hosted(hosted), environment_warnings())
+    return ingress.options(user_config=args.change).bind(
+        profile, retriever.bind(profile), _hosted(hosted), environment_warnings()
+    )
+
+
+def _versioned(deployment: object, *settings: object) -> Deployment:
+    code = orjson.dumps([source_hash("coe_ray"), *settings], option=orjson.OPT_SORT_KEYS)
+    # `_internal`: Serve gives every deployment a random version otherwise, and so restarts it each time.
+    named = {"version": hashlib.sha256(code).hexdigest()[:12], "_internal": True}
+    return cast(Deployment, deployment).options(**named)  # mypy sees no class decorator
 
 
 def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
@@ -49,7 +66,12 @@ def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
         return {}
     from coe_ray.serve.models import model_deployment  # imports vLLM, which API-only installs do not have
 
-    return {name: model_deployment(name, model) for name, model in models.items()}
+    applications = {}
+    for name, model in models.items():
+        application = model_deployment(name, model)
+        bound = _versioned(application._bound_deployment, model.model_dump(mode="json", exclude={"scaling"}))
+        applications[name] = Application(bound)
+    return applications
 
 
 def environment_warnings() -> list[str]:

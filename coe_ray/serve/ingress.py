@@ -1,30 +1,36 @@
 """The HTTP door: OpenAI's form around `CompositionOfExperts`. Each request becomes one walk through the pipeline."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import StreamingResponse
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.calls.gates import Gates
-from coe_ray.cluster import HostedModel, HostedRetriever, answers, governed, hosted_fingerprint, stays_up
+from coe_ray.cluster import answers, hosted_fingerprint, stays_up
 from coe_ray.config import Profile
-from coe_ray.models import local_models
-from coe_ray.pipeline import CompositionOfExperts, asked_question, load_leaderboard
-from coe_ray.serve.openai import Reply, RequestError, read_request, route_object
-from coe_ray.serve.responses import Json, blamed_on, errors_as_objects, events, expert_header, read_body, route_headers
-from coe_ray.types import Question
+from coe_ray.serve.answering import completion, decision, stream
+from coe_ray.serve.access import Access
+from coe_ray.serve.edition import Edition, Printer
+from coe_ray.serve.editions import Editions
+from coe_ray.serve.guard import Guard
+from coe_ray.serve.hosts import listening_host, require_keys_or_loopback
+from coe_ray.serve.metrics import metrics
+from coe_ray.serve.openai import CHAT_API, ROUTE_API, RequestError, read_deadline, read_request
+from coe_ray.serve.records import current_record
+from coe_ray.serve.responses import Json, errors_as_objects, read_body
+from coe_ray.serve.tracing import set_up_tracing
+from coe_ray.serve.watched import Watched
 
-api = FastAPI(title="coe_ray", docs_url=None, redoc_url=None)
+api = FastAPI(title="coe_ray", version="1", docs_url=None, redoc_url=None)
 errors_as_objects(api)
+api.add_middleware(Guard)  # within the next: who is refused is watched, too
+api.add_middleware(Watched)
 
-CIRCUIT_RESTS_S = 30.0
-"""How long a model with a bad key or a used-up quota is left alone before one request tries it again."""
 
-
-@serve.deployment(name="ingress", max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.5})
+@serve.deployment(name="ingress", user_config={}, max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.5})
 @serve.ingress(api)
 class Ingress:
     """Holds the pipeline: API models are called from here, hosted ones through their handles."""
@@ -36,85 +42,97 @@ class Ingress:
         hosted: dict[str, DeploymentHandle],
         warnings: list[str],
     ) -> None:
-        local = local_models(profile, Gates(governed()), CIRCUIT_RESTS_S)
-        models = local | {name: HostedModel(name, handle) for name, handle in hosted.items()}
-        leaderboard = load_leaderboard(profile)
-        self._coe = CompositionOfExperts(profile, models, HostedRetriever(retriever), leaderboard)
+        require_keys_or_loopback(profile.access, listening_host())
+        self._profile = profile
+        self._access = Access(profile.access, profile.keys_file, lambda: serve.get_replica_context().world_size)
+        self._editions = Editions(Printer(profile, retriever, hosted), self._configure_access)
         self._warnings = warnings
         # What may scale to zero is started by its first request, not by a probe.
         always_up = {name: handle for name, handle in hosted.items() if stays_up(profile, name)}
         self._behind = {"retriever": retriever} | always_up
+        set_up_tracing()
 
-    @api.post("/v1/chat/completions")
+    async def reconfigure(self, change: Mapping[str, Any]) -> None:
+        """Serve's `user_config`: a JSON merge patch to the profile. One that cannot be served changes nothing."""
+        # Serve makes this class a part of its wrapper around the application, which is there only now.
+        self.app.state.access = self._access  # type: ignore[attr-defined]
+        metrics().switched(good=await self._editions.switch(change))
+
+    def _configure_access(self, profile: Profile) -> None:
+        require_keys_or_loopback(profile.access, listening_host())
+        self._access.configure(profile.access, profile.keys_file)
+
+    @api.post("/v1/chat/completions", openapi_extra=CHAT_API)
     async def chat(self, request: Request) -> Response:
         """A routed answer (`model: "coe"`) or one of a named expert.
 
         Of a stream the first piece is awaited before the status goes out: what fails until then gets its own
         status. The deadline ends with that piece, too: a stream that has begun is its reader's.
         """
+        edition = self._edition()
         asked = read_request(await read_body(request))
-        call = asked.call()
-        question = asked_question(call)
-        reply = Reply(asked.model)
-        async with self._coe.deadline():
-            coe, headers = await self._decided(asked.model, question)
-            with blamed_on(coe["expert"]):
-                if not asked.stream:
-                    completion = await self._coe.complete_from(coe["expert"], question, call)
-                    return Json(reply.completion(completion, coe), headers=headers)
-                deltas = self._coe.stream_from(coe["expert"], question, call)
-                first = await anext(deltas)
-        body = events(reply, first, deltas, coe, include_usage=asked.include_usage)
-        return StreamingResponse(body, media_type="text/event-stream", headers=headers)
+        current_record().asked_for(asked.model, edition.coe.experts)
+        answer = stream if asked.stream else completion
+        return await answer(edition, asked, read_deadline(request.headers))
 
-    @api.post("/v1/route")
+    @api.post("/v1/route", openapi_extra=ROUTE_API)
     async def route(self, request: Request) -> Response:
         """The decision alone."""
+        edition = self._edition()
         asked = read_request(await read_body(request))
-        async with self._coe.deadline():
-            coe, headers = await self._decided(self._coe.name, asked_question(asked.call()))
-        return Json(coe, headers=headers)
+        current_record().asked_for(edition.coe.name, ())
+        return await decision(edition, asked, read_deadline(request.headers))
 
     @api.get("/v1/models")
     async def models(self) -> Response:
         """`coe` and every expert, in OpenAI's list form."""
-        names = [self._coe.name, *self._coe.experts]
+        edition = self._edition()
+        names = [edition.coe.name, *edition.coe.experts]
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "coe_ray"} for name in names]
         return Json({"object": "list", "data": listed})
 
     @api.get("/v1/leaderboard")
     async def leaderboard(self) -> Response:
         """The scores that routes are made with."""
-        if self._coe.leaderboard is None:
+        board = self._edition().coe.leaderboard
+        if board is None:
             raise RequestError(404, "this profile has no leaderboard yet; see jobs/leaderboard.py", code="not_found")
-        return Json(self._coe.leaderboard.as_dict())
+        return Json(board.as_dict())
 
     @api.get("/healthz")
     async def healthz(self) -> Response:
         """200 where every deployment behind this one answers, 503 while one does not."""
-        board = self._coe.leaderboard
+        edition = self._editions.current
+        board = edition.coe.leaderboard
         up = await asyncio.gather(*map(answers, self._behind.values()))
         waiting = [name for name, well in zip(self._behind, up, strict=True) if not well]
         content = {
             "status": "starting" if waiting else "ok",
             "waiting_for": waiting,
-            "profile": self._coe.profile.name,
+            "profile": edition.profile.name,
+            "version": edition.version,
             "leaderboard": board.version if board else None,
-            "experts": list(self._coe.experts),
+            "experts": list(edition.coe.experts),
+            "change_refused": self._editions.refused,
             "warnings": self._warnings,
         }
         return Json(content, 503 if waiting else 200)
 
+    def _edition(self) -> Edition:
+        """What this request is answered with, whatever changes meanwhile."""
+        current = self._editions.current
+        current_record().version = current.version
+        return current
+
     def hosted(self) -> str:
         """What is hosted here, for a bench job that wants to share it."""
-        return hosted_fingerprint(self._coe.profile)
+        return hosted_fingerprint(self._profile)
 
-    async def _decided(self, model: str, question: Question) -> tuple[dict[str, Any], dict[str, str]]:
-        """Who answers: the `coe` object (the route, or the named expert alone) and the headers."""
-        if model == self._coe.name:
-            route = await self._coe.route(question)
-            return route_object(route), route_headers(route)
-        if model not in self._coe.experts:
-            known = ", ".join([self._coe.name, *self._coe.experts])
-            raise RequestError(404, f"no model {model!r}; there are: {known}", param="model", code="model_not_found")
-        return {"expert": model}, expert_header(model)
+    async def served(self) -> dict[str, Any]:
+        """What jobs/change.py asks: the version, the changes that led to it, and why the last was not taken."""
+        history = [asdict(change) for change in await self._editions.history()]
+        return {
+            "version": self._editions.current.version,
+            "refused": self._editions.refused,
+            "history": history,
+        }

@@ -3,9 +3,10 @@
 What is not supported is refused with 400 rather than ignored: an ignored `tools` looks like a bad answer.
 """
 
+import math
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -18,12 +19,25 @@ from coe_ray.types import Call, Completion, Message, Neighbour, Route, Settings,
 class RequestError(Exception):
     """A request that gets an OpenAI error object with `status`."""
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.param = param
         self.code = code
+        self.headers = dict(headers or {})
+
+
+DEADLINE = "x-coe-deadline"
+"""The request header with the seconds that an answer, or a stream's first piece, may take."""
 
 
 class Part(BaseModel):
@@ -115,6 +129,19 @@ def read_request(body: bytes) -> ChatRequest:
         raise _explained(error) from error
 
 
+def read_deadline(headers: Mapping[str, str]) -> float:
+    """Seconds that the client gives the answer; without the header any. Raises `RequestError` (400)."""
+    if (given := headers.get(DEADLINE)) is None:
+        return math.inf
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise RequestError(400, f"header {DEADLINE}: a number of seconds above 0 is needed", code="invalid_value")
+    return seconds
+
+
 def _explained(error: ValidationError) -> RequestError:
     first = error.errors(include_url=False)[0]
     param = ".".join(str(part) for part in first["loc"])
@@ -180,12 +207,13 @@ def route_object(route: Route) -> dict[str, Any]:
         "confidence": round(said.confidence, 4),
         "reason": route.reason,
         "leaderboard": route.leaderboard,
+        "cached": route.cached,
         "row": [asdict(standing) for standing in route.row],
         "runner_up": asdict(route.runner_up) if route.runner_up else None,
         "margin": round(route.margin, 4),
-        "classifier": {"rule": said.rule, "raw": said.raw, "seconds": round(said.seconds, 4)},
+        "classifier": {"by": said.by, "rule": said.rule, "raw": said.raw, "seconds": round(said.seconds, 4)},
         "neighbours": _neighbours(said.neighbours),
-        "tried": list(route.tried),
+        "tried": [asdict(attempt) for attempt in route.tried],
     }
 
 
@@ -199,3 +227,27 @@ def _neighbours(neighbours: Sequence[Neighbour]) -> list[dict[str, Any]]:
         }
         for near in neighbours
     ]
+
+
+def _documented(description: str) -> dict[str, Any]:
+    """What the published OpenAPI document says of a request: the handlers read bodies themselves, with orjson."""
+    body = {"required": True, "content": {"application/json": {"schema": ChatRequest.model_json_schema()}}}
+    errors = {status: {"description": meaning} for status, meaning in _STATUSES.items()}
+    header = {"name": DEADLINE, "in": "header", "schema": {"type": "number", "exclusiveMinimum": 0}}
+    return {"requestBody": body, "parameters": [header], "responses": {"200": {"description": description}, **errors}}
+
+
+_STATUSES = {
+    "400": "the request is wrong, is not supported, or too long for the model",
+    "401": "no API key, or a wrong one",
+    "404": "no such model",
+    "408": "the body took too long to arrive",
+    "413": "the body is too large",
+    "429": "more than this API key may ask; Retry-After says when to ask again",
+    "502": "every expert that could answer failed",
+    "503": "everything that could answer is full; Retry-After says when to ask again",
+    "504": "no answer within the deadline",
+}
+
+CHAT_API = _documented("the answer, with the route in `coe`; server-sent events where `stream` is true")
+ROUTE_API = _documented("the route")

@@ -3,7 +3,9 @@
 Apart from `ingress.py` because Serve copies that module's application while it is still being imported.
 """
 
+import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,16 +13,21 @@ from urllib.parse import quote
 
 import orjson
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
-from coe_ray.errors import CallError, CallTimeout, CoeError, ContentFiltered, ContextTooLong
+from coe_ray.errors import CallError, CallTimeout, CoeError, ContentFiltered, ContextTooLong, RateLimited
 from coe_ray.serve.openai import Reply, RequestError, error_object
+from coe_ray.serve.records import current_record
 from coe_ray.types import Delta, Route
 
 log = logging.getLogger("ray.serve")
 
 MAX_BODY = 1 << 20
 """Bytes of a request body, at most."""
+
+BODY_S = 30.0
+"""Seconds until it must be there."""
 
 _INTERNAL = error_object(500, "internal error; the server's log says more")
 
@@ -35,12 +42,16 @@ class Json(Response):
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, read no further than `MAX_BODY`."""
+    """The body, read no further than `MAX_BODY` and no longer than `BODY_S`. Raises `RequestError`."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise RequestError(413, f"the body is over {MAX_BODY} bytes", code="request_too_large")
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise RequestError(413, f"the body is over {MAX_BODY} bytes", code="request_too_large")
+    except TimeoutError:
+        raise RequestError(408, f"the body did not arrive within {BODY_S:g} s", code="request_timeout") from None
     return bytes(body)
 
 
@@ -66,12 +77,15 @@ async def events(
                 if last.text:
                     yield _event(reply.chunk(last.text))
     except CallError as error:
+        current_record().failed(error)
         yield _event(_object_of(error)[1])
         return
-    except Exception:  # the status is out already: only the stream can tell
+    except Exception as error:  # the status is out already: only the stream can tell
+        current_record().failed(error)
         log.exception("a stream broke off")
         yield _event(_INTERNAL)
         return
+    current_record().usage = last.usage
     for chunk in reply.last_chunks(last.finish_reason, last.usage, coe, include_usage=include_usage):
         yield _event(chunk)
     yield b"data: [DONE]\n\n"
@@ -81,14 +95,20 @@ def _event(content: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(content) + b"\n\n"
 
 
-def route_headers(route: Route) -> dict[str, str]:
+def headers_of(version: str, expert: str, route: Route | None) -> dict[str, str]:
+    """Who answers, by which version; of a route its task and leaderboard, too."""
     # Header values are ASCII; a task's name may be Chinese.
+    said = {"x-coe-version": version, "x-coe-expert": quote(expert, safe=" ")}
+    if route is None:
+        return said
     task = quote(route.classification.task, safe=" /&()-")
-    return {"x-coe-task": task, **expert_header(route.expert), "x-coe-leaderboard": route.leaderboard}
+    return {**said, "x-coe-task": task, "x-coe-leaderboard": route.leaderboard}
 
 
-def expert_header(expert: str) -> dict[str, str]:
-    return {"x-coe-expert": quote(expert, safe=" ")}
+def event_stream(body: AsyncIterator[bytes], headers: Mapping[str, str]) -> StreamingResponse:
+    """Server-sent events, which nobody on the way is to keep or to collect."""
+    uncached = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    return StreamingResponse(body, media_type="text/event-stream", headers={**headers, **uncached})
 
 
 def errors_as_objects(api: FastAPI) -> None:
@@ -102,12 +122,17 @@ def errors_as_objects(api: FastAPI) -> None:
 
 
 async def _refused(_: Request, error: RequestError) -> Json:
-    return Json(error_object(error.status, error.message, error.param, error.code), error.status)
+    current_record().failed(error)
+    content = error_object(error.status, error.message, error.param, error.code)
+    return Json(content, error.status, error.headers)
 
 
 async def _call_failed(_: Request, error: CallError) -> Json:
+    current_record().failed(error)
     status, content = _object_of(error)
-    return Json(content, status)
+    # Rounded up: who comes back a moment early is refused again.
+    wait = {"retry-after": str(math.ceil(error.retry_after or 1.0))} if status == 503 else {}
+    return Json(content, status, wait)
 
 
 def _object_of(error: CallError) -> tuple[int, dict[str, Any]]:
@@ -116,11 +141,14 @@ def _object_of(error: CallError) -> tuple[int, dict[str, Any]]:
         return 400, error_object(400, str(error), code="context_length_exceeded")
     if isinstance(error, ContentFiltered):
         return 400, error_object(400, str(error), code="content_filter")
+    if isinstance(error, RateLimited):
+        return 503, error_object(503, str(error), code=type(error).__name__)
     status = 504 if isinstance(error, CallTimeout) and error.model == "coe" else 502
     return status, error_object(status, str(error), code=type(error).__name__)
 
 
 async def _unusable(_: Request, error: CoeError) -> Json:
+    current_record().failed(error)
     return Json(error_object(500, str(error), code=type(error).__name__), 500)
 
 

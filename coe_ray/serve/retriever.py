@@ -16,7 +16,7 @@ class RetrieverDeployment:
         encoder = profile.retrieval.encoder
         self._index = Index(profile.index_folder, SentenceEncoder(encoder.hub, locate(encoder)))
 
-    async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
+    async def nearest(self, question: Question, k: int, folder: str | None = None) -> tuple[Neighbour, ...]:
         return await self._index.nearest(question, k)
 
     async def check_health(self) -> None:

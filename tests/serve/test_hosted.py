@@ -36,6 +36,7 @@ def _profile(folder: Path) -> Path:
         },
         "classifier": {"model": "toy", "k": 0},
         "retrieval": {"encoder": {"hub": "nobody/encoder"}},
+        "access": {"keys": False},
     }
     path = folder / "toys.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -210,7 +211,7 @@ async def test_caller_that_stops_waiting_stops_the_work(way: str) -> None:
     waiting: dict[str, Callable[[], Awaitable[object]]] = {
         "complete": lambda: model.complete(CALL),
         "stream": lambda: anext(model.stream(CALL)),
-        "nearest": lambda: HostedRetriever(handle).nearest(make_question("x"), 1),
+        "nearest": lambda: HostedRetriever(handle, Path("index")).nearest(make_question("x"), 1),
     }
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from coe_ray.route import route
 from coe_ray.serve.openai import ChatRequest, Reply, RequestError, error_object, read_request, route_object
+from coe_ray.serve.records import Record, made_current
 from coe_ray.serve.responses import events
 from coe_ray.types import Classification, Completion, Delta, Message, Neighbour, Settings, Usage
 from tests.planted import BOARD
@@ -154,7 +155,8 @@ async def streamed(*, include_usage: bool) -> list[dict[str, Any]]:
         yield Delta("", "length", Usage(1, 2))
 
     pieces = events(Reply("alpha"), Delta("one"), rest(), {"expert": "alpha"}, include_usage=include_usage)
-    *chunks, done = [piece.removeprefix(b"data: ") async for piece in pieces]
+    with made_current(Record("an id", "POST")):
+        *chunks, done = [piece.removeprefix(b"data: ") async for piece in pieces]
     assert done == b"[DONE]\n\n"
     return [orjson.loads(chunk) for chunk in chunks]
 
@@ -202,7 +204,8 @@ def test_the_route_is_told_with_its_reasons() -> None:
         ],
         "runner_up": {"expert": "alpha", "accuracy": 0.5, "correct": 2, "total": 4},
         "margin": 0.25,
-        "classifier": {"rule": "rule", "raw": "raw", "seconds": 0.25},
+        "cached": False,
+        "classifier": {"by": "llm", "rule": "rule", "raw": "raw", "seconds": 0.25},
         "neighbours": [{"question": "one?", "task": "Build", "similarity": 0.1235, "weight": 1.0}],
         "tried": [],
     }

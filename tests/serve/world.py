@@ -77,7 +77,8 @@ def write_profile(path: Path, upstream: str, **changes: Any) -> Path:
         "classifier": {"model": "sorter", "decoding": "free", "k": 3},
         "retrieval": {"encoder": _shipped_encoder(), "index": "index"},
         "leaderboard": {"path": "leaderboard.json"},
-        "routing": {"deadline_s": 5.0},
+        "routing": {"deadline_s": 20.0, "failover_after_s": 3.0},
+        "access": {"keys": False},
     }
     path.write_text(yaml.safe_dump(content | changes, allow_unicode=True, sort_keys=False), encoding="utf-8")
     return path

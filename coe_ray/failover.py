@@ -1,0 +1,137 @@
+"""The next best expert where the best one fails, is full or is slow: asked by rank until one answers."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from coe_ray.calls.patience import impatience
+from coe_ray.errors import BadCall, CallError, CallTimeout, ContentFiltered, ContextTooLong
+from coe_ray.types import Attempt
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+FAILURES = 3
+"""Failures in a row after which an expert rests."""
+
+REST_S = 15.0
+"""How long it then comes last, in seconds, until one request tries it again."""
+
+
+_FINAL = (BadCall, ContentFiltered)
+"""What no other expert would do better: the request is wrong, or a filter stopped it."""
+
+_THE_ASKERS = (*_FINAL, ContextTooLong)
+"""Errors that are the question's fault, not its expert's: nobody must be able to send an expert to rest by them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[Result]):
+    """What an expert gave, and who was asked before it in vain."""
+
+    expert: str
+    result: Result
+    tried: tuple[Attempt, ...]
+
+
+@dataclass(slots=True)
+class _Form:
+    """How an expert has done of late."""
+
+    failures: int = 0
+    rests_until: float = 0.0
+
+
+class Failover:
+    """Asks by rank. An expert that failed `FAILURES` times in a row comes last for `REST_S` seconds.
+
+    Each but the last has `after_s` seconds, or its even share of what is left where that is less. The event loop's
+    clock is meant wherever a time is given.
+    """
+
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+        self._forms: dict[str, _Form] = {}
+
+    async def first(
+        self, by_rank: Sequence[str], ask: Callable[[str], Awaitable[Result]], ends_at: float
+    ) -> Answered[Result]:
+        """The first answer, at `ends_at` at the latest.
+
+        Raises the last expert's `CallError`, which names all that were tried; and at once what no other expert would
+        do better: a request that is wrong, a question that a filter stopped.
+        """
+        tried: list[Attempt] = []
+        experts = self._in_order(by_rank)
+        for place, expert in enumerate(experts, 1):
+            began = _now()
+            try:
+                result = await self._asked(expert, ask, ends_at, others=len(experts) - place)
+            except CallError as error:
+                if place == len(experts) or isinstance(error, _FINAL):
+                    error.message += _blame(expert, tried)
+                    raise
+                log.warning("expert %r: %s; the next best is asked", expert, error)
+                tried.append(Attempt(expert, type(error).__name__, str(error), round(_now() - began, 4)))
+            else:
+                return Answered(expert, result, tuple(tried))
+        raise ValueError("there is nobody to ask")
+
+    async def _asked(
+        self, expert: str, ask: Callable[[str], Awaitable[Result]], ends_at: float, others: int
+    ) -> Result:
+        if not others:
+            return await self._noted(expert, ask)  # the request's own deadline bounds it
+        limit = min(self._after_s, (ends_at - _now()) / (others + 1))
+        try:
+            async with asyncio.timeout(limit):
+                with impatience():
+                    return await self._noted(expert, ask)
+        except TimeoutError:
+            if limit == self._after_s:  # less is the hurry of who asked
+                self._failed(expert)
+            raise CallTimeout(expert, f"no answer within {limit:.3g} s") from None
+
+    async def _noted(self, expert: str, ask: Callable[[str], Awaitable[Result]]) -> Result:
+        try:
+            result = await ask(expert)
+        except CallError as error:
+            if not isinstance(error, _THE_ASKERS):
+                self._failed(expert)
+            raise
+        self._forms.pop(expert, None)
+        return result
+
+    def _in_order(self, by_rank: Sequence[str]) -> list[str]:
+        """By rank, those that rest last. One whose rest is over is tried by one request before others follow."""
+        now = _now()
+        resting = {expert for expert in by_rank if expert in self._forms and self._forms[expert].rests_until > now}
+        for expert in by_rank:
+            if expert not in resting:
+                self._on_trial(expert)
+                break
+        return sorted(by_rank, key=lambda expert: expert in resting)
+
+    def _on_trial(self, expert: str) -> None:
+        form = self._forms.get(expert)
+        if form and form.failures >= FAILURES:
+            form.rests_until = _now() + REST_S
+
+    def _failed(self, expert: str) -> None:
+        form = self._forms.setdefault(expert, _Form())
+        form.failures += 1
+        if form.failures >= FAILURES:
+            form.rests_until = _now() + REST_S
+
+
+def _blame(expert: str, tried: Sequence[Attempt]) -> str:
+    before = ", ".join(f"{each.expert!r}: {each.error}" for each in tried)
+    return f" (expert {expert!r}; tried before it: {before})" if before else f" (expert {expert!r})"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

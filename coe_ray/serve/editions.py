@@ -1,0 +1,70 @@
+"""The edition that is served now, how it changes, and the changes before: a bad change leaves everything as it was."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from coe_ray.config import Profile
+from coe_ray.errors import CoeError
+from coe_ray.serve.changes import Change, ChangeLog
+from coe_ray.serve.edition import Edition, Printer
+
+log = logging.getLogger("ray.serve")
+
+
+class Editions:
+    """Holds `current`, which is replaced whole. `refused` says why the last change was not taken, where it was not."""
+
+    def __init__(self, printer: Printer, prepare: Callable[[Profile], None]) -> None:
+        """`prepare` is called before an edition is served; where it raises `CoeError`, the edition is not."""
+        self._printer = printer
+        self._prepare = prepare
+        self.current = printer.first()
+        self.refused: str | None = None
+        self._change: Mapping[str, Any] = {}
+        self._log = ChangeLog(self.current.version)
+        self._turn = asyncio.Lock()
+
+    @property
+    def change(self) -> Mapping[str, Any]:
+        """What is changed of the deployed profile, as a JSON merge patch."""
+        return self._change
+
+    async def switch(self, change: Mapping[str, Any]) -> bool:
+        """Serve with this change from now on; whether it could be taken.
+
+        A replica that starts with a change that cannot be taken serves the last one that could.
+        """
+        async with self._turn:
+            try:
+                await self._take(change)
+            except CoeError as error:
+                self.refused = str(error)
+                log.error("change refused, version %s goes on: %s", self.current.version, error)
+                await self._take_last()
+                return False
+            self.refused = None
+            await asyncio.to_thread(self._log.note, Change(dict(change), self.current.version))
+            return True
+
+    async def history(self) -> list[Change]:
+        """The changes taken since the profile was deployed, oldest first; the last is the one that is served."""
+        return await asyncio.to_thread(self._log.read)
+
+    async def _take(self, change: Mapping[str, Any]) -> None:
+        edition = await self._printer.next(change, self.current)
+        self._prepare(edition.profile)
+        if edition.version != self.current.version:
+            log.warning("version %s is served from now on, before it %s", edition.version, self.current.version)
+            self.current = edition
+        self._change = change
+
+    async def _take_last(self) -> None:
+        history = await self.history()
+        if history[-1].content == self._change:
+            return
+        try:
+            await self._take(history[-1].content)
+        except CoeError as error:
+            log.error("the change before cannot be taken any more: %s", error)

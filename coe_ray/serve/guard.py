@@ -1,0 +1,49 @@
+"""The gate as ASGI middleware: a request holds its place until the last byte of its answer, a stream's too."""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from coe_ray.serve.access import Access, Refused
+from coe_ray.serve.openai import error_object
+from coe_ray.serve.responses import Json
+
+OPEN = frozenset({"/healthz"})
+"""Paths that ask for no key: probes of health have none. They say nothing of questions, clients or secrets."""
+
+
+class Guard:
+    """Uses the `Access` in the application's state, where each replica puts its own.
+
+    `request.state.client` is the name of the client that was let in.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _path(scope) in OPEN:
+            await self._app(scope, receive, send)
+            return
+        access: Access = scope["app"].state.access
+        try:
+            admission = access.admit(Headers(scope=scope))
+        except Refused as refused:
+            content = error_object(refused.status, refused.message, refused.param, refused.code)
+            # The rest of a body that nobody reads must not be taken for the next request.
+            await Json(content, refused.status, {**refused.headers, "Connection": "close"})(scope, receive, send)
+            return
+
+        async def with_limits(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(admission.headers)
+            await send(message)
+
+        with admission:
+            scope["state"] = {**scope.get("state", {}), "client": admission.client}
+            await self._app(scope, receive, with_limits)
+
+
+def _path(scope: Scope) -> str:
+    """Below the application's own prefix, as its router sees it."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))

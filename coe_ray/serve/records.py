@@ -1,0 +1,144 @@
+"""What is written down of a request: one line in the log, and the same facts for the metrics.
+
+Names come from the profile, the key file and this code, never from a request: a line holds no text of a question or an
+answer, and nobody can make a new label value, or a second log line, by what is asked.
+"""
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from coe_ray.serve.openai import RequestError
+from coe_ray.types import Attempt, Route, Usage
+
+log = logging.getLogger("ray.serve")
+
+FLUSH_S = 0.1
+"""How long a line waits. Serve by itself keeps up to 1,000 in memory: on a quiet day for hours, lost in a kill."""
+
+Kind: TypeAlias = Literal["coe", "expert", "route", "unknown", "none"]
+"""What was asked for: a routed answer, a named expert's, a decision alone, a model that there is not, or no model."""
+
+_FIT_ID = re.compile(r"[A-Za-z0-9._:=;/+@~-]{1,128}")
+
+
+@dataclass(slots=True)
+class Record:
+    """One request, filled in as things become known. `model` is `coe`, an expert's name or `unknown`."""
+
+    request_id: str
+    method: str
+    path: str = "other"
+    key: str | None = None
+    kind: Kind = "none"
+    model: str | None = None
+    version: str | None = None
+    route: Route | None = None
+    expert: str | None = None
+    tried: Sequence[Attempt] = ()
+    usage: Usage | None = None
+    status: int = 0
+    error: str | None = None
+    refused_by: str | None = None
+    seconds: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+    def asked_for(self, model: str, experts: Collection[str]) -> None:
+        """The model that the request names."""
+        self.kind = "coe" if model == "coe" else "expert" if model in experts else "unknown"
+        self.model = "unknown" if self.kind == "unknown" else model
+        self.expert = model if self.kind == "expert" else None
+
+    def decided(self, route: Route) -> None:
+        """The route; once more after a failover, which changes it."""
+        self.route, self.expert, self.tried = route, route.expert, route.tried
+
+    def failed(self, error: BaseException) -> None:
+        """What went wrong, by a name out of this code."""
+        self.error = (isinstance(error, RequestError) and error.code) or type(error).__name__
+
+    def fields(self) -> dict[str, Any]:
+        """The line's fields, as JSON can hold them."""
+        said = self.route.classification if self.route else None
+        usage = self.usage or Usage()
+        return {
+            "request_id": self.request_id,
+            "method": self.method,
+            "path": self.path,
+            "key": self.key,
+            "model": self.model,
+            "task": said.task if said else None,
+            "decided_by": decided_by(self.route) if self.route else None,
+            "confidence": round(said.confidence, 4) if said else None,
+            "expert": self.expert,
+            "version": self.version,
+            "status": self.status,
+            "error": self.error,
+            "tried": [f"{attempt.expert}: {attempt.error}" for attempt in self.tried],
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "seconds": round(self.seconds, 6),
+            "stages": {name: round(seconds, 6) for name, seconds in self.stages.items()},
+        }
+
+    def __str__(self) -> str:
+        """The line where logs are text."""
+        asked = f" {self.model}" if self.model else ""
+        task = f" ({self.route.classification.task})" if self.route else ""
+        went = f" -> {self.expert}{task}" if self.expert and self.expert != self.model else ""
+        error = f" {self.error}" if self.error else ""
+        return f"{self.method} {self.path}{asked}{went} {self.status}{error} in {self.seconds:.4f} s"
+
+
+def decided_by(route: Route) -> str:
+    """What named the task: `llm`, `neighbours`, or `cached` where the question was asked before."""
+    return "cached" if route.cached else route.classification.by
+
+
+_current: ContextVar[Record] = ContextVar("coe_ray_record")
+
+
+def current_record() -> Record:
+    """The record of the request under way. Raises `LookupError` outside one."""
+    return _current.get()
+
+
+@contextmanager
+def made_current(record: Record) -> Iterator[None]:
+    """The record that `current_record` gives within, in tasks that are started there, too."""
+    token = _current.set(record)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def fit_request_id(given: str | None) -> str:
+    """The caller's id where it is safe to write down and to send on, else a new one."""
+    return given if given and _FIT_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+class RequestLog:
+    """Writes records, and sees to it that they come to rest soon after."""
+
+    def __init__(self, origin: Mapping[str, str]) -> None:
+        # Serve's own filters would find the same out anew for each line, and put the caller's unchecked id over ours.
+        self._origin = {**origin, "skip_context_filter": True}
+        self._flushing: asyncio.TimerHandle | None = None
+
+    def write(self, record: Record) -> None:
+        """One line. Called on the event loop."""
+        log.info("%s", record, extra={**self._origin, **record.fields()})
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        for handler in log.handlers:
+            handler.flush()

@@ -1,0 +1,166 @@
+"""Our endpoint beside its peers, on one machine and in one run: `python -m jobs.compare` (or `make compare`).
+
+Measured are our endpoint with what it ships with (keys, limits, logs and metrics on), LiteLLM's proxy, a bare Ray Serve
+pass-through and the upstream itself, which answers at once. All are up the whole time and get each load in turn, in
+several rounds. Prints the README's table; --json keeps every figure of every round.
+
+Exit codes: 0 measured, 1 measured with errors among the answers, 2 could not run.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+from coe_ray.bench.index import ensure_profile_index
+from coe_ray.config import load_profile
+from coe_ray.errors import CoeError, ConfigError
+from coe_ray.files import write_whole
+from jobs.loading.contest import ENCODER, ROWS, Result, Round, Row, markdown
+from jobs.loading.encoding import encoded_per_second
+from jobs.loading.ours import EXPERTS, make_key, serve_both, write_profile
+from jobs.loading.peers import MODEL, free_port, installed_litellm, litellm, upstream, version_of
+from jobs.local import local_ray
+
+KEY = "COE_COMPARED_KEY"
+"""The environment variable through which a load gets a contestant's key."""
+WORKERS = 2
+WANTED = ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED")
+Returned = TypeVar("Returned")
+
+
+@dataclass(frozen=True, slots=True)
+class Contestants:
+    """Their base URLs by name, and the keys of those that ask for one."""
+
+    urls: dict[str, str]
+    keys: dict[str, str]
+
+
+def main() -> int:
+    asked = _asked()
+    try:
+        return _compared(asked)
+    except CoeError as error:
+        print(f"compare: {error}", file=sys.stderr)
+        return 2
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each load")
+    parser.add_argument("--warm-up", type=float, default=2.0, metavar="S", help="before each load; does not count")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--litellm", type=Path, metavar="COMMAND", help="an installed one, instead of our own")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every figure of every round")
+    return parser.parse_args()
+
+
+def _compared(asked: argparse.Namespace) -> int:
+    if missing := [name for name in WANTED if os.environ.get(name) != "1"]:
+        raise ConfigError(f"{missing[0]}=1 is not set, and Ray must find it when it starts: use `make compare`")
+    command = asked.litellm or installed_litellm()
+    about = _about(asked, version_of(command))
+    with tempfile.TemporaryDirectory(prefix="coe_ray-compare-") as folder, _started(Path(folder), command) as all_of:
+        rounds = [_round(number, all_of, asked) for number in range(1, asked.rounds + 1)]
+    result = Result(rounds)
+    print("\n" + markdown(result, about))
+    for name, count in result.errors.items():
+        print(f"\n{count} errors in {name}: its figures say nothing", flush=True)
+    if result.saturated:
+        print(f"\nThe generator itself was saturated in {', '.join(result.saturated)}.")
+    if asked.json:
+        told = about | {"verdicts": [_plain(each) for each in result.verdicts], "figures": rounds}
+        write_whole(asked.json, json.dumps(told, indent=2).encode())
+    return 1 if result.errors else 0
+
+
+def _plain(verdict: Any) -> dict[str, Any]:
+    return {name: getattr(verdict, name) for name in verdict.__slots__}
+
+
+def _about(asked: argparse.Namespace, litellm_version: str) -> dict[str, Any]:
+    described = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(described, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "commit": commit or "unknown",
+        "date": time.strftime("%Y-%m-%d"),
+        "command": shlex.join(["python", "-m", "jobs.compare", *sys.argv[1:]]),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_average_before": os.getloadavg()[0],
+        "litellm": litellm_version,
+        "workers": WORKERS,
+        "seconds": asked.seconds,
+        "rounds": asked.rounds,
+    }
+
+
+@contextmanager
+def _started(folder: Path, command: Path) -> Iterator[Contestants]:
+    """Everything that is compared, up and answering."""
+    with upstream() as direct:
+        profile = write_profile(folder, direct)
+        keys = {"ours": make_key(folder), "litellm": f"sk-{secrets.token_hex(32)}"}
+        _say("retrieval index")
+        _apart(ensure_profile_index, load_profile(profile))
+        _say("LiteLLM's proxy")
+        with litellm(command, direct, keys["litellm"], folder, WORKERS) as peer:
+            _say("a Ray of our own, with our endpoint and a bare pass-through")
+            with local_ray():
+                ours, bare = serve_both(profile, direct, free_port())
+                yield Contestants({"ours": ours, "litellm": peer, "bare": bare, "direct": direct}, keys)
+
+
+def _round(number: int, compared: Contestants, asked: argparse.Namespace) -> Round:
+    figures = {}
+    for row in ROWS:
+        for who in row.who:
+            told = figures[f"{row.name}/{who}"] = _loaded(row, who, compared, asked)
+            p50 = (told["latency_ms"] or {}).get("p50", "–")
+            _say(f"round {number}: {row.name:<12} {who:<8} {told['requests_per_s']:8.1f}/s, p50 {p50} ms")
+    rate = _apart(encoded_per_second, secrets.token_hex(4), asked.seconds)
+    _say(f"round {number}: encoder alone {rate:.1f} texts/s")
+    return figures | {ENCODER: {"texts_per_s": rate}}
+
+
+def _loaded(row: Row, who: str, compared: Contestants, asked: argparse.Namespace) -> dict[str, Any]:
+    """One load, made by a process of its own as anyone would start it."""
+    ours = EXPERTS[0] if row.expert else "coe"
+    command = [sys.executable, "-m", "jobs.load", compared.urls[who], "--model", ours if who == "ours" else MODEL]
+    command += ["--clients", str(row.clients), "--seconds", str(asked.seconds), "--warm-up", str(asked.warm_up)]
+    command += ["--json", "-", *(["--repeat", str(row.repeat)] if row.repeat else [])]
+    key = compared.keys.get(who)
+    command += ["--key-env", KEY] if key else []
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | ({KEY: key} if key else {})
+    )
+    if not done.stdout:
+        sys.exit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def _apart(function: Callable[..., Returned], *arguments: object) -> Returned:
+    """From a process that ends with it: the encoder takes threads and memory for as long as its process lives."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

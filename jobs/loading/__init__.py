@@ -1,0 +1,1 @@
+"""Load on an OpenAI-compatible endpoint: questions, the two loops, one request, several processes, figures."""

@@ -1,0 +1,75 @@
+"""Our endpoint for a measurement: its profile, its key, and both it and a bare pass-through on one Serve."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+from coe_ray.config import load_profile
+from coe_ray.keys import add_key
+from coe_ray.leaderboard import Leaderboard
+from coe_ray.tasks import TASK_SETS
+from jobs.loading.peers import MODEL
+
+EXPERTS = ("first", "second")
+TASKS = ("devops-eval-a", "devops-eval-b")
+
+
+def write_profile(folder: Path, upstream_url: str) -> Path:
+    """Two experts at the upstream; the task is what the neighbours in the sample say, and no LLM is asked.
+
+    What is not said here is as shipped: keys, limits, logs and metrics are on.
+    """
+    best = {task.name: place % 2 for place, task in enumerate(_tasks())}
+    scores = [
+        (name, task, 9 - 4 * (place != at), 10) for task, at in best.items() for place, name in enumerate(EXPERTS)
+    ]
+    Leaderboard.from_scores(scores).save(folder / "leaderboard.json")
+    api = {"kind": "api", "base_url": upstream_url, "model": MODEL, "max_concurrency": 256}
+    # Were it asked after all, its failures would be in the figures.
+    never = {"kind": "scripted", "rules": [{"pattern": ".", "reply": "nobody was to ask this", "fails": True}]}
+    profile: dict[str, Any] = {
+        "tasks": list(TASKS),
+        "models": {"upstream": api, "never": never},
+        "experts": {name: {"model": "upstream", "prompt": "direct"} for name in EXPERTS},
+        "classifier": {"model": "never", "decoding": "free", "k": 4, "skip_llm_above": 0.0},
+        "retrieval": {
+            "encoder": load_profile("local-cpu").retrieval.encoder.model_dump(mode="json"),
+            "examples": "sample",
+            "index": "index",
+        },
+        "leaderboard": {"path": "leaderboard.json"},
+        "access": {"keys": "keys.json"},
+    }
+    path = folder / "compared.yaml"
+    path.write_text(json.dumps(profile, indent=2), "utf-8")  # JSON is YAML
+    return path
+
+
+def _tasks() -> list[Any]:
+    return [task for name in TASKS for task in TASK_SETS[name]]
+
+
+def make_key(folder: Path) -> str:
+    """The one key that the endpoint lets in, with the limits that every key has."""
+    return add_key(folder / "keys.json", "compare")
+
+
+def serve_both(profile: Path, upstream_url: str, port: int) -> tuple[str, str]:
+    """Deploy our endpoint and the bare pass-through on the Ray that runs; their base URLs, when both answer.
+
+    Raises `CoeError` for a profile that cannot be served.
+    """
+    from ray import serve
+    from ray.serve import Deployment
+
+    from coe_ray.cluster import APPLICATION
+    from coe_ray.serve.app import AppArgs, build
+    from jobs.loading.passthrough import PassThrough
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every deployment's options
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.run(build(AppArgs(profile=str(profile))), name=APPLICATION)
+    bare = cast(Deployment, PassThrough)  # mypy sees no class decorator
+    serve.run(bare.bind(upstream_url), name="bare", route_prefix="/bare")
+    return f"http://127.0.0.1:{port}/v1", f"http://127.0.0.1:{port}/bare"

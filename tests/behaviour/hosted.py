@@ -1,0 +1,68 @@
+"""A profile's hosted models as an application, with scripted engines on the real bundles, queues and scaling."""
+
+import re
+from typing import Any, cast
+
+import ray
+from ray import serve
+from ray.serve import Application, Deployment
+
+from coe_ray.cluster import deployment_name
+from coe_ray.config import Profile, load_profile
+from coe_ray.model_config import VllmModel
+from coe_ray.serve.capacity import require_capacity
+from coe_ray.serve.models import model_deployment
+from coe_ray.serve.placement import hardest_first
+from tests.behaviour.engines import INSIDE_THE_REAL_ONE, PacedEngine
+
+
+@serve.deployment(name="door", ray_actor_options={"num_cpus": 0})
+class Door:
+    """What an application's other deployments stand behind; these are asked directly."""
+
+    def __init__(self, engines: dict[str, Any]) -> None:
+        self._engines = engines
+
+
+def build(path: str) -> Application:
+    """Refused like the real application where the cluster has no room."""
+    profile = load_profile(path)
+    require_capacity(profile)
+    return cast(Deployment, Door).bind(engines(profile))
+
+
+def engines(profile: Profile) -> dict[str, Application]:
+    hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
+    return {name: _engine(name, hosted[name]) for name in hardest_first(hosted)}
+
+
+def _engine(name: str, model: VllmModel) -> Application:
+    """The real deployment where the profile puts an engine into it; else a light class with all of its options."""
+    real = model_deployment(name, model)
+    if INSIDE_THE_REAL_ONE.items() <= model.environment.items():
+        return real
+    options = {"name": deployment_name(name), "ray_actor_options": {"num_cpus": 1}}
+    light = real._bound_deployment.options(func_or_class=PacedEngine, _init_args=(), _init_kwargs={}, **options)
+    return light.bind(name)
+
+
+def homes() -> dict[str, list[list[str]]]:
+    """For each hosted model, for each replica, the names of the nodes that its bundles lie on."""
+    names = {node["NodeID"]: node["Labels"].get("name", "head") for node in ray.nodes()}
+    found: dict[str, list[list[str]]] = {}
+    for group in ray.util.placement_group_table().values():
+        replica = re.search(r"model-([\w.-]+?)[#_]", group["name"])
+        if replica and group["state"] == "CREATED":
+            bundles = sorted(group["bundles_to_node_id"].items())
+            found.setdefault(replica[1], []).append([names[node] for _, node in bundles])
+    return {name: sorted(each) for name, each in sorted(found.items())}
+
+
+def running() -> dict[str, int]:
+    """How many replicas of each hosted model take requests."""
+    deployments = serve.status().applications["default"].deployments
+    return {
+        name.removeprefix("model-"): each.replica_states.get("RUNNING", 0)
+        for name, each in deployments.items()
+        if name.startswith("model-")
+    }

@@ -1,0 +1,70 @@
+"""Calls to a hosted model, of which a node is lost meanwhile. Runs in the process that is connected to the cluster."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray import serve
+
+from coe_ray.cluster import APPLICATION, HostedModel, deployment_name, hosted_models
+from coe_ray.config import load_profile
+from coe_ray.errors import CallError
+from coe_ray.types import Call, Message
+from tests.behaviour.hosted import homes, running
+
+CLIENTS = 8
+BEFORE_S, AFTER_S = 3.0, 3.0
+PATIENCE_S = 70.0
+CALL = Call(messages=(Message("user", "think for 0.2 s"),))
+
+
+async def lost_under_load(lose: Callable[[], None], node: str, model: str, path: str) -> dict[str, Any]:
+    profile = load_profile(path)
+    wanted = (await asyncio.to_thread(running))[model]
+    ended: list[tuple[float, str | None]] = []  # when each call was answered, and the error of one that was not
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CLIENTS):
+            group.create_task(_client(hosted_models(profile)[model], over, ended))
+        await asyncio.sleep(BEFORE_S)
+        lost = time.monotonic()
+        before = len(ended)
+        await asyncio.to_thread(lose)
+        recovered = await _full_service(node, model, wanted, lost)
+        await asyncio.sleep(AFTER_S)
+        over.set()
+    gaps = [later - sooner for (sooner, _), (later, _) in zip(ended, ended[1:], strict=False)]
+    return {
+        "before": before,
+        "after": len(ended) - before,
+        "errors": [error for _, error in ended if error is not None],
+        "recovery_s": recovered,
+        "longest_gap_s": max(gaps),
+        "homes": await asyncio.to_thread(homes),
+    }
+
+
+async def answer(model: str) -> str:
+    handle = serve.get_deployment_handle(deployment_name(model), APPLICATION)
+    return (await HostedModel(model, handle).complete(CALL)).text
+
+
+async def _client(model: HostedModel, over: asyncio.Event, ended: list[tuple[float, str | None]]) -> None:
+    while not over.is_set():
+        error = None
+        try:
+            await model.complete(CALL)
+        except CallError as fault:
+            error = str(fault)
+        ended.append((time.monotonic(), error))
+
+
+async def _full_service(node: str, model: str, wanted: int, lost: float) -> float | None:
+    """Seconds until as many replicas as before take requests, none of them on the lost node."""
+    while (seconds := time.monotonic() - lost) < PATIENCE_S:
+        count, where = (await asyncio.to_thread(running))[model], (await asyncio.to_thread(homes)).get(model, [])
+        if count == wanted and not any(node in replica for replica in where):
+            return seconds
+        await asyncio.sleep(0.2)
+    return None

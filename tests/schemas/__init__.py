@@ -1,0 +1,1 @@
+"""Schemas that manifests are held to, where no package brings them."""

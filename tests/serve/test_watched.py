@@ -1,0 +1,137 @@
+"""The middleware around an application in this process: every way that a request can end is written down."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from coe_ray.serve import watched
+from coe_ray.serve.openai import RequestError
+from coe_ray.serve.records import Record, current_record
+from coe_ray.serve.watched import Watched
+from coe_ray.stages import stage
+from coe_ray.types import Usage
+
+
+class Kept:
+    """Stands in for the metrics and for the log."""
+
+    def __init__(self, *_: object) -> None:
+        self.records: list[Record] = []
+        self.count = self.write = self.records.append
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    kept = Kept()
+    monkeypatch.setattr(watched, "metrics", lambda: kept)
+    monkeypatch.setattr(watched, "_origin", dict)
+    return kept
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Kept:
+    kept = Kept()
+    monkeypatch.setattr(watched, "RequestLog", lambda origin: kept)
+    return kept
+
+
+@pytest.fixture
+def client(counted: Kept, logged: Kept) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(application(), raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
+
+
+def application() -> FastAPI:
+    api = FastAPI()
+
+    async def refused(_: Request, error: RequestError) -> JSONResponse:
+        current_record().failed(error)
+        return JSONResponse({}, error.status)
+
+    api.add_exception_handler(RequestError, refused)  # type: ignore[arg-type]  # as in responses.py
+    api.add_middleware(Watched)
+
+    @api.get("/streams")
+    async def streams() -> StreamingResponse:
+        async def events() -> AsyncIterator[bytes]:
+            yield b"first"
+            current_record().usage = Usage(1, 2)
+
+        with stage("expert"):
+            await asyncio.sleep(0)
+        return StreamingResponse(events())
+
+    @api.get("/refused")
+    async def refuses() -> None:
+        raise RequestError(404, "no", code="model_not_found")
+
+    @api.get("/breaks")
+    async def breaks() -> None:
+        raise ValueError("the question")
+
+    @api.get("/hangs")
+    async def hangs() -> None:
+        await asyncio.sleep(60)
+
+    @api.get("/healthz")
+    async def healthz() -> dict[str, Any]:
+        return {"id": current_record().request_id}
+
+    return api
+
+
+async def test_a_stream_is_written_down_at_its_end(client: httpx.AsyncClient, counted: Kept, logged: Kept) -> None:
+    response = await client.get("/streams", headers={"x-request-id": "mine"})
+    assert response.text == "first"
+    (record,) = counted.records
+    assert logged.records == [record]
+    assert (record.request_id, record.method, record.path, record.status) == ("mine", "GET", "/streams", 200)
+    assert record.usage == Usage(1, 2)
+    assert list(record.stages) == ["expert"]
+    assert record.seconds >= record.stages["expert"]
+    assert "x-coe-request-id" not in response.headers
+
+
+async def test_an_id_that_is_not_fit_is_told_to_have_been_replaced(client: httpx.AsyncClient, counted: Kept) -> None:
+    response = await client.get("/streams", headers={"x-request-id": "not fit"})
+    (record,) = counted.records
+    assert record.request_id != "not fit"
+    assert response.headers["x-coe-request-id"] == record.request_id
+
+
+@pytest.mark.parametrize(
+    ("path", "at", "status", "error"),
+    [
+        ("/refused", "/refused", 404, "model_not_found"),
+        ("/breaks", "/breaks", 500, "ValueError"),
+        ("/nowhere?secret", "other", 404, None),
+    ],
+)
+async def test_failures(
+    path: str, at: str, status: int, error: str | None, client: httpx.AsyncClient, counted: Kept
+) -> None:
+    assert (await client.get(path)).status_code == status
+    (record,) = counted.records
+    assert (record.path, record.status, record.error) == (at, status, error)
+
+
+async def test_a_client_that_leaves(counted: Kept, logged: Kept) -> None:
+    transport = httpx.ASGITransport(application())
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        asking = asyncio.create_task(client.get("/hangs"))
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+    (record,) = counted.records
+    assert (record.path, record.status, record.error) == ("/hangs", 499, "Cancelled")
+
+
+async def test_probes_are_served_and_not_counted(client: httpx.AsyncClient, counted: Kept, logged: Kept) -> None:
+    assert (await client.get("/healthz", headers={"x-request-id": "probe"})).json() == {"id": "probe"}
+    assert counted.records == logged.records == []
