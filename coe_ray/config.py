@@ -117,9 +117,9 @@ class AccessConfig(Section):
 
 
 class Profile(Section):
-    """A whole profile. `name` and `folder` come from where the file lies; relative paths are relative to it."""
+    """A whole profile. `file_name` and `folder` say where the file lies; relative paths are relative to it."""
 
-    name: str
+    file_name: str
     folder: str
     tasks: tuple[TaskConfig | str, ...] = Field(min_length=1)
     models: dict[str, ModelConfig] = Field(min_length=1)
@@ -129,6 +129,15 @@ class Profile(Section):
     leaderboard: LeaderboardConfig = LeaderboardConfig()
     routing: RoutingConfig = RoutingConfig()
     access: AccessConfig = AccessConfig()
+
+    @property
+    def name(self) -> str:
+        return Path(self.file_name).stem
+
+    @property
+    def file(self) -> Path:
+        """Where it lies."""
+        return Path(self.folder, self.file_name)
 
     @property
     def task_list(self) -> tuple[Task, ...]:
@@ -206,9 +215,8 @@ def load_profile(name_or_path: str | Path) -> Profile:
 
 def patched(profile: Profile, change: Mapping[str, Any]) -> Profile:
     """The profile with a JSON merge patch (RFC 7386) to its file's content. Raises `ConfigError` as `load_profile`."""
-    place = Path(profile.folder, profile.name + ".yaml")
-    content = profile.model_dump(mode="json", exclude_unset=True, exclude={"name", "folder"})
-    return _validated(place, _merged(content, change))
+    content = profile.model_dump(mode="json", exclude_unset=True, exclude={"file_name", "folder"})
+    return _validated(profile.file, _merged(content, change))
 
 
 def _merged(content: Any, change: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,10 +241,10 @@ def _find(name_or_path: str | Path) -> Path:
 
 
 def _validated(path: Path, content: dict[str, Any]) -> Profile:
-    if derived := {"name", "folder"} & set(content):
+    if derived := {"file_name", "folder"} & set(content):
         raise ConfigError(f"{path}: {derived.pop()}: comes from where the file lies; remove it")
     try:
-        return Profile(name=path.stem, folder=str(path.parent), **content)
+        return Profile(file_name=path.name, folder=str(path.parent), **content)
     except ValidationError as error:
         lines = "\n".join(f"{path}: {_explain(dict(item))}" for item in error.errors())
         raise ConfigError(lines) from error

@@ -81,9 +81,7 @@ class Failover:
                 return Answered(expert, result, tuple(tried))
         raise ValueError("there is nobody to ask")
 
-    async def _asked(
-        self, expert: str, ask: Callable[[str], Awaitable[Result]], ends_at: float, others: int
-    ) -> Result:
+    async def _asked(self, expert: str, ask: Callable[[str], Awaitable[Result]], ends_at: float, others: int) -> Result:
         if not others:
             return await self._noted(expert, ask)  # the request's own deadline bounds it
         limit = min(self._after_s, (ends_at - _now()) / (others + 1))

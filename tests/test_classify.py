@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from coe_ray.chat import Rule, ScriptedModel
-from coe_ray.classify import Classifier
+from coe_ray.classify import Classifier, agreement
 from coe_ray.config import ClassifierConfig, SettingsConfig
 from coe_ray.errors import CallError
 from coe_ray.questions import make_question
@@ -73,3 +73,42 @@ async def test_an_outage_is_no_unknown() -> None:
     model = ScriptedModel("m", [Rule(re.compile(""), "down", fails=True)])
     with pytest.raises(CallError, match="model 'm': down"):
         await Classifier(model, ClassifierConfig(model="m"), TASKS).classify(QUESTION, ())
+
+
+def near(*tasks: str) -> tuple[Neighbour, ...]:
+    """Neighbours that weigh the same."""
+    return tuple(Neighbour(str(n), "text", task, 0.5, 1 / len(tasks)) for n, task in enumerate(tasks))
+
+
+def test_neighbours_agree_on_the_task_that_weighs_most() -> None:
+    agreed = agreement(NEIGHBOURS, ["Build", "Test"])
+    assert agreed is not None
+    assert (agreed.task, agreed.by, agreed.raw, agreed.confidence) == ("Build", "neighbours", "", pytest.approx(0.7))
+
+
+def test_of_equals_the_nearest_decides() -> None:
+    agreed = agreement(near("Test", "Build"), ["Build", "Test"])
+    assert agreed is not None
+    assert agreed.task == "Test"
+
+
+def test_a_task_outside_the_list_does_not_count() -> None:
+    assert agreement(near("Elsewhere"), ["Build"]) is None
+    assert agreement((), ["Build"]) is None
+    agreed = agreement(near("Elsewhere", "Elsewhere", "Build"), ["Build"])
+    assert agreed is not None
+    assert (agreed.task, agreed.confidence) == ("Build", pytest.approx(1 / 3))
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_neighbours_of_one_mind_reach_a_threshold_of_one(count: int) -> None:
+    agreed = agreement(near(*["Build"] * count), ["Build"])
+    assert agreed is not None
+    assert agreed.confidence == 1.0
+
+
+async def test_without_neighbours_the_llm_is_asked_whatever_the_threshold() -> None:
+    model = Listener("m", "Task: Test")
+    assert (await classified(model, skip_llm_above=0.0)).by == "llm"
+    assert (await classified(model, NEIGHBOURS, skip_llm_above=0.0)).by == "neighbours"
+    assert len(model.calls) == 1

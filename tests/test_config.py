@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coe_ray.config import Profile, home, load_profile, shipped_profiles
+from coe_ray.config import Profile, home, load_profile, patched, shipped_profiles
 from coe_ray.errors import ConfigError
 from coe_ray.model_config import ApiModel
 from coe_ray.types import Settings
@@ -94,7 +94,7 @@ def test_settings_are_handed_on_as_given(tmp_path: Path) -> None:
         (lambda p: p["experts"]["beta"].update(prompt="loud"), "Input should be 'step-by-step' or 'direct'"),
         (lambda p: p["experts"].clear(), "experts: Dictionary should have at least 1 item"),
         (lambda p: p["experts"].update(coe={"model": "one"}), "experts.coe: this name is the route's own"),
-        (lambda p: p.update(name="other"), "name: comes from where the file lies; remove it"),
+        (lambda p: p.update(file_name="other"), "file_name: comes from where the file lies; remove it"),
         (lambda p: p["models"].update(t={"kind": "python", "target": "module.Class"}), "models.t.python.target"),
         (lambda p: p["models"].update(t={"kind": "python", "target": ".module:Class"}), "models.t.python.target"),
         (lambda p: p["models"].update(t={"kind": "api", "model": "m", "base_url": "ftp://x"}), "models.t.api.base_url"),
@@ -241,3 +241,33 @@ def loads_or_is_refused(text: str) -> None:
             assert isinstance(load_profile(path), Profile)
         except ConfigError as error:
             assert str(path) in str(error)
+
+
+def test_a_patch_changes_what_it_names_and_null_takes_away(tmp_path: Path) -> None:
+    profile = small_profile(tmp_path)
+    assert patched(profile, {}) == profile
+    new = patched(profile, {"classifier": {"k": None}, "experts": {"beta": None, "gamma": {"model": "one"}}})
+    assert list(new.experts) == ["alpha", "gamma"]
+    assert (new.classifier.k, new.classifier.decoding) == (4, "free")
+    assert new.file == profile.file
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ({"experts": {"beta": {"model": "nobody"}}}, r"experts\.beta\.model: no model 'nobody'"),
+        ({"colour": "red"}, "colour: unknown key"),
+        ({"tasks": None}, "tasks: missing"),
+        ({"classifier": 5}, "classifier: "),
+        ({"name": "other"}, "name: unknown key"),
+    ],
+)
+def test_a_patch_that_makes_no_profile_is_refused(tmp_path: Path, patch: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        patched(small_profile(tmp_path), patch)
+
+
+def test_keys_are_asked_for_where_nothing_else_is_said(tmp_path: Path) -> None:
+    assert small_profile(tmp_path).keys_file == home() / "keys.json"
+    assert small_profile(tmp_path, access={"keys": "own.json"}).keys_file == tmp_path / "own.json"
+    assert small_profile(tmp_path, access={"keys": False}).keys_file is None

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import tomllib
 from importlib import resources
 from math import prod
@@ -21,6 +22,7 @@ from coe_ray.config import Profile, load_profile, patched, shipped_profiles
 from coe_ray.model_config import ApiModel, VllmModel
 from coe_ray.models import local_models
 from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
+from coe_ray.serve.front import ENVIRONMENT
 from coe_ray.serve.ingress import Ingress
 from coe_ray.serve.retriever import RetrieverDeployment
 
@@ -76,10 +78,16 @@ def test_the_launcher_accepts_the_cluster_file(cluster: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("commands", ["head_start_ray_commands", "worker_start_ray_commands"])
-def test_ray_starts_with_what_the_endpoint_wants(cluster: dict[str, Any], commands: str) -> None:
+def test_ray_starts_with_what_the_endpoint_wants(cluster: dict[str, Any], commands: str, tmp_path: Path) -> None:
     (start,) = [command for command in cluster[commands] if "ray start" in command]
-    exported = dict(re.findall(r"\b([A-Z_]+)=(\S+?)(?=[\s;])", start.partition("ray start")[0]))
-    assert exported == ray_environment() | {"COE_RAY_HOME": "/shared/coe_ray", "HF_HOME": "/shared/huggingface"}
+    script = start.partition("ulimit")[0] + " env -0"
+    said = subprocess.run(
+        ["bash", "-c", script], env={"HOME": str(tmp_path)}, capture_output=True, check=True, text=True
+    )
+    exported = dict(line.split("=", 1) for line in said.stdout.split("\0") if line)
+    assert {name: value for name, value in exported.items() if name.startswith(("RAY_", "HF_", "COE_"))} == (
+        ray_environment() | ENVIRONMENT | {"COE_RAY_HOME": "/shared/coe_ray", "HF_HOME": "/shared/huggingface"}
+    )
 
 
 def test_the_makefile_sets_what_the_endpoint_wants() -> None:

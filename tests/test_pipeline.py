@@ -55,11 +55,55 @@ async def test_the_classifiers_outage_is_a_failed_call_and_no_unknown(tmp_path: 
         await composed(tmp_path).answer(asked("outage"))
 
 
-async def test_an_experts_outage_names_that_expert(tmp_path: Path) -> None:
+DOWN = [{"pattern": ".", "reply": "down", "fails": True}]
+
+
+async def test_where_the_best_expert_fails_the_next_best_on_the_task_answers(tmp_path: Path) -> None:
     models = content()["models"]
-    models["two"]["rules"] = [{"pattern": ".", "reply": "down", "fails": True}]
-    with pytest.raises(CallError, match="model 'two': down"):
+    models["two"]["rules"] = DOWN
+    route, completion = await composed(tmp_path, models=models).answer(asked(BUILD))
+    assert (route.expert, route.row[0].expert, completion.text) == ("alpha", "beta", "the answer is (A)")
+    (tried,) = route.tried
+    assert (tried.expert, tried.error, tried.message) == ("beta", "ServerFault", "model 'two': down")
+    assert route.reason == "best on Build; which cannot answer now, so the next by rank"
+
+
+async def test_a_stream_goes_to_the_next_best_before_its_first_piece(tmp_path: Path) -> None:
+    models = content()["models"]
+    models["two"]["rules"] = DOWN
+    deltas = [delta async for delta in composed(tmp_path, models=models).stream(asked(BUILD))]
+    assert "".join(delta.text for delta in deltas) == "the answer is (A)"
+
+
+async def test_where_every_expert_fails_all_are_named(tmp_path: Path) -> None:
+    models = content()["models"]
+    models["one"]["rules"] = models["two"]["rules"] = DOWN
+    with pytest.raises(CallError, match=r"model 'one': down \(expert 'alpha'; tried before it: 'beta': ServerFault\)"):
         await composed(tmp_path, models=models).answer(asked(BUILD))
+
+
+async def test_what_one_asks_for_by_name_is_not_asked_elsewhere(tmp_path: Path) -> None:
+    models = content()["models"]
+    models["two"]["rules"] = DOWN
+    with pytest.raises(CallError, match="model 'two': down"):
+        await composed(tmp_path, models=models).complete_from("beta", asked_question(asked(BUILD)), asked(BUILD))
+
+
+async def test_a_bench_asks_one_expert_and_no_other(tmp_path: Path) -> None:
+    models = content()["models"]
+    models["two"]["rules"] = DOWN
+    with pytest.raises(CallError, match="model 'two': down"):
+        await composed(tmp_path, models=models).ask("beta", asked_question(asked(BUILD)))
+
+
+async def test_neighbours_that_agree_spare_the_classifiers_call(tmp_path: Path) -> None:
+    model = Listener("sorter", "Task: Integration Test")
+    coe = composed(tmp_path, {"sorter": model}, classifier={"model": "sorter", "k": 2, "skip_llm_above": 0.6})
+    said = await coe.classify(make_question("What?"))
+    assert (said.task, said.by, said.confidence, model.calls) == ("Build", "neighbours", pytest.approx(0.6), [])
+    strict = composed(tmp_path, {"sorter": model}, classifier={"model": "sorter", "k": 2, "skip_llm_above": 0.61})
+    said = await strict.classify(make_question("What?"))
+    assert (said.task, said.by, len(model.calls)) == ("Integration Test", "llm", 1)
 
 
 async def test_a_question_without_options_reaches_the_expert_as_the_client_put_it(tmp_path: Path) -> None:
@@ -109,7 +153,7 @@ async def test_no_more_neighbours_are_asked_for_than_the_profile_says(tmp_path: 
 
 async def test_past_the_deadline_the_call_times_out_in_the_name_of_coe(tmp_path: Path) -> None:
     models = content()["models"]
-    models["one"]["delay_s"] = 30
+    models["one"]["delay_s"] = models["two"]["delay_s"] = 30
     coe = composed(tmp_path, models=models, routing={"deadline_s": 0.05})
     with pytest.raises(CallTimeout, match=r"model 'coe': no answer within 0.05 s"):
         await coe.answer(asked("?"))

@@ -45,7 +45,9 @@ def _addable(nodes: list[dict[str, Any]]) -> tuple[NodeGroup, ...] | None:
         return None
     live = Counter(_group(node) for node in nodes)
     groups = [
-        NodeGroup(each.name, dict(each.resources), None if each.max_count < 0 else max(0, each.max_count - live[each.name]))
+        NodeGroup(
+            each.name, dict(each.resources), None if each.max_count < 0 else max(0, each.max_count - live[each.name])
+        )
         for each in config.node_group_configs
     ]
     return tuple(group for group in groups if group.count != 0)

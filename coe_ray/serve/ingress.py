@@ -132,6 +132,7 @@ class Ingress:
         """What jobs/change.py asks: the version, the changes that led to it, and why the last was not taken."""
         history = [asdict(change) for change in await self._editions.history()]
         return {
+            "profile": str(self._profile.file),
             "version": self._editions.current.version,
             "refused": self._editions.refused,
             "history": history,

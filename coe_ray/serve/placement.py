@@ -114,7 +114,9 @@ def hardest_first(hosted: Mapping[str, VllmModel]) -> list[str]:
 def is_placeable(replicas: Iterable[Replica], capacity: Capacity) -> bool:
     """Whether all of them can lie on the nodes at once; true where it takes too long to find out."""
     hardest_first = sorted(replicas, key=_hardness, reverse=True)
-    parts = [_Part(number, bundle, each.strategy) for number, each in enumerate(hardest_first) for bundle in each.bundles]
+    parts = [
+        _Part(number, bundle, each.strategy) for number, each in enumerate(hardest_first) for bundle in each.bundles
+    ]
     nodes = tuple(_all_nodes(capacity, parts))
     return _sums_suffice(parts, nodes) and _Search(parts).succeeds(nodes)
 

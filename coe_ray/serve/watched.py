@@ -40,7 +40,7 @@ class Watched:
             return
         headers = Headers(scope=scope)
         record = Record(fit_request_id(headers.get(REQUEST_ID)), scope["method"])
-        if scope["path"] in UNWATCHED:
+        if scope["path"].removeprefix(scope.get("root_path", "")) in UNWATCHED:
             with made_current(record):
                 await self._app(scope, receive, send)
         else:

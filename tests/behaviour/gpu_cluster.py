@@ -81,6 +81,7 @@ def _environment(folder: str) -> dict[str, str]:
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_TMPDIR": folder,
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",  # no balancer is in front that has to hear of it first
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "HF_HUB_OFFLINE": "1",
         "NO_PROXY": "*",

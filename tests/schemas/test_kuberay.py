@@ -14,6 +14,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from coe_ray.config import Profile, load_profile, patched
 from coe_ray.model_config import VllmModel
+from coe_ray.serve.front import ENVIRONMENT
 from tests.schemas.kubernetes import KUBERAY, kuberay_validator, kubernetes_validator
 
 ROOT = Path(__file__).parents[2]
@@ -126,7 +127,7 @@ def test_pods_have_the_environment_that_the_makefile_sets(cluster: dict[str, Any
     wanted = dict(re.findall(r"^export ((?:RAY|HF)_\w+) = (\S+)$", makefile, re.MULTILINE))
     # KubeRay sets it, and the token, on every container of Ray's.
     assert cluster["authOptions"] == {"mode": wanted.pop("RAY_AUTH_MODE"), "secretName": "coe-ray-token"}
-    wanted |= {"COE_RAY_HOME": "/shared/coe_ray", "HF_HOME": "/shared/huggingface"}
+    wanted |= ENVIRONMENT | {"COE_RAY_HOME": "/shared/coe_ray", "HF_HOME": "/shared/huggingface"}
     for container in containers(cluster):
         assert {variable["name"]: variable.get("value") for variable in container["env"]} == wanted
 

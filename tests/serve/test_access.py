@@ -232,24 +232,34 @@ async def test_what_is_under_way_stays_counted_when_the_file_changes(file: Path,
     closed.admit(sent(key))
 
 
+def spoiled(file: Path, content: str | None) -> bytes:
+    """What was in it before."""
+    written = file.read_bytes()
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    return written
+
+
+def mended(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+
 @pytest.mark.parametrize("broken", ["", "[", '[{"name": "x"}]', None])
 async def test_a_file_that_breaks_leaves_the_old_keys_and_says_so_once(
     file: Path, clock: Clock, caplog: pytest.LogCaptureFixture, broken: str | None
 ) -> None:
     key = add_key(file, "ci")
     closed = gate(file, clock)
-    written = file.read_bytes()
-    if broken is None:
-        file.unlink()
-    else:
-        file.write_text(broken)
+    written = spoiled(file, broken)
     with caplog.at_level(logging.ERROR, "ray.serve"):
         for _ in range(3):
             await noticed(closed, clock, sent(key))
             assert closed.admit(sent(key)).client == "ci"
     assert len([each for each in caplog.records if str(file) in each.getMessage()]) == 1
 
-    file.write_bytes(written)
+    mended(file, written)
     another = add_key(file, "another")
     await noticed(closed, clock, sent(key))
     assert closed.admit(sent(another)).client == "another"
@@ -333,14 +343,8 @@ def test_durations_are_as_openai_writes_them(seconds: float) -> None:
 
 
 def test_durations() -> None:
-    assert [duration(each) for each in (0, 0.0121, 1, 1.45, 60, 359.95)] == [
-        "0ms",
-        "13ms",
-        "1s",
-        "1.5s",
-        "1m0s",
-        "6m0s",
-    ]
+    written = [duration(each) for each in (0, 0.0121, 1, 1.45, 60, 359.95)]
+    assert written == ["0ms", "13ms", "1s", "1.5s", "1m0s", "6m0s"]
 
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=200), st.integers(1, 20))

@@ -1,8 +1,8 @@
 """The metrics: what a record adds to them, and that what is written about them is so."""
 
 import re
-from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -17,7 +17,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "observability.md"
 class Counted:
     """Stands in for Ray's metrics: what was added, by name and labels."""
 
-    seen: Counter[tuple[str, ...]] = Counter()
+    seen: ClassVar[dict[tuple[str, ...], float]] = {}
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
@@ -29,12 +29,13 @@ class Counted:
     def observe(self, value: float, labels: dict[str, str]) -> None:
         assert set(labels) == set(self._definition.labels)
         assert all(each.isascii() for each in labels.values())  # Ray fails with others
-        self.seen[(self._definition.name, *(labels[name] for name in self._definition.labels))] += value  # type: ignore[assignment]  # seconds, too
+        key = (self._definition.name, *(labels[name] for name in self._definition.labels))
+        self.seen[key] = self.seen.get(key, 0.0) + value
 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Metrics:
-    monkeypatch.setattr(Counted, "seen", Counter())
+    monkeypatch.setattr(Counted, "seen", {})
     monkeypatch.setattr(metrics, "_counter", Counted)
     monkeypatch.setattr(metrics, "_histogram", Counted)
     return Metrics()

@@ -1,0 +1,88 @@
+"""The running application, as a person changes it: what it serves, and another `user_config` for its ingress."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ray import serve
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ApplicationStatus, ServeDeploySchema
+
+from coe_ray.cluster import APPLICATION
+from coe_ray.errors import ConfigError
+from coe_ray.serve.app import AppArgs, build
+from coe_ray.serve.changes import Change
+
+INGRESS = "ingress"
+WAIT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What one ingress replica says. `history` is oldest first, its last entry what is served."""
+
+    profile: str
+    version: str
+    refused: str | None
+    history: tuple[Change, ...]
+
+    def change_back(self) -> dict[str, Any]:
+        """The change that was served before. After one that was refused: the one that is served still.
+
+        Raises `ConfigError` where there is none.
+        """
+        if self.refused is not None:
+            return self.history[-1].content
+        if len(self.history) < 2:
+            raise ConfigError(f"version {self.version} is the first; there is nothing to go back to")
+        return self.history[-2].content
+
+
+async def served() -> Served:
+    """Raises `ConfigError` where nothing is served."""
+    application = serve.status().applications.get(APPLICATION)
+    if application is None or application.status not in (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING):
+        raise ConfigError(f"no application {APPLICATION!r} is running on this cluster; `serve status` says more")
+    said = await serve.get_app_handle(APPLICATION).served.remote()
+    history = tuple(Change(**change) for change in said["history"])
+    return Served(said["profile"], said["version"], said["refused"], history)
+
+
+async def change(profile: str, patch: Mapping[str, Any]) -> Served:
+    """Serve the deployed profile with this patch, and no other; what is served then. Raises `ConfigError`.
+
+    The same way as it was deployed: `serve deploy` goes on with a file, `serve run` with this profile.
+    """
+    client = _get_global_client()
+    assert client is not None  # `served` has asked it
+    applications = client.get_serve_details()["applications"]
+    files = [app["deployed_app_config"] for app in applications.values() if app["deployed_app_config"]]
+    if applications[APPLICATION]["deployed_app_config"]:
+        config = ServeDeploySchema.model_validate({"applications": [_with_change(file, patch) for file in files]})
+        await asyncio.to_thread(client.deploy_apps, config)
+    else:
+        application = await asyncio.to_thread(build, AppArgs(profile=profile, change=dict(patch)))
+        await asyncio.to_thread(serve.run, application, name=APPLICATION, route_prefix=_prefix(applications))
+    await _settled()
+    return await served()
+
+
+def _with_change(file: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """A declared application with another change; others as they are."""
+    if file["name"] != APPLICATION:
+        return dict(file)
+    others = [each for each in file.get("deployments", []) if each["name"] != INGRESS]
+    ingress = next((each for each in file.get("deployments", []) if each["name"] == INGRESS), {"name": INGRESS})
+    return {**file, "deployments": [*others, {**ingress, "user_config": dict(patch)}]}
+
+
+def _prefix(applications: Mapping[str, Any]) -> str:
+    return cast(str, applications[APPLICATION]["route_prefix"])
+
+
+async def _settled() -> None:
+    """Every replica has taken the change, or refused it."""
+    async with asyncio.timeout(WAIT_S):
+        while serve.status().applications[APPLICATION].status != ApplicationStatus.RUNNING:
+            await asyncio.sleep(0.2)
