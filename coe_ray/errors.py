@@ -22,6 +22,8 @@ CoeError
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from coe_ray.types import Attempt
+
 
 class CoeError(Exception):
     """Everything that coe_ray raises on purpose; each message says what, where and what to do."""
@@ -43,6 +45,7 @@ class CallError(CoeError):
     """One call to `model` failed, after `attempts` tries (0: it was never sent).
 
     `retry_after` is the provider's wish, in seconds; `body` what it answered last, without secrets and cut short.
+    `tried` are all the experts that were asked in vain, where it is the last one's error.
     """
 
     retryable: ClassVar[bool] = False
@@ -60,6 +63,7 @@ class CallError(CoeError):
         retry_after: float | None = None,
         attempts: int = 1,
         body: str = "",
+        tried: tuple[Attempt, ...] = (),
     ) -> None:
         super().__init__(model, message)
         self.model = model
@@ -68,6 +72,7 @@ class CallError(CoeError):
         self.retry_after = retry_after
         self.attempts = attempts
         self.body = body
+        self.tried = tried
 
     def __str__(self) -> str:
         tries = f" after {self.attempts} attempts" if self.attempts > 1 else ""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -11,7 +10,7 @@ from coe_ray.calls.patience import impatience
 from coe_ray.errors import BadCall, CallError, CallTimeout, ContentFiltered, ContextTooLong
 from coe_ray.types import Attempt
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("ray.serve")  # whose handlers write the replicas' log files
 
 Result = TypeVar("Result")
 
@@ -72,11 +71,12 @@ class Failover:
             try:
                 result = await self._asked(expert, ask, ends_at, others=len(experts) - place)
             except CallError as error:
+                tried.append(Attempt(expert, type(error).__name__, str(error), round(_now() - began, 4)))
                 if place == len(experts) or isinstance(error, _FINAL):
-                    error.message += _blame(expert, tried)
+                    error.message += _blame(tried)
+                    error.tried = tuple(tried)
                     raise
                 log.warning("expert %r: %s; the next best is asked", expert, error)
-                tried.append(Attempt(expert, type(error).__name__, str(error), round(_now() - began, 4)))
             else:
                 return Answered(expert, result, tuple(tried))
         raise ValueError("there is nobody to ask")
@@ -126,9 +126,10 @@ class Failover:
             form.rests_until = _now() + REST_S
 
 
-def _blame(expert: str, tried: Sequence[Attempt]) -> str:
-    before = ", ".join(f"{each.expert!r}: {each.error}" for each in tried)
-    return f" (expert {expert!r}; tried before it: {before})" if before else f" (expert {expert!r})"
+def _blame(tried: Sequence[Attempt]) -> str:
+    *earlier, last = tried
+    before = ", ".join(f"{each.expert!r}: {each.error}" for each in earlier)
+    return f" (expert {last.expert!r}; tried before it: {before})" if before else f" (expert {last.expert!r})"
 
 
 def _now() -> float:

@@ -27,6 +27,7 @@ _CHINESE_SHARE = 0.05
 # A minus is a sign at the front of a number and a dash behind a word, number or bracket.
 _NUMBER = re.compile(r"(?:(?<![\w)\]])-)?(?:\d+|(?<!\w)(?=\.\d))(?:\.\d+)*(?:e[-+]?\d+\b)?")
 _MINUS_SIGNS = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{NON-BREAKING HYPHEN}": "-"})
+_MARKS = 30
 
 
 def split_options(text: str) -> tuple[str, tuple[str, ...]]:
@@ -112,7 +113,20 @@ def _last(letters: Sequence[int], letter: int, end: int) -> int:
     return next((place for place in reversed(range(end)) if letters[place] == letter), -1)
 
 
+def _stream_safe(text: str) -> str:
+    """Without combining marks behind 30 others (UAX #15): to normalise such a run takes the square of its length."""
+    if text.isascii():
+        return text
+    kept, run = [], 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run <= _MARKS:
+            kept.append(character)
+    return "".join(kept)
+
+
 def _bare(text: str) -> str:
+    text = _stream_safe(text)
     # Folding case can bring compatibility forms back, hence NFKC once more.
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return "".join(_tokens(text.translate(_MINUS_SIGNS)))

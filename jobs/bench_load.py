@@ -1,7 +1,7 @@
 """How much of the ideal a bench reaches, and how its memory grows: on a Ray of its own, against a fixed latency.
 
     python -m jobs.bench_load rate            2,000 questions, 64 and 256 calls at once, 200 ms each; then 5 % of 503s
-    python -m jobs.bench_load memory            5,000 and 50,000 questions to a scripted model
+    python -m jobs.bench_load memory          5,000 and 50,000 questions to a scripted model
 
 The ideal is questions × latency ÷ calls at once, from the first call to the last answer as the upstream saw them.
 Memory is the greatest sum over the driver and Ray's workers (proportional set size), without Ray's own servers.

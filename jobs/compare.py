@@ -16,20 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any
 
-from coe_ray.bench.index import ensure_profile_index
-from coe_ray.config import load_profile
-from coe_ray.errors import CoeError, ConfigError
+from coe_ray.errors import CoeError, ConfigError, DataError
 from coe_ray.files import write_whole
 from jobs.loading.contest import ENCODER, ROWS, Result, Round, Row, markdown
-from jobs.loading.encoding import encoded_per_second
+from jobs.loading.encoding import encoder_rate
 from jobs.loading.ours import EXPERTS, make_key, serve_both, write_profile
 from jobs.loading.peers import MODEL, free_port, installed_litellm, litellm, upstream, version_of
 from jobs.local import local_ray
@@ -37,8 +34,9 @@ from jobs.local import local_ray
 KEY = "COE_COMPARED_KEY"
 """The environment variable through which a load gets a contestant's key."""
 WORKERS = 2
+BUSY = 0.25
+"""Processes that want a core, for each core, from which others disturb the measurement."""
 WANTED = ("RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_THROUGHPUT_OPTIMIZED")
-Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +71,15 @@ def _compared(asked: argparse.Namespace) -> int:
         raise ConfigError(f"{missing[0]}=1 is not set, and Ray must find it when it starts: use `make compare`")
     command = asked.litellm or installed_litellm()
     about = _about(asked, version_of(command))
+    if about["load_average_before"] > BUSY * about["cores"]:
+        _say(f"this machine is busy (load average {about['load_average_before']:.1f}): the figures will show it")
     with tempfile.TemporaryDirectory(prefix="coe_ray-compare-") as folder, _started(Path(folder), command) as all_of:
+        _warm(all_of, asked)
         rounds = [_round(number, all_of, asked) for number in range(1, asked.rounds + 1)]
     result = Result(rounds)
     print("\n" + markdown(result, about))
     for name, count in result.errors.items():
-        print(f"\n{count} errors in {name}: its figures say nothing", flush=True)
+        print(f"\n{count} errors in {name}: its figures say nothing.")
     if result.saturated:
         print(f"\nThe generator itself was saturated in {', '.join(result.saturated)}.")
     if asked.json:
@@ -114,13 +115,20 @@ def _started(folder: Path, command: Path) -> Iterator[Contestants]:
         profile = write_profile(folder, direct)
         keys = {"ours": make_key(folder), "litellm": f"sk-{secrets.token_hex(32)}"}
         _say("retrieval index")
-        _apart(ensure_profile_index, load_profile(profile))
+        _run([sys.executable, "-m", "jobs.index", "--profile", str(profile)])
         _say("LiteLLM's proxy")
         with litellm(command, direct, keys["litellm"], folder, WORKERS) as peer:
             _say("a Ray of our own, with our endpoint and a bare pass-through")
             with local_ray():
                 ours, bare = serve_both(profile, direct, free_port())
                 yield Contestants({"ours": ours, "litellm": peer, "bare": bare, "direct": direct}, keys)
+
+
+def _warm(compared: Contestants, asked: argparse.Namespace) -> None:
+    """The first load of each is not measured: LiteLLM's workers import half of what they need only then."""
+    for who in ROWS[0].who:
+        told = _loaded(ROWS[0], who, compared, asked)
+        _say(f"warmed:  {who:<21} {told['requests_per_s']:8.1f}/s, {told['errors']['total']} errors")
 
 
 def _round(number: int, compared: Contestants, asked: argparse.Namespace) -> Round:
@@ -130,7 +138,7 @@ def _round(number: int, compared: Contestants, asked: argparse.Namespace) -> Rou
             told = figures[f"{row.name}/{who}"] = _loaded(row, who, compared, asked)
             p50 = (told["latency_ms"] or {}).get("p50", "–")
             _say(f"round {number}: {row.name:<12} {who:<8} {told['requests_per_s']:8.1f}/s, p50 {p50} ms")
-    rate = _apart(encoded_per_second, secrets.token_hex(4), asked.seconds)
+    rate = encoder_rate(secrets.token_hex(4), asked.seconds)
     _say(f"round {number}: encoder alone {rate:.1f} texts/s")
     return figures | {ENCODER: {"texts_per_s": rate}}
 
@@ -143,19 +151,18 @@ def _loaded(row: Row, who: str, compared: Contestants, asked: argparse.Namespace
     command += ["--json", "-", *(["--repeat", str(row.repeat)] if row.repeat else [])]
     key = compared.keys.get(who)
     command += ["--key-env", KEY] if key else []
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | ({KEY: key} if key else {})
-    )
-    if not done.stdout:
-        sys.exit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    told: dict[str, Any] = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(_run(command, {KEY: key} if key else {}, may_end_with=(0, 1)))
     return told
 
 
-def _apart(function: Callable[..., Returned], *arguments: object) -> Returned:
-    """From a process that ends with it: the encoder takes threads and memory for as long as its process lives."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(function, *arguments).result()
+def _run(
+    command: list[str], environment: Mapping[str, str] = MappingProxyType({}), may_end_with: tuple[int, ...] = (0,)
+) -> str:
+    """What it prints. Raises `DataError` where it ends otherwise."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+    if done.returncode not in may_end_with:
+        raise DataError(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 def _say(what: str) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import ray
 from ray import serve
 
+from coe_ray.serve.front import ENVIRONMENT
+
 ADDRESS = "127.0.0.1:6379"
 DASHBOARD = "http://127.0.0.1:8265"
 """Loopback only: nothing of this Ray is seen from outside."""
@@ -25,6 +27,7 @@ SETTINGS = {
     # Half a minute each to hand work over to other nodes, of which there are none.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    **ENVIRONMENT,
 }
 OBJECT_STORE = 300_000_000
 """Bytes. Questions and answers are small."""

@@ -1,19 +1,16 @@
-"""Retrieval: near questions come back weighted, the question itself never; batches fail and are left one by one."""
+"""Retrieval: near questions come back weighted, the question itself never; an index is swapped whole under readers."""
 
 import asyncio
 import math
-import threading
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from coe_ray import weights
-from coe_ray.config import load_profile
+from coe_ray.batching import BatchingEncoder
+from coe_ray.encoder import Encoder
 from coe_ray.errors import DataError
 from coe_ray.questions import make_question
-from coe_ray.retrieval import BatchingEncoder, Encoder, Index, SentenceEncoder, Vectors, build_index, weighted
+from coe_ray.retrieval import Index, build_index, has_index, index_mark, weighted
 from coe_ray.types import Question
 from tests.planted import WordEncoder
 
@@ -131,83 +128,51 @@ async def test_an_index_stays_when_building_the_next_one_fails(tmp_path: Path) -
     assert len(await index.nearest(ASKED, 10)) == 4
 
 
-class SlowEncoder(WordEncoder):
-    """Its first batch lasts until it is let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begun = threading.Event()
-        self.go_on = threading.Event()
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        vectors = super().encode(texts)
-        self.begun.set()
-        self.go_on.wait(10)
-        return vectors
+async def test_an_opened_index_goes_on_while_the_next_one_takes_its_place(tmp_path: Path) -> None:
+    before = built(tmp_path)
+    mark = index_mark(tmp_path / "index")
+    build_index(tmp_path / "index", EXAMPLES[2:], WordEncoder())
+    assert index_mark(tmp_path / "index") != mark
+    assert len(await before.nearest(ASKED, 10)) == 4
 
 
-async def started(encoder: SlowEncoder, batching: BatchingEncoder, *texts: str) -> list["asyncio.Task[Vectors]"]:
-    """A first call that is being encoded, and the others waiting behind it."""
-    tasks = [asyncio.create_task(batching.encode("first"))]
-    await asyncio.to_thread(encoder.begun.wait, 10)
-    tasks += [asyncio.create_task(batching.encode(text)) for text in texts]
-    await asyncio.sleep(0)
-    return tasks
+async def test_readers_find_an_index_at_every_moment(tmp_path: Path) -> None:
+    built(tmp_path)
+    building = asyncio.create_task(asyncio.to_thread(rebuilt, tmp_path / "index", 8))
+    seen = set()
+    while not building.done():
+        assert has_index(tmp_path / "index")
+        index = await asyncio.to_thread(Index, tmp_path / "index", WordEncoder())
+        seen.add(index.rows)
+        assert len(await index.nearest(ASKED, 10)) == index.rows
+    await building
+    assert seen <= {2, 4}
 
 
-async def test_calls_that_come_together_are_encoded_together() -> None:
-    encoder = SlowEncoder()
-    tasks = await started(encoder, BatchingEncoder(encoder, max_batch=4), *(f"text {n}" for n in range(6)))
-    encoder.go_on.set()
-    vectors = await asyncio.gather(*tasks)
-    assert encoder.batches == [1, 4, 2]
-    for text, vector in zip(["first", *(f"text {n}" for n in range(6))], vectors, strict=True):
-        assert np.array_equal(vector, WordEncoder().encode([text])[0])
+def rebuilt(folder: Path, times: int) -> None:
+    for number in range(times):
+        build_index(folder, EXAMPLES[2 * (number % 2) :], WordEncoder())
 
 
-async def test_an_encoders_failure_reaches_everyone_in_its_batch_and_no_one_else() -> None:
-    encoder = SlowEncoder()
-    batching = BatchingEncoder(encoder)
-    tasks = await started(encoder, batching, "fine", "poison")
-    encoder.go_on.set()
-    first, *others = await asyncio.gather(*tasks, return_exceptions=True)
-    assert isinstance(first, np.ndarray)
-    assert [str(error) for error in others] == ["encoder broke"] * 2
-    assert (await batching.encode("later")).shape == (64,)
+def test_an_index_keeps_the_version_before_and_no_more(tmp_path: Path) -> None:
+    built(tmp_path)
+    (tmp_path / "index" / "examples.lance").mkdir()  # where an older release had its table
+    rebuilt(tmp_path / "index", 3)
+    assert sum(each.is_dir() for each in (tmp_path / "index").iterdir()) == 2
 
 
-async def test_a_caller_who_leaves_does_not_hurt_the_others() -> None:
-    encoder = SlowEncoder()
-    batching = BatchingEncoder(encoder)
-    first, leaver, stayer = await started(encoder, batching, "leaver", "stayer")
-    first.cancel()
-    leaver.cancel()
-    encoder.go_on.set()
-    assert np.array_equal(await stayer, WordEncoder().encode(["stayer"])[0])
-    assert first.cancelled()
-    assert leaver.cancelled()
+def test_an_index_of_an_older_release_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "index.json").write_text('{"encoder": "words", "dimension": 64, "rows": 4}')
+    with pytest.raises(DataError, match="build it again"):
+        Index(tmp_path / "index", WordEncoder())
 
 
-class ForgetfulEncoder(WordEncoder):
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        return super().encode(texts)[:-1]
-
-
-async def test_an_encoder_that_loses_a_text_leaves_no_one_waiting() -> None:
-    batching = BatchingEncoder(ForgetfulEncoder())
-    async with asyncio.timeout(5):
-        with pytest.raises(ValueError, match="shorter"):
-            await batching.encode("lost")
-
-
-async def test_the_real_encoder_finds_a_paraphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "_hub_in_reach", lambda: False)
-    wanted = load_profile("local-cpu").retrieval.encoder
-    encoder = SentenceEncoder(wanted.hub, weights.locate(wanted))
-    vectors = encoder.encode(["one", "two words"])
-    assert vectors.shape == (2, 384)
-    assert vectors.dtype == np.float32
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1)
-    asked = make_question("In which place does our Kubernetes write its log files?")
-    found = await built(tmp_path, encoder).nearest(asked, 4)
-    assert found[0].question_id == EXAMPLES[3].id
+async def test_indexes_may_share_one_cache(tmp_path: Path) -> None:
+    encoder = WordEncoder()
+    built(tmp_path, encoder)
+    shared = BatchingEncoder(encoder)
+    encoder.batches.clear()
+    for _ in range(2):
+        await Index(tmp_path / "index", shared).nearest(ASKED, 2)
+    assert encoder.batches == [1]

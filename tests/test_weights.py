@@ -43,6 +43,14 @@ def test_without_a_hub_the_packages_folder_is_the_place(package: Path) -> None:
     assert weights.locate(packaged()) == str(package)
 
 
+def test_an_encoder_is_always_a_folder_here(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert weights.downloaded(packaged()) == str(package)
+    with pytest.raises(WeightsError, match=r"lab/model: no hub in reach; set HF_ENDPOINT"):
+        weights.downloaded(Weights(hub="lab/model"))
+    monkeypatch.setattr(weights, "_from_hub", lambda wanted: "/snapshot")
+    assert weights.downloaded(Weights(hub="lab/model")) == "/snapshot"
+
+
 def test_a_file_that_is_not_the_published_one_is_refused(package: Path) -> None:
     (package / "model.safetensors").write_bytes(b"tampered")
     found = hashlib.sha256(b"tampered").hexdigest()

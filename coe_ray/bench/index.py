@@ -5,22 +5,21 @@ from pathlib import Path
 
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.config import Profile
+from coe_ray.encoder import SentenceEncoder, encoder_name
 from coe_ray.files import held
-from coe_ray.retrieval import Index, Retriever, SentenceEncoder, build_index, is_built_of
+from coe_ray.retrieval import Index, Retriever, build_index, has_index, is_built_of
 from coe_ray.types import Neighbour, Question
-from coe_ray.weights import locate
+from coe_ray.weights import downloaded
 
 
 def build_profile_index(profile: Profile) -> int:
     """Build the index that the endpoint reads; returns its number of rows."""
-    encoder = profile.retrieval.encoder
-    sentences = SentenceEncoder(encoder.hub, locate(encoder))
-    return build_index(profile.index_folder, _examples(profile), sentences)
+    return build_index(profile.index_folder, _examples(profile), _encoder(profile))
 
 
 def profile_index_is_current(profile: Profile) -> bool:
     """Whether the endpoint's index is there, and made of what the profile now names as its examples."""
-    return is_built_of(profile.index_folder, _examples(profile), profile.retrieval.encoder.hub)
+    return is_built_of(profile.index_folder, _examples(profile), encoder_name(profile.retrieval.encoder.hub))
 
 
 def ensure_profile_index(profile: Profile) -> None:
@@ -33,11 +32,10 @@ def ensured_index(profile: Profile, index: Path, examples: Sequence[Question]) -
     """A run's index, made where there is none yet: by one examiner, while those on other nodes wait for it."""
     if not profile.classifier.k:
         return _NoExamples()
-    weights = profile.retrieval.encoder
-    encoder = SentenceEncoder(weights.hub, locate(weights))
-    if not index.is_dir():
+    encoder = _encoder(profile)
+    if not has_index(index):
         with held(index.with_name(f"{index.name}.lock"), wait=True):
-            if not index.is_dir():
+            if not has_index(index):
                 build_index(index, examples, encoder)
     return Index(index, encoder)
 
@@ -47,6 +45,11 @@ class _NoExamples:
 
     async def nearest(self, _question: Question, _k: int) -> tuple[Neighbour, ...]:
         return ()
+
+
+def _encoder(profile: Profile) -> SentenceEncoder:
+    weights = profile.retrieval.encoder
+    return SentenceEncoder(weights.hub, downloaded(weights))
 
 
 def _examples(profile: Profile) -> tuple[Question, ...]:

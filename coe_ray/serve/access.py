@@ -36,11 +36,13 @@ _TOLD_EVERY_S = 60.0
 
 
 class Refused(RequestError):
-    """A request that is not let in. Its `headers` belong to the answer; the key is in none of its texts."""
+    """A request that is not let in; `client` is whose key it was, if anybody's. The key is in none of its texts."""
 
-    def __init__(self, status: int, message: str, *, code: str, headers: dict[str, str]) -> None:
-        super().__init__(status, message, code=code)
-        self.headers = headers
+    def __init__(
+        self, status: int, message: str, *, code: str, headers: dict[str, str], client: str | None = None
+    ) -> None:
+        super().__init__(status, message, code=code, headers=headers)
+        self.client = client
 
 
 class Admission:
@@ -92,7 +94,8 @@ class Client:
 
     def _refused(self, message: str, code: str, wait: int, share: Share, replicas: int, now: float) -> Refused:
         headers = {"Retry-After": str(wait), **self._headers(share, replicas, now)}
-        return Refused(429, f"{message}; try again in {wait} s", code=code, headers=headers)
+        text = f"{message}; try again in {wait} s"
+        return Refused(429, text, code=code, headers=headers, client=self.name)
 
     def _headers(self, share: Share, replicas: int, now: float) -> dict[str, str]:
         """As OpenAI names them. What is left is this replica's guess at all of them."""

@@ -11,13 +11,17 @@ from typing import Any, cast
 import orjson
 from pydantic import BaseModel, ConfigDict
 from ray.serve import Application, Deployment
+from ray.serve.schema import LoggingConfig
 
 from coe_ray.config import load_profile
 from coe_ray.identities import source_hash
+from coe_ray.keys import read_keys
 from coe_ray.model_config import VllmModel
 from coe_ray.models import local_models
 from coe_ray.pipeline import checked_leaderboard, load_leaderboard
 from coe_ray.serve.edition import changed
+from coe_ray.serve.front import ENVIRONMENT
+from coe_ray.serve.hosts import listening_host, require_keys_or_loopback, serve_runs
 from coe_ray.serve.ingress import Ingress
 from coe_ray.serve.retriever import RetrieverDeployment
 
@@ -42,14 +46,20 @@ def build(args: AppArgs) -> Application:
     Each deployment's code version follows from its settings, so that deploying again restarts only what is different.
     """
     profile = load_profile(args.profile)
+    if serve_runs():  # `serve run` builds before: the ingress looks again
+        require_keys_or_loopback(profile.access, listening_host())
     for each in (profile, changed(profile, args.change)):
+        if each.keys_file is not None:
+            read_keys(each.keys_file)
         local_models(each)  # a missing key or import is said here, not by a replica that restarts for ever
         if (leaderboard := load_leaderboard(each)) is not None:
             checked_leaderboard(leaderboard, each)
     retriever = _versioned(RetrieverDeployment, profile.retrieval.model_dump(mode="json"), str(profile.index_folder))
     ingress = _versioned(Ingress, profile.model_dump(mode="json"))
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
-    return ingress.options(user_config=args.change).bind(
+    # Our own line for each request says more than Serve's.
+    logs = LoggingConfig(encoding="JSON", enable_access_log=False)
+    return ingress.options(user_config=args.change, logging_config=logs).bind(
         profile, retriever.bind(profile), _hosted(hosted), environment_warnings()
     )
 
@@ -76,8 +86,10 @@ def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
 
 def environment_warnings() -> list[str]:
     """What was not set before Ray started, and is too late to set now."""
-    missing = [name for name, value in WANTED_ENVIRONMENT.items() if os.environ.get(name) != value]
-    warnings = [f"{name}=1 is not set; set it before `ray start` for a faster endpoint" for name in missing]
+    slow = [name for name, value in WANTED_ENVIRONMENT.items() if os.environ.get(name) != value]
+    open_to_abuse = [name for name in ENVIRONMENT if name not in os.environ]
+    warnings = [f"{name}=1 is not set; set it before `ray start` for a faster endpoint" for name in slow]
+    warnings += [f"{name} is not set; set it before `ray start`, see docs/security.md" for name in open_to_abuse]
     for warning in warnings:
         log.warning(warning)
     return warnings

@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.serve.access import Access, Refused
 from coe_ray.serve.openai import error_object
+from coe_ray.serve.records import current_record
 from coe_ray.serve.responses import Json
 
 OPEN = frozenset({"/healthz"})
@@ -28,6 +29,9 @@ class Guard:
         try:
             admission = access.admit(Headers(scope=scope))
         except Refused as refused:
+            record = current_record()
+            record.key = refused.client
+            record.failed(refused)
             content = error_object(refused.status, refused.message, refused.param, refused.code)
             # The rest of a body that nobody reads must not be taken for the next request.
             await Json(content, refused.status, {**refused.headers, "Connection": "close"})(scope, receive, send)
@@ -39,7 +43,7 @@ class Guard:
             await send(message)
 
         with admission:
-            scope["state"] = {**scope.get("state", {}), "client": admission.client}
+            current_record().key = admission.client
             await self._app(scope, receive, with_limits)
 
 

@@ -80,7 +80,7 @@ class Ingress:
         """The decision alone."""
         edition = self._edition()
         asked = read_request(await read_body(request))
-        current_record().asked_for(edition.coe.name, ())
+        current_record().kind = "route"
         return await decision(edition, asked, read_deadline(request.headers))
 
     @api.get("/v1/models")

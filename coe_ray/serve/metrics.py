@@ -91,8 +91,8 @@ class Metrics:
             self._observe(STAGE_SECONDS, seconds, {"stage": stage})
         if record.error:
             self._add(ERRORS, {"error": record.error})
-        if record.refused_by:
-            self._add(REFUSED, {"key": record.key or "none", "limit": record.refused_by})
+        if record.status == 429:
+            self._add(REFUSED, {"key": record.key or "none", "limit": record.error or "none"})
         self._count_route(record)
         self._count_tokens(record)
 

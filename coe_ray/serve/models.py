@@ -47,7 +47,7 @@ class ChatEngine(LLMServer):  # type: ignore[misc]  # ray ships no types for it
 def model_deployment(name: str, model: VllmModel, *, prefix_router: bool = False) -> Application:
     """The deployment of one hosted model; its bundles are one worker's, times tensor and pipeline parallel size.
 
-    With `prefix_router` prompts that begin alike go to the same replica, where there are several (see `prefix_router`).
+    With `prefix_router` prompts that begin alike go to the same replica, where there may be several.
     """
     named = {"name": deployment_name(name)}
     config = llm_config(name, model, prefix_router=prefix_router)
@@ -62,7 +62,7 @@ def llm_config(name: str, model: VllmModel, *, prefix_router: bool = False) -> L
         placement_group_config={"bundle_per_worker": dict(model.bundle), "strategy": model.placement_strategy},
         runtime_env={"env_vars": dict(model.environment)},
         log_engine_metrics=False,
-        deployment_config=_deployment(model.scaling),
+        deployment_config=_deployment(model.scaling) | (_routed_by_prefix(model.scaling) if prefix_router else {}),
     )
 
 
@@ -83,6 +83,13 @@ def _deployment(scaling: Scaling) -> dict[str, Any]:
             "look_back_period_s": LOOK_BACK_S,
         },
     }
+
+
+def _routed_by_prefix(scaling: Scaling) -> dict[str, Any]:
+    """Nothing where there is no choice to make."""
+    if scaling.max_replicas == 1:
+        return {}
+    return {"request_router_config": {"request_router_class": "coe_ray.serve.prefix_router.PrefixRouter"}}
 
 
 def _engine(model: VllmModel) -> dict[str, Any]:

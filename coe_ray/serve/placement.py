@@ -68,7 +68,8 @@ class Capacity:
         counted = Counter(_listed(node) for node in self.nodes)
         live = [f"{count} × {listed}" for listed, count in counted.items()]
         more = [
-            f"at most {'any number' if group.count is None else group.count} × {_listed(group.resources)} ({group.name})"
+            f"{'any number of' if group.count is None else f'at most {group.count} ×'} {_listed(group.resources)} "
+            f"to be added ({group.name})"
             for group in self.groups
         ]
         return "; ".join([*live, *more]) or "none"

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from coe_ray.errors import CallError
 from coe_ray.serve.openai import RequestError
 from coe_ray.types import Attempt, Route, Usage
 
@@ -25,7 +26,7 @@ FLUSH_S = 0.1
 Kind: TypeAlias = Literal["coe", "expert", "route", "unknown", "none"]
 """What was asked for: a routed answer, a named expert's, a decision alone, a model that there is not, or no model."""
 
-_FIT_ID = re.compile(r"[A-Za-z0-9._:=;/+@~-]{1,128}")
+_FIT_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
 
 
 @dataclass(slots=True)
@@ -45,7 +46,6 @@ class Record:
     usage: Usage | None = None
     status: int = 0
     error: str | None = None
-    refused_by: str | None = None
     seconds: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
 
@@ -62,6 +62,8 @@ class Record:
     def failed(self, error: BaseException) -> None:
         """What went wrong, by a name out of this code."""
         self.error = (isinstance(error, RequestError) and error.code) or type(error).__name__
+        if isinstance(error, CallError) and error.tried:
+            self.tried = error.tried
 
     def fields(self) -> dict[str, Any]:
         """The line's fields, as JSON can hold them."""

@@ -15,6 +15,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from coe_ray.errors import CallError, CallTimeout, CoeError, ContentFiltered, ContextTooLong, RateLimited
 from coe_ray.serve.openai import Reply, RequestError, error_object
@@ -26,8 +27,10 @@ log = logging.getLogger("ray.serve")
 MAX_BODY = 1 << 20
 """Bytes of a request body, at most."""
 
-BODY_S = 30.0
+BODY_S = 20.0
 """Seconds until it must be there."""
+
+_CLOSE = {"connection": "close"}  # what is left of a body must not be read, nor be taken for the next request
 
 _INTERNAL = error_object(500, "internal error; the server's log says more")
 
@@ -49,9 +52,14 @@ async def read_body(request: Request) -> bytes:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY:
-                    raise RequestError(413, f"the body is over {MAX_BODY} bytes", code="request_too_large")
+                    raise RequestError(
+                        413, f"the body is over {MAX_BODY} bytes", code="request_too_large", headers=_CLOSE
+                    )
     except TimeoutError:
-        raise RequestError(408, f"the body did not arrive within {BODY_S:g} s", code="request_timeout") from None
+        message = f"the body did not arrive within {BODY_S:g} s"
+        raise RequestError(408, message, code="request_timeout", headers=_CLOSE) from None
+    except ClientDisconnect:
+        raise RequestError(400, "the body broke off", code="incomplete_body", headers=_CLOSE) from None
     return bytes(body)
 
 
@@ -153,6 +161,7 @@ async def _unusable(_: Request, error: CoeError) -> Json:
 
 
 async def _no_such_place(request: Request, error: HTTPException) -> Json:
+    current_record().failed(error)
     message = f"there is no {request.method} {request.url.path} here"
     code = "method_not_allowed" if error.status_code == 405 else "not_found"
     return Json(error_object(error.status_code, message, code=code), error.status_code, error.headers)

@@ -1,23 +1,36 @@
-"""The retriever's deployment: embeds questions in batches and searches the index."""
+"""The retriever's deployment: embeds questions in batches and searches the indexes."""
+
+from pathlib import Path
 
 from ray import serve
 
 from coe_ray.config import Profile
-from coe_ray.retrieval import Index, SentenceEncoder
+from coe_ray.encoder import SentenceEncoder
+from coe_ray.open_indexes import OpenIndexes
 from coe_ray.types import Neighbour, Question
-from coe_ray.weights import locate
+from coe_ray.weights import downloaded
 
 
 @serve.deployment(name="retriever", max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.5})
 class RetrieverDeployment:
-    """Fails to start, with the remedy in its message, where there is no index or one of another encoder."""
+    """Fails to start, with the remedy in its message, where the profile has no index or one of another encoder."""
 
     def __init__(self, profile: Profile) -> None:
         encoder = profile.retrieval.encoder
-        self._index = Index(profile.index_folder, SentenceEncoder(encoder.hub, locate(encoder)))
+        self._own = profile.index_folder
+        self._indexes = OpenIndexes(SentenceEncoder(encoder.hub, downloaded(encoder)))
+        self._indexes.open(self._own)
 
     async def nearest(self, question: Question, k: int, folder: str | None = None) -> tuple[Neighbour, ...]:
-        return await self._index.nearest(question, k)
+        """The `k` nearest examples of the index in `folder`, or else of the profile's own. Raises `DataError`."""
+        if k == 0:
+            return ()
+        index = await self._indexes.at(self._own if folder is None else Path(folder))
+        return await index.nearest(question, k)
+
+    async def check(self, folder: str) -> None:
+        """Open what lies at `folder` now. Raises `DataError`: no index there, or one of another encoder."""
+        await self._indexes.check(Path(folder))
 
     async def check_health(self) -> None:
         """Asked by Serve and by `/healthz`: a replica that takes requests has its index open."""

@@ -1,26 +1,39 @@
 """What the encoder alone can do, which bounds every question that nobody asked before."""
 
-import time
+import os
+from functools import partial
 from itertools import islice
+from time import monotonic
 
 from coe_ray.config import load_profile
-from coe_ray.retrieval import SentenceEncoder
-from coe_ray.weights import locate
+from coe_ray.encoder import SentenceEncoder
+from coe_ray.weights import downloaded
 from jobs.loading.questions import Questions
+from jobs.loading.together import begin, together
 
 BATCH = 32
-"""As many as the retriever puts into one batch."""
+"""Enough that no thread of the encoder waits for another at the end of one."""
 
 
-def encoded_per_second(tag: str, seconds: float) -> float:
-    """Never-seen texts a second, of the kind that the loads ask, in batches on as many cores as the encoder takes."""
+def encoder_rate(tag: str, seconds: float) -> float:
+    """Never-seen texts a second, of the kind that the loads ask, in batches, on all cores of this machine.
+
+    By one encoder, or by one for each core, whichever is faster: that depends on how many threads it takes itself.
+    """
+    counts = {1, len(os.sched_getaffinity(0))}
+    return max(sum(together(partial(_encoded, f"{tag}-{count}", seconds), count)) for count in counts)
+
+
+def _encoded(tag: str, seconds: float, part: int) -> float:
+    """Texts a second by the encoder of this process."""
     weights = load_profile("local-cpu").retrieval.encoder
-    encoder = SentenceEncoder(weights.hub, locate(weights))
-    texts = Questions(tag).texts()
+    encoder = SentenceEncoder(weights.hub, downloaded(weights))
+    texts = Questions(f"{tag}-{part}").texts()
     for _ in range(3):
         encoder.encode(list(islice(texts, BATCH)))
-    began, batches = time.monotonic(), 0
-    while time.monotonic() < began + seconds:
+    begin()
+    began, batches = monotonic(), 0
+    while monotonic() < began + seconds:
         encoder.encode(list(islice(texts, BATCH)))
         batches += 1
-    return batches * BATCH / (time.monotonic() - began)
+    return batches * BATCH / (monotonic() - began)

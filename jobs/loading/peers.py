@@ -21,7 +21,7 @@ LITELLM = "1.106.2"
 """The release that is installed where no other one is given."""
 MODEL = "fixed"
 """The model's name, at the upstream and at LiteLLM's proxy."""
-START_S = 180.0
+START_S = 300.0
 
 
 @contextmanager

@@ -1,19 +1,15 @@
 """A load as it was asked for, and its run by one process or several that begin together."""
 
 import resource
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.synchronize import Barrier
+from functools import partial
 
 import uvloop
 
 from jobs.loading.loops import closed_loop, open_loop
 from jobs.loading.questions import Questions
 from jobs.loading.requests import Load, Target, merged
-
-START_S = 60.0
-"""What a generating process may need to start on a busy machine."""
+from jobs.loading.together import begin, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +30,14 @@ def run(plan: Plan) -> Load:
     """Raises `DataError` for questions that cannot be had."""
     if plan.processes == 1:
         return _part(plan, 0)
-    context = get_context("spawn")
-    ready = context.Barrier(plan.processes)
-    with ProcessPoolExecutor(plan.processes, context, initializer=_meet_at, initargs=(ready,)) as pool:
-        return merged(pool.map(_part, [plan] * plan.processes, range(plan.processes)))
-
-
-_ready: Barrier | None = None
-"""In a generating process that is one of several: where they wait for each other."""
-
-
-def _meet_at(ready: Barrier) -> None:
-    global _ready  # noqa: PLW0603  # a barrier can be handed to a process at its start only
-    _ready = ready
+    return merged(together(partial(_part, plan), plan.processes))
 
 
 def _part(plan: Plan, part: int) -> Load:
     """One process's part of the load."""
     _open_files()
     texts = plan.questions.texts(part, plan.processes)
-    if _ready is not None:
-        _ready.wait(START_S)
+    begin()
     share = {"seconds": plan.seconds, "warm_up_s": plan.warm_up_s}
     if plan.rate is not None:
         # Poisson processes add up to one.

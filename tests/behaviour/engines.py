@@ -6,21 +6,27 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
+from ray import serve
 
 INSIDE_THE_REAL_ONE = {"RAYLLM_VLLM_ENGINE_CLS": "tests.behaviour.engines.ScriptedEngine"}
 """A model's `environment` that puts `ScriptedEngine` into the real `ChatEngine`, in vLLM's place."""
 
 
 class PacedEngine:
-    """Speaks as `ChatEngine` does, and takes the seconds that the question names (`for 0.5 s`)."""
+    """Speaks as `ChatEngine` does, and takes the seconds that the question names (`for 0.5 s`).
+
+    It answers with its model's name, or with its replica's where it is asked `which replica`.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._replica = serve.get_replica_context().replica_id.unique_id
 
     async def chat_json(self, body: dict[str, Any]) -> bytes:
-        asked = re.search(r"for ([0-9.]+) s", body["messages"][-1]["content"])
+        question = body["messages"][-1]["content"]
+        asked = re.search(r"for ([0-9.]+) s", question)
         await asyncio.sleep(float(asked[1]) if asked else 0.0)
-        return orjson.dumps(_completion(self._name))
+        return orjson.dumps(_completion(self._replica if "which replica" in question else self._name))
 
     async def check_health(self) -> None:
         """Well as long as it answers."""

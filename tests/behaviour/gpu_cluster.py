@@ -98,9 +98,10 @@ class _Program:
         from ray.cluster_utils import Cluster
 
         self._cluster = Cluster()
-        # No more than any number of its own ports: others use Ray on this machine.
+        # With ports of its own: others may use Ray on this machine.
         self._cluster.add_node(num_cpus=8, include_dashboard=False, dashboard_agent_listen_port=0)
         self._nodes: dict[str, Any] = {}
+        self._runner = asyncio.Runner()  # one loop for all orders: a Serve handle stays bound to its first one
         ray.init(address=self._cluster.address, log_to_driver=False)
         serve.start(http_options={"host": "127.0.0.1", "port": port})
 
@@ -110,7 +111,7 @@ class _Program:
 
     def lose_node(self, name: str) -> None:
         """As when its power fails: no process of it has time for anything."""
-        import psutil
+        import psutil  # type: ignore[import-untyped]  # it ships no types
 
         node = self._nodes.pop(name)
         for process in psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True):
@@ -142,13 +143,19 @@ class _Program:
         """What the model answers to one call."""
         from tests.behaviour.load import answer
 
-        return asyncio.run(answer(model))
+        return self._runner.run(answer(model))
+
+    def answered_by(self, model: str, prompts: list[str], at_once: int) -> list[str]:
+        """The replica that answered each prompt."""
+        from tests.behaviour.load import answered_by
+
+        return self._runner.run(answered_by(model, prompts, at_once))
 
     def lose_node_under_load(self, name: str, model: str, profile: str) -> dict[str, Any]:
         """Lose it in the middle of calls to `model`; how all of them ended, and when full service was there again."""
         from tests.behaviour.load import lost_under_load
 
-        return asyncio.run(lost_under_load(lambda: self.lose_node(name), name, model, profile))
+        return self._runner.run(lost_under_load(lambda: self.lose_node(name), name, model, profile))
 
     def close(self) -> None:
         import ray

@@ -33,12 +33,15 @@ def build(path: str) -> Application:
 
 def engines(profile: Profile) -> dict[str, Application]:
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
-    return {name: _engine(name, hosted[name]) for name in hardest_first(hosted)}
+    classifier = profile.classifier.model
+    return {
+        name: _engine(name, model_deployment(name, hosted[name], prefix_router=name == classifier), hosted[name])
+        for name in hardest_first(hosted)
+    }
 
 
-def _engine(name: str, model: VllmModel) -> Application:
+def _engine(name: str, real: Application, model: VllmModel) -> Application:
     """The real deployment where the profile puts an engine into it; else a light class with all of its options."""
-    real = model_deployment(name, model)
     if INSIDE_THE_REAL_ONE.items() <= model.environment.items():
         return real
     options = {"name": deployment_name(name), "ray_actor_options": {"num_cpus": 1}}

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from ray import serve
@@ -34,7 +35,7 @@ async def lost_under_load(lose: Callable[[], None], node: str, model: str, path:
         recovered = await _full_service(node, model, wanted, lost)
         await asyncio.sleep(AFTER_S)
         over.set()
-    gaps = [later - sooner for (sooner, _), (later, _) in zip(ended, ended[1:], strict=False)]
+    gaps = [later - sooner for (sooner, _), (later, _) in pairwise(ended)]
     return {
         "before": before,
         "after": len(ended) - before,
@@ -48,6 +49,19 @@ async def lost_under_load(lose: Callable[[], None], node: str, model: str, path:
 async def answer(model: str) -> str:
     handle = serve.get_deployment_handle(deployment_name(model), APPLICATION)
     return (await HostedModel(model, handle).complete(CALL)).text
+
+
+async def answered_by(model: str, prompts: list[str], at_once: int) -> list[str]:
+    """Which replica each prompt was sent to; so many are asked at once."""
+    hosted = HostedModel(model, serve.get_deployment_handle(deployment_name(model), APPLICATION))
+    turns = asyncio.Semaphore(at_once)
+
+    async def ask(prompt: str) -> str:
+        async with turns:
+            call = Call(messages=(Message("system", prompt), Message("user", "which replica? for 0.05 s")))
+            return (await hosted.complete(call)).text
+
+    return await asyncio.gather(*map(ask, prompts))
 
 
 async def _client(model: HostedModel, over: asyncio.Event, ended: list[tuple[float, str | None]]) -> None:

@@ -1,6 +1,7 @@
 """Placement groups of hosted models on nodes with logical GPUs: where replicas lie, and what a lost node costs."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,9 @@ def profile(folder: Path, **models: dict[str, Any]) -> str:
 
 
 def test_bundles_lie_where_the_strategy_says(served: GpuCluster, tmp_path: Path) -> None:
-    apart = {"tensor_parallel_size": 2}
     models = {
         "halves": hosted(2, bundle={"GPU": 0.5, "CPU": 0.5}, accelerator="L4"),
-        "spread": hosted(engine=apart, strategy="SPREAD", bundle={"GPU": 0.5 + 0.5, "CPU": 1}),
+        "spread": hosted(engine={"tensor_parallel_size": 2}, strategy="SPREAD"),
     }
     served.tell("deploy", profile=profile(tmp_path, **models))
     homes = served.tell("homes")
@@ -72,6 +72,18 @@ def test_the_real_server_lies_on_one_node_beside_others(served: GpuCluster, tmp_
     assert first == second
     assert len(homes["halves"]) == 2
     assert served.tell("ask", model="real") == "tensor 2"
+
+
+def test_prompts_that_begin_alike_go_to_one_replica_until_it_is_busier(served: GpuCluster, tmp_path: Path) -> None:
+    served.tell("deploy", profile=profile(tmp_path, sorter=hosted(2)))
+    beginnings = [f"{letter}, the head of a prompt. " * 40 for letter in "abcdef"]
+    # Each beginning has been seen once; two more rounds show whether it is remembered.
+    prompts = [beginning + f"And its end in round {number}." for number in range(3) for beginning in beginnings]
+    homes = served.tell("answered_by", model="sorter", prompts=prompts, at_once=1)
+    assert homes[:6] == homes[6:12] == homes[12:]
+    assert len(set(homes)) == 2
+    crowd = served.tell("answered_by", model="sorter", prompts=[beginnings[0]] * 120, at_once=40)
+    assert min(Counter(crowd).values()) > 20
 
 
 def test_what_has_no_room_is_refused_before_it_is_deployed(served: GpuCluster, tmp_path: Path) -> None:

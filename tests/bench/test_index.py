@@ -7,6 +7,7 @@ import pytest
 from coe_ray.bench import index
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.bench.index import build_profile_index, known_examples, profile_index_is_current
+from coe_ray.encoder import encoder_name
 from coe_ray.questions import make_question
 from coe_ray.retrieval import Index
 from tests.planted import WordEncoder, small_profile
@@ -14,8 +15,8 @@ from tests.planted import WordEncoder, small_profile
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "locate", lambda weights: "nowhere")
-    monkeypatch.setattr(index, "SentenceEncoder", lambda name, folder: WordEncoder(name))
+    monkeypatch.setattr(index, "downloaded", lambda weights: "nowhere")
+    monkeypatch.setattr(index, "SentenceEncoder", lambda hub, folder: WordEncoder(encoder_name(hub)))
 
 
 def test_only_examples_of_the_profiles_tasks_are_known(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_the_index_lies_where_the_endpoint_reads_it(tmp_path: Path) -> None:
     retrieval = {"encoder": {"hub": "fake/encoder"}, "examples": "sample", "index": "i"}
     profile = small_profile(tmp_path, tasks=["devops-eval-b"], retrieval=retrieval)
     rows = build_profile_index(profile)
-    opened = Index(profile.index_folder, WordEncoder("fake/encoder"))
+    opened = Index(profile.index_folder, WordEncoder(encoder_name("fake/encoder")))
     assert opened.rows == rows
     tasks = {task.name for task in profile.task_list}
     assert 0 < rows <= sum(each.task in tasks for each in load_benchmark("sample").examples)

@@ -5,12 +5,16 @@
     {"deploy": PROFILE, "builder": …, "name": …, "route": …}   builder(AppArgs(profile=PROFILE)) and serve.run
     {"ask_hosted": true}                                        what the default application says it hosts
     {"is_serving": PROFILE}                                     what a bench job would find
+    {"declare": CONFIG}                                         what `serve deploy` does with a file
+    {"address": true}                                           the address for other drivers
+    {"kill": DEPLOYMENT}                                        SIGKILL for one replica of the default application
 """
 
 import asyncio
 import importlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -100,7 +104,9 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _obey(order: dict[str, Any]) -> dict[str, Any]:
+    import ray
     from ray import serve
+    from ray.serve.schema import ServeDeploySchema
 
     from coe_ray.cluster import APPLICATION, is_serving
     from coe_ray.config import load_profile
@@ -119,7 +125,25 @@ def _obey(order: dict[str, Any]) -> dict[str, Any]:
             return {"hosted": asyncio.run(_hosted(APPLICATION))}
         case {"is_serving": profile}:
             return {"is_serving": is_serving(load_profile(profile))}
+        case {"declare": config}:
+            serve.context._get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
+            return {"error": None}
+        case {"address": True}:
+            return {"address": ray.get_runtime_context().gcs_address}
+        case {"kill": deployment}:
+            return {"killed": _killed(deployment)}
     raise ValueError(f"not an order: {order}")
+
+
+def _killed(deployment: str) -> int:
+    """The process that was killed."""
+    from ray import serve
+
+    client = serve.context._get_global_client()
+    replicas = client.get_serve_details()["applications"]["default"]["deployments"][deployment]["replicas"]
+    process = int(replicas[0]["pid"])
+    os.kill(process, signal.SIGKILL)
+    return process
 
 
 async def _hosted(application: str) -> str:

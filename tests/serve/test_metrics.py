@@ -86,9 +86,9 @@ def test_a_chinese_task_has_the_headers_name(counted: Metrics) -> None:
 
 
 def test_a_refused_request_counts_for_its_key(counted: Metrics) -> None:
-    counted.count(Record("id", "POST", key="team-a", refused_by="rate", status=429, error="rate_limited"))
-    assert Counted.seen["coe_refused", "team-a", "rate"] == 1
-    assert Counted.seen["coe_errors", "rate_limited"] == 1
+    counted.count(Record("id", "POST", key="team-a", status=429, error="rate_limit_exceeded"))
+    assert Counted.seen["coe_refused", "team-a", "rate_limit_exceeded"] == 1
+    assert Counted.seen["coe_errors", "rate_limit_exceeded"] == 1
 
 
 def test_changes_count_by_outcome(counted: Metrics) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import ray
 import yaml
+from pydantic import ValidationError
 
 from coe_ray.cluster import deployment_name
 from coe_ray.config import Profile, load_profile
 from coe_ray.model_config import VllmModel
 from coe_ray.serve import models
 from coe_ray.serve.app import WANTED_ENVIRONMENT, environment_warnings
+from coe_ray.serve.front import ENVIRONMENT
 from coe_ray.serve.models import llm_config, model_deployment
 
 HUGE = {
@@ -113,13 +115,68 @@ def test_autoscaling_is_the_profiles(
     assert (scaling.target_ongoing_requests, options.max_ongoing_requests) == requests
 
 
+def test_delays_queue_and_checks(huge: VllmModel) -> None:
+    options = _deployment("m", huge)._deployment_config
+    assert (options.autoscaling_config.upscale_delay_s, options.autoscaling_config.downscale_delay_s) == (10, 300)
+    assert options.max_queued_requests == 3 * 48  # as many as all replicas work on at once
+    assert (options.backpressure_config.status_code, options.backpressure_config.retry_after_s) == (429, 2)
+    assert options.health_check_period_s <= 5
+    assert options.graceful_shutdown_timeout_s >= 600
+
+
+def _model(**changes: Any) -> VllmModel:
+    return VllmModel.model_validate({"kind": "vllm", "weights": {"hub": "some/model"}} | changes)
+
+
+def test_models_that_share_a_card_share_its_memory() -> None:
+    assert "gpu_memory_utilization" not in llm_config("m", _model()).engine_kwargs
+    assert llm_config("m", _model(bundle={"GPU": 0.5})).engine_kwargs["gpu_memory_utilization"] == 0.46
+    said = _model(bundle={"GPU": 0.5}, engine={"gpu_memory_utilization": 0.4})
+    assert llm_config("m", said).engine_kwargs["gpu_memory_utilization"] == 0.4
+
+
+def test_strategy_follows_from_the_sizes() -> None:
+    assert _model(engine={"tensor_parallel_size": 4}).placement_strategy == "STRICT_PACK"
+    assert _model(engine={"pipeline_parallel_size": 2}).placement_strategy == "PACK"
+    assert _model(engine={"pipeline_parallel_size": 2}, strategy="SPREAD").placement_strategy == "SPREAD"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bundle": {"GPU": 2}}, "one GPU at most"),
+        ({"bundle": {"GPU": 0.5}, "engine": {"tensor_parallel_size": 2}}, "a whole GPU each"),
+        ({"bundle": {"GPU": 0.5}, "engine": {"gpu_memory_utilization": 0.9}}, "part of the card"),
+        ({"bundle": {"CPU": 1}, "accelerator": "L4"}, "bundle has no GPU"),
+        ({"bundle": {"GPU": 0}}, "names no resource"),
+        ({"bundle": {"GPU": -1}}, "greater than or equal to 0"),
+        ({"engine": {"gpu_memory_utilization": 90}}, "at most 1"),
+        ({"engine": {"tensor_parallel_size": True}}, "whole number"),
+        ({"engine": {"data_parallel_size": 2}}, "max_replicas"),
+        ({"scaling": {"max_queued_requests": 0}}, "greater than or equal to 1"),
+        ({"scaling": {"downscale_delay_s": -1}}, "greater than or equal to 0"),
+    ],
+)
+def test_what_no_engine_could_run_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        _model(**changes)
+
+
 def test_deployment_is_named_after_its_model(huge: VllmModel) -> None:
     assert _deployment("qwen", huge).name == deployment_name("qwen") == "model-qwen"
 
 
+@pytest.mark.parametrize("missing", ENVIRONMENT)
+def test_warns_of_what_protects_from_strangers(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in {**WANTED_ENVIRONMENT, **ENVIRONMENT}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(missing)
+    assert environment_warnings() == [f"{missing} is not set; set it before `ray start`, see docs/security.md"]
+
+
 @pytest.mark.parametrize("missing", WANTED_ENVIRONMENT)
 def test_warns_of_what_was_not_set_before_ray_started(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    for name, value in WANTED_ENVIRONMENT.items():
+    for name, value in {**WANTED_ENVIRONMENT, **ENVIRONMENT}.items():
         monkeypatch.setenv(name, value)
     assert environment_warnings() == []
     monkeypatch.delenv(missing)
