@@ -14,14 +14,16 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export COE_RAY_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo serve test check load install lock clean
+.PHONY: help demo serve test check load bench-load compare install lock clean
 
 help:
 	@echo "make demo     install, serve, ask three questions, run a small benchmark, stop"
 	@echo "make serve    the endpoint with PROFILE=$(PROFILE), until Ctrl-C"
 	@echo "make test     the whole test suite"
 	@echo "make check    ruff, mypy --strict, import-linter"
-	@echo "make load     how much of the ideal rate a bench reaches, and how its memory grows"
+	@echo "make load     load on a running endpoint: URL=… OPTIONS=…"
+	@echo "make compare  the endpoint beside its peers: requests/s and latency"
+	@echo "make bench-load  how much of the ideal rate a bench reaches, and how its memory grows"
 	@echo "make lock     write requirements.lock anew from pyproject.toml"
 	@echo "make clean    remove .venv and what this project cached"
 
@@ -40,9 +42,17 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# make load URL=http://127.0.0.1:8000/v1 OPTIONS="--key-env COE_KEY --rate 100"
+URL ?= http://127.0.0.1:8000/v1
 load: $(STAMP)
-	$(BIN)/python -m jobs.load rate
-	$(BIN)/python -m jobs.load memory
+	$(BIN)/python -m jobs.load $(URL) $(OPTIONS)
+
+bench-load: $(STAMP)
+	$(BIN)/python -m jobs.bench_load rate
+	$(BIN)/python -m jobs.bench_load memory
+
+compare: $(STAMP)
+	$(BIN)/python -m jobs.compare --json compare.json
 
 install: $(STAMP)
 

@@ -178,7 +178,7 @@ def _fault(name: str, error: Exception) -> CoeError:
     if isinstance(cause, CoeError):
         return cause
     if isinstance(cause, BackPressureError):
-        return RateLimited(name, f"its queue is full: {cause}", retry_after=1.0)
+        return RateLimited(name, f"its queue is full: {cause}", retry_after=cause.retry_after_s or 1.0)
     if isinstance(cause, _UNAVAILABLE):
         return ConnectionFault(name, f"no replica could be reached: {type(cause).__name__}")
     return ServerFault(name, f"the engine failed: {cause!r}"[:300])

@@ -80,12 +80,11 @@ class CallError(CoeError):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only fields are lost by the default pickling, and these errors cross Ray's process borders.
-        return _rebuild, (type(self), self.model, self.message, self.fields())
+        return _rebuild, (type(self), self.model, self.message, {**self.fields(), "tried": self.tried})
 
     def fields(self) -> dict[str, Any]:
-        """All but model and message, by name."""
-        names = ("status", "retry_after", "attempts", "body")
-        return {name: getattr(self, name) for name in names}
+        """What a journal keeps beside model and message, by name."""
+        return {name: getattr(self, name) for name in _WRITTEN_DOWN}
 
 
 class BadCredentials(CallError):
@@ -160,5 +159,7 @@ def call_error(kind: str, model: str, message: str, fields: Mapping[str, Any]) -
 def _rebuild(kind: type[CallError], model: str, message: str, fields: Mapping[str, Any]) -> CallError:
     return kind(model, message, **fields)
 
+
+_WRITTEN_DOWN = ("status", "retry_after", "attempts", "body")
 
 _BY_NAME = {kind.__name__: kind for kind in CallError.__subclasses__()}

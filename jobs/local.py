@@ -27,6 +27,8 @@ SETTINGS = {
     # Half a minute each to hand work over to other nodes, of which there are none.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    # By default Ray's processes give way to all others (nice 15): here they are what the machine is for.
+    "RAY_worker_niceness": "0",
     **ENVIRONMENT,
 }
 OBJECT_STORE = 300_000_000
@@ -49,6 +51,7 @@ def local_ray() -> Iterator[None]:
         try:
             _wait_until_up(head, log)
             connect()
+            os.environ.update(ENVIRONMENT)  # the application is built in this process, and asks whether they are set
             # After ray.init, which puts a handler of its own there that ends this process on the spot.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             yield

@@ -28,6 +28,7 @@ def test_a_call_error_survives_pickling_with_every_field(kind: type[CallError]) 
             "status": 429,
             "retry_after": 1.5,
             "attempts": 3,
+            "tried": (),
             "body": "{}",
         }
     )

@@ -19,10 +19,12 @@ from coe_ray.keys import read_keys
 from coe_ray.model_config import VllmModel
 from coe_ray.models import local_models
 from coe_ray.pipeline import checked_leaderboard, load_leaderboard
+from coe_ray.serve.capacity import require_capacity
 from coe_ray.serve.edition import changed
 from coe_ray.serve.front import ENVIRONMENT
 from coe_ray.serve.hosts import listening_host, require_keys_or_loopback, serve_runs
 from coe_ray.serve.ingress import Ingress
+from coe_ray.serve.placement import hardest_first
 from coe_ray.serve.retriever import RetrieverDeployment
 
 log = logging.getLogger("ray.serve")
@@ -57,10 +59,11 @@ def build(args: AppArgs) -> Application:
     retriever = _versioned(RetrieverDeployment, profile.retrieval.model_dump(mode="json"), str(profile.index_folder))
     ingress = _versioned(Ingress, profile.model_dump(mode="json"))
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
+    warnings = environment_warnings() + require_capacity(profile)
     # Our own line for each request says more than Serve's.
     logs = LoggingConfig(encoding="JSON", enable_access_log=False)
     return ingress.options(user_config=args.change, logging_config=logs).bind(
-        profile, retriever.bind(profile), _hosted(hosted), environment_warnings()
+        profile, retriever.bind(profile), _hosted(hosted, profile.classifier.model), warnings
     )
 
 
@@ -71,15 +74,16 @@ def _versioned(deployment: object, *settings: object) -> Deployment:
     return cast(Deployment, deployment).options(**named)  # mypy sees no class decorator
 
 
-def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
+def _hosted(models: dict[str, VllmModel], classifier: str) -> dict[str, Application]:
     if not models:
         return {}
     from coe_ray.serve.models import model_deployment  # imports vLLM, which API-only installs do not have
 
     applications = {}
-    for name, model in models.items():
-        application = model_deployment(name, model)
-        bound = _versioned(application._bound_deployment, model.model_dump(mode="json", exclude={"scaling"}))
+    for name in hardest_first(models):
+        # All prompts of the classifier begin with the same task list.
+        application = model_deployment(name, models[name], prefix_router=name == classifier)
+        bound = _versioned(application._bound_deployment, models[name].model_dump(mode="json", exclude={"scaling"}))
         applications[name] = Application(bound)
     return applications
 

@@ -30,7 +30,14 @@ api.add_middleware(Guard)  # within the next: who is refused is watched, too
 api.add_middleware(Watched)
 
 
-@serve.deployment(name="ingress", user_config={}, max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.5})
+@serve.deployment(
+    name="ingress",
+    user_config={},
+    max_ongoing_requests=256,
+    max_queued_requests=256,
+    backpressure_config={"status_code": 503, "retry_after_s": 1.0},
+    ray_actor_options={"num_cpus": 0.5},
+)
 @serve.ingress(api)
 class Ingress:
     """Holds the pipeline: API models are called from here, hosted ones through their handles."""

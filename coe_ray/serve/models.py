@@ -12,7 +12,7 @@ from coe_ray.cluster import deployment_name
 from coe_ray.model_config import Scaling, VllmModel
 from coe_ray.weights import locate
 
-HEALTH_CHECK_PERIOD_S, HEALTH_CHECK_TIMEOUT_S = 2.0, 10.0
+HEALTH_CHECK_PERIOD_S, HEALTH_CHECK_TIMEOUT_S = 2.0, 5.0
 """A replica on a lost node is noticed by its missed checks, a busy engine must not be taken for one."""
 
 LONGEST_GENERATION_S = 600.0

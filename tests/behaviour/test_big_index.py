@@ -64,6 +64,8 @@ async def test_a_large_table_finds_what_the_flat_scan_finds(tmp_path: Path, samp
 
 def _rows(vectors: Vectors) -> pa.Table:
     names = [str(number) for number in range(len(vectors))]
-    texts = [f"question {name}, of the length that a question has; which of these is it? A. this B. that" for name in names]
+    texts = [
+        f"question {name}, of the length that a question has; which of these is it? A. this B. that" for name in names
+    ]
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     return pa.table({"near_key": names, "question_id": names, "text": texts, "task": names, "vector": flat})
