@@ -5,7 +5,7 @@ series or log is cut at its end, and so are the options behind it. The wording s
 question, which is what tells tasks apart; the classifier itself always reads the whole question.
 
 An index is a folder: `index.json`, the card, names the version (a subfolder) that holds the table. The card is written
-whole and last, so that a reader finds the old index or the new one; the version before stays for those who have it open.
+whole and last, so that a reader finds the old index or the new one; the version before stays for those who read it.
 """
 
 import asyncio
@@ -21,8 +21,9 @@ import orjson
 import pyarrow as pa
 
 from coe_ray.batching import BatchingEncoder
-from coe_ray.encoder import Encoder, Vectors
-from coe_ray.encoder import SentenceEncoder as SentenceEncoder
+from coe_ray.encoder import Encoder
+from coe_ray.encoder import SentenceEncoder as SentenceEncoder  # noqa: PLC0414 - until all import it from there
+from coe_ray.encoder import Vectors as Vectors  # noqa: PLC0414 - as above
 from coe_ray.errors import DataError
 from coe_ray.files import held, write_whole
 from coe_ray.questions import near_duplicate_key

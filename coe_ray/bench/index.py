@@ -28,6 +28,12 @@ def ensure_profile_index(profile: Profile) -> None:
         build_profile_index(profile)
 
 
+def opened_profile_index(profile: Profile) -> tuple[Index, tuple[Question, ...]]:
+    """The endpoint's index, built where there is none, and the examples in it."""
+    ensure_profile_index(profile)
+    return Index(profile.index_folder, _encoder(profile)), _examples(profile)
+
+
 def ensured_index(profile: Profile, index: Path, examples: Sequence[Question]) -> Retriever:
     """A run's index, made where there is none yet: by one examiner, while those on other nodes wait for it."""
     if not profile.classifier.k:

@@ -58,14 +58,12 @@ async def test_a_large_table_finds_what_the_flat_scan_finds(tmp_path: Path, samp
             [products[int(row["question_id"])] for row in found], abs=1e-5
         )
     middle, late = np.percentile(seconds, [50, 95]) * 1e3
-    print(f"\n{ROWS} rows: p50 {middle:.1f} ms, p95 {late:.1f} ms, recall@{K} {recalled / (K * ASKED):.3f}")
+    print(f"\n{ROWS} rows: p50 {middle:.1f} ms, p95 {late:.1f} ms, recall@{K} {recalled / (K * ASKED):.3f}")  # noqa: T201
     assert recalled / (K * ASKED) >= 0.95
 
 
 def _rows(vectors: Vectors) -> pa.Table:
     names = [str(number) for number in range(len(vectors))]
-    texts = [
-        f"question {name}, of the length that a question has; which of these is it? A. this B. that" for name in names
-    ]
+    texts = [f"question {name}, as long as a question is; which of these is it? A. this B. that" for name in names]
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     return pa.table({"near_key": names, "question_id": names, "text": texts, "task": names, "vector": flat})

@@ -1,0 +1,57 @@
+"""Find `classifier.skip_llm_above`: from which confidence on the neighbours' label stands without asking the LLM.
+
+    python jobs/threshold.py --profile local-cpu --accuracy 0.9
+
+Each labelled example of the profile is held against all the others. Printed is every confidence that occurs, with the
+share of the examples that it would decide and how many of those rightly, and the lowest that is accurate enough.
+"""
+
+import argparse
+import asyncio
+import sys
+
+from coe_ray.bench.index import opened_profile_index
+from coe_ray.bench.threshold import Threshold, lowest, thresholds, votes
+from coe_ray.config import load_profile
+from coe_ray.errors import CoeError
+
+ROWS = 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
+    parser.add_argument("--accuracy", type=float, default=0.9, help="wanted where the LLM is skipped (default: 0.9)")
+    asked = parser.parse_args()
+    try:
+        profile = load_profile(asked.profile)
+        index, examples = opened_profile_index(profile)
+        steps = thresholds(asyncio.run(votes(profile, index, examples)))
+        _print(steps)
+        found = lowest(steps, asked.accuracy)
+    except CoeError as error:
+        print(f"threshold: {error}", file=sys.stderr)
+        return 2
+    print(f"classifier:\n  skip_llm_above: {_rounded_down(found.confidence)}")
+    return 0
+
+
+def _print(steps: list[Threshold]) -> None:
+    """At most `ROWS` of them, evenly chosen; the last decides every question."""
+    print("confidence  decided       right of those")
+    places = sorted({round(place * (len(steps) - 1) / (ROWS - 1)) for place in range(ROWS)})
+    for step in (steps[place] for place in places):
+        low, high = step.interval
+        print(
+            f"{step.confidence:10.4f}  {step.decided / step.total:6.1%} {step.decided:5d}  "
+            f"{step.accuracy:6.1%} ({low:.1%} to {high:.1%})"
+        )
+
+
+def _rounded_down(confidence: float) -> float:
+    """So that what reached it still does."""
+    return int(confidence * 10_000) / 10_000
+
+
+if __name__ == "__main__":
+    sys.exit(main())
