@@ -139,9 +139,7 @@ class HostedModel:
 class HostedRetriever:
     """The retriever deployment as a `Retriever` over the index in `folder`; asked again as a `HostedModel` is."""
 
-    def __init__(
-        self, handle: DeploymentHandle, folder: Path, retry: RetryPolicy = RetryPolicy(attempts=4)
-    ) -> None:
+    def __init__(self, handle: DeploymentHandle, folder: Path, retry: RetryPolicy = RetryPolicy(attempts=4)) -> None:
         self._handle = handle
         self._folder = str(folder)
         self._retry = retry

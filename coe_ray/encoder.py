@@ -40,7 +40,7 @@ class SentenceEncoder:
     """
 
     def __init__(self, hub: str, folder: str) -> None:
-        import onnxruntime  # type: ignore[import-untyped]  # has no stubs
+        import onnxruntime
         from tokenizers import Tokenizer
 
         self.name = encoder_name(hub)

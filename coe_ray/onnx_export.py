@@ -158,7 +158,7 @@ def _tokens(length: int) -> "Tensor":
 
 
 def _check(transformer: Path, file: Path, wanted: dict[int, "np.ndarray[Any, np.dtype[np.float32]]"]) -> None:
-    import onnxruntime  # type: ignore[import-untyped]  # has no stubs
+    import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     for length, vector in wanted.items():

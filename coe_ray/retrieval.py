@@ -21,9 +21,7 @@ import orjson
 import pyarrow as pa
 
 from coe_ray.batching import BatchingEncoder
-from coe_ray.encoder import Encoder
-from coe_ray.encoder import SentenceEncoder as SentenceEncoder  # noqa: PLC0414 - until all import it from there
-from coe_ray.encoder import Vectors as Vectors  # noqa: PLC0414 - as above
+from coe_ray.encoder import Encoder, Vectors
 from coe_ray.errors import DataError
 from coe_ray.files import held, write_whole
 from coe_ray.questions import near_duplicate_key

@@ -19,7 +19,7 @@ from coe_ray.config import Profile, load_profile
 from coe_ray.model_config import VllmModel
 from coe_ray.runs import RunFolder
 from coe_ray.types import Question
-from coe_ray.weights import locate
+from coe_ray.weights import downloaded, locate
 from jobs.local import DASHBOARD, local_ray, script
 from jobs.serve import HOST, PORT, start
 
@@ -72,7 +72,7 @@ def _run_folder(profile: Profile) -> Path:
 
 def _weights(profile: Profile) -> list[str]:
     hosted = [model.weights for model in profile.models.values() if isinstance(model, VllmModel)]
-    return [locate(weights) for weights in (profile.retrieval.encoder, *hosted)]
+    return [downloaded(profile.retrieval.encoder), *map(locate, hosted)]
 
 
 def _question(task: str, language: str) -> Question:

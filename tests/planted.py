@@ -11,8 +11,8 @@ import yaml
 
 from coe_ray.chat import in_one_piece
 from coe_ray.config import Profile, load_profile
+from coe_ray.encoder import Vectors
 from coe_ray.leaderboard import Leaderboard
-from coe_ray.retrieval import Vectors
 from coe_ray.types import Call, Completion, Delta, Neighbour, Question
 
 CONTENT: dict[str, Any] = {

@@ -32,9 +32,10 @@ from coe_ray.errors import ConfigError, DataError
 from coe_ray.files import held
 from coe_ray.identities import identity
 from coe_ray.models import local_models
+from coe_ray.retrieval import has_index
 from coe_ray.runs import RunFolder
 from coe_ray.types import Question, Task
-from coe_ray.weights import locate
+from coe_ray.weights import downloaded
 
 Say = Callable[[str], None]
 Deploy = Callable[[str], None]
@@ -138,8 +139,8 @@ def _examples(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> tupl
     examples = known_examples(profile, benchmark.examples)
     index = folder.index if examples else profile.index_folder
     if profile.classifier.k:
-        locate(profile.retrieval.encoder)
-    if profile.classifier.k and not examples and not index.is_dir():
+        downloaded(profile.retrieval.encoder)
+    if profile.classifier.k and not examples and not has_index(index):
         raise DataError(f"{index}: no retrieval index there, and {benchmark.name} has no examples; use jobs/index.py")
     return index, examples
 

@@ -8,7 +8,7 @@ from typing import Any
 from coe_ray.config import Profile
 from coe_ray.errors import CoeError
 from coe_ray.serve.changes import Change, ChangeLog
-from coe_ray.serve.edition import Edition, Printer
+from coe_ray.serve.edition import Printer
 
 log = logging.getLogger("ray.serve")
 

@@ -11,8 +11,8 @@ from ray.serve.handle import DeploymentHandle
 
 from coe_ray.cluster import answers, hosted_fingerprint, stays_up
 from coe_ray.config import Profile
-from coe_ray.serve.answering import completion, decision, stream
 from coe_ray.serve.access import Access
+from coe_ray.serve.answering import completion, decision, stream
 from coe_ray.serve.edition import Edition, Printer
 from coe_ray.serve.editions import Editions
 from coe_ray.serve.guard import Guard

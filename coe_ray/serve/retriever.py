@@ -17,15 +17,12 @@ class RetrieverDeployment:
 
     def __init__(self, profile: Profile) -> None:
         encoder = profile.retrieval.encoder
-        self._own = profile.index_folder
         self._indexes = OpenIndexes(SentenceEncoder(encoder.hub, downloaded(encoder)))
-        self._indexes.open(self._own)
+        self._indexes.open(profile.index_folder)
 
-    async def nearest(self, question: Question, k: int, folder: str | None = None) -> tuple[Neighbour, ...]:
-        """The `k` nearest examples of the index in `folder`, or else of the profile's own. Raises `DataError`."""
-        if k == 0:
-            return ()
-        index = await self._indexes.at(self._own if folder is None else Path(folder))
+    async def nearest(self, question: Question, k: int, folder: str) -> tuple[Neighbour, ...]:
+        """The `k` nearest examples of the index in `folder`. Raises `DataError`."""
+        index = await self._indexes.at(Path(folder))
         return await index.nearest(question, k)
 
     async def check(self, folder: str) -> None:

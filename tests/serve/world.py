@@ -6,9 +6,10 @@ from typing import Any
 import yaml
 
 from coe_ray.config import load_profile
+from coe_ray.encoder import SentenceEncoder
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.questions import make_question
-from coe_ray.retrieval import SentenceEncoder, build_index
+from coe_ray.retrieval import build_index
 from coe_ray.types import Question
 from coe_ray.weights import locate
 
