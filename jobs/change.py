@@ -4,8 +4,8 @@
     python jobs/change.py --patch change.yaml    serve the deployed profile with this JSON merge patch (RFC 7386)
     python jobs/change.py --back                 one version back
 
-A patch holds the keys of the profile that are to be others; `null` takes one away. It replaces the patch before it. Only
-models of kind vllm and the encoder cannot be changed so. A patch that cannot be served changes nothing.
+A patch holds the keys of the profile that are to be others; `null` takes one away. It replaces the patch before it.
+Only models of kind vllm and the encoder cannot be changed so. A patch that cannot be served changes nothing.
 """
 
 import argparse

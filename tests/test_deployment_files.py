@@ -58,6 +58,16 @@ def gpu() -> Profile:
     return load_profile("gpu")
 
 
+OF_A_CLUSTER = {
+    "COE_RAY_HOME": "/shared/coe_ray",
+    "HF_HOME": "/shared/huggingface",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "5",
+}
+"""What is set on every node, where there are several."""
+
+
 @pytest.fixture
 def application() -> ServeApplicationSchema:
     (only,) = ServeDeploySchema.model_validate(read(SERVE_FILE)).applications
@@ -86,7 +96,7 @@ def test_ray_starts_with_what_the_endpoint_wants(cluster: dict[str, Any], comman
     )
     exported = dict(line.split("=", 1) for line in said.stdout.split("\0") if line)
     assert {name: value for name, value in exported.items() if name.startswith(("RAY_", "HF_", "COE_"))} == (
-        ray_environment() | ENVIRONMENT | {"COE_RAY_HOME": "/shared/coe_ray", "HF_HOME": "/shared/huggingface"}
+        ray_environment() | ENVIRONMENT | OF_A_CLUSTER
     )
 
 

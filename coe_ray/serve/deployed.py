@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ray import serve
+from ray.serve._private.client import ServeControllerClient
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
@@ -15,7 +16,7 @@ from coe_ray.serve.app import AppArgs, build
 from coe_ray.serve.changes import Change
 
 INGRESS = "ingress"
-WAIT_S = 120.0
+WAIT_S, LOOK_EVERY_S = 120.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,7 @@ async def change(profile: str, patch: Mapping[str, Any]) -> Served:
 
     The same way as it was deployed: `serve deploy` goes on with a file, `serve run` with this profile.
     """
-    client = _get_global_client()
-    assert client is not None  # `served` has asked it
+    client = cast(ServeControllerClient, _get_global_client())  # it raises where there is no controller
     applications = client.get_serve_details()["applications"]
     files = [app["deployed_app_config"] for app in applications.values() if app["deployed_app_config"]]
     if applications[APPLICATION]["deployed_app_config"]:
@@ -82,7 +82,10 @@ def _prefix(applications: Mapping[str, Any]) -> str:
 
 
 async def _settled() -> None:
-    """Every replica has taken the change, or refused it."""
-    async with asyncio.timeout(WAIT_S):
-        while serve.status().applications[APPLICATION].status != ApplicationStatus.RUNNING:
-            await asyncio.sleep(0.2)
+    """Wait until every replica has taken the change, or refused it. Raises `ConfigError`."""
+    for _ in range(round(WAIT_S / LOOK_EVERY_S)):
+        application = serve.status().applications[APPLICATION]
+        if application.status == ApplicationStatus.RUNNING:
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+    raise ConfigError(f"not every replica has taken the change after {WAIT_S:g} s: {application.message}")

@@ -16,6 +16,7 @@ from coe_ray.config import Profile, load_profile, patched
 from coe_ray.model_config import VllmModel
 from coe_ray.serve.front import ENVIRONMENT
 from tests.schemas.kubernetes import KUBERAY, kuberay_validator, kubernetes_validator
+from tests.test_deployment_files import OF_A_CLUSTER
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -127,7 +128,7 @@ def test_pods_have_the_environment_that_the_makefile_sets(cluster: dict[str, Any
     wanted = dict(re.findall(r"^export ((?:RAY|HF)_\w+) = (\S+)$", makefile, re.MULTILINE))
     # KubeRay sets it, and the token, on every container of Ray's.
     assert cluster["authOptions"] == {"mode": wanted.pop("RAY_AUTH_MODE"), "secretName": "coe-ray-token"}
-    wanted |= ENVIRONMENT | {"COE_RAY_HOME": "/shared/coe_ray", "HF_HOME": "/shared/huggingface"}
+    wanted |= ENVIRONMENT | OF_A_CLUSTER
     for container in containers(cluster):
         assert {variable["name"]: variable.get("value") for variable in container["env"]} == wanted
 
