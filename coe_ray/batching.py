@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 from cachetools import LRUCache
@@ -26,6 +27,7 @@ class BatchingEncoder:
         self._known: LRUCache[bytes, Vectors] = LRUCache(cached)
         self._coming: dict[bytes, asyncio.Future[Vectors]] = {}
         self._waiting: list[tuple[bytes, str]] = []
+        self._wanted: Counter[bytes] = Counter()
         self._working: asyncio.Task[None] | None = None
 
     async def encode(self, text: str) -> Vectors:
@@ -38,11 +40,17 @@ class BatchingEncoder:
             self._waiting.append((key, text))
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work())
-        # A caller who leaves must not take the vector from the others who wait for it.
-        return await asyncio.shield(self._coming[key])
+        self._wanted[key] += 1
+        try:
+            # A caller who leaves must not take the vector from the others who wait for it.
+            return await asyncio.shield(self._coming[key])
+        finally:
+            self._wanted[key] -= 1
+            if not self._wanted[key]:
+                del self._wanted[key]
 
     async def _work(self) -> None:
-        while self._waiting:
+        while self._still_wanted():
             batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
             keys = [key for key, _ in batch]
             try:
@@ -51,6 +59,13 @@ class BatchingEncoder:
             except Exception as error:  # handed to everyone who waits for it
                 for key in keys:
                     self._coming.pop(key).set_exception(error)
+
+    def _still_wanted(self) -> bool:
+        """Forget texts that nobody waits for any more; whether any are left."""
+        for key in [key for key, _ in self._waiting if key not in self._wanted]:
+            self._coming.pop(key).cancel()
+        self._waiting = [each for each in self._waiting if each[0] in self._wanted]
+        return bool(self._waiting)
 
     def _hand_out(self, keys: Sequence[bytes], vectors: Vectors) -> None:
         for key, vector in list(zip(keys, vectors, strict=True)):

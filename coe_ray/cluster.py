@@ -186,6 +186,8 @@ async def answers(handle: DeploymentHandle) -> bool:
     """Whether a replica of the deployment is up and well; false while it starts, and after it broke."""
     try:
         await asyncio.wait_for(handle.check_health.remote(), READY_S)
+    except BackPressureError:
+        return True  # it has much to do
     except Exception as error:  # whatever the reason, its name is in what /healthz says
         log.info("%s does not answer yet: %s", handle.deployment_name, type(error).__name__)  # its text is a traceback
         return False

@@ -2,12 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from coe_ray.calls.patience import impatience
-from coe_ray.errors import BadCall, CallError, CallTimeout, ContentFiltered, ContextTooLong
+from coe_ray.errors import (
+    BadCall,
+    CallError,
+    CallTimeout,
+    ConnectionFault,
+    ContentFiltered,
+    ContextTooLong,
+    RateLimited,
+)
 from coe_ray.types import Attempt
 
 log = logging.getLogger("ray.serve")  # whose handlers write the replicas' log files
@@ -17,15 +26,16 @@ Result = TypeVar("Result")
 FAILURES = 3
 """Failures in a row after which an expert rests."""
 
-REST_S = 15.0
-"""How long it then comes last, in seconds, until one request tries it again."""
+REST_S = 5.0
+"""How long it then comes last, in seconds, until one request tries it again: what has been mended is used soon."""
 
 
-_FINAL = (BadCall, ContentFiltered)
-"""What no other expert would do better: the request is wrong, or a filter stopped it."""
+_THE_ASKERS = (BadCall, ContextTooLong, ContentFiltered)
+"""Errors that may be the question's fault: nobody must be able to send an expert to rest by them."""
 
-_THE_ASKERS = (*_FINAL, ContextTooLong)
-"""Errors that are the question's fault, not its expert's: nobody must be able to send an expert to rest by them."""
+
+_THE_MODELS = (ConnectionFault, CallTimeout, RateLimited)
+"""Errors that every other expert of the same model would meet as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +58,41 @@ class _Form:
 class Failover:
     """Asks by rank. An expert that failed `FAILURES` times in a row comes last for `REST_S` seconds.
 
-    Each but the last has `after_s` seconds, or its even share of what is left where that is less. The event loop's
-    clock is meant wherever a time is given.
+    Each but the last has `after_s` seconds, or half of what is left where that is less. The event loop's clock is meant
+    wherever a time is given.
     """
 
-    def __init__(self, after_s: float) -> None:
+    def __init__(self, after_s: float, models: Mapping[str, str]) -> None:
+        """`models`: each expert's model. What one model cannot do now, another expert of the same cannot either."""
         self._after_s = after_s
+        self._models = models
         self._forms: dict[str, _Form] = {}
+        self._answered: dict[str, float] = {}
 
     async def first(
         self, by_rank: Sequence[str], ask: Callable[[str], Awaitable[Result]], ends_at: float
     ) -> Answered[Result]:
         """The first answer, at `ends_at` at the latest.
 
-        Raises the last expert's `CallError`, which names all that were tried; and at once what no other expert would
-        do better: a request that is wrong, a question that a filter stopped.
+        Raises the last expert's `CallError`, which names all that were tried; `ContentFiltered` at once.
         """
         tried: list[Attempt] = []
         experts = self._in_order(by_rank)
-        for place, expert in enumerate(experts, 1):
+        while experts:
+            expert, *experts = experts
             began = _now()
             try:
-                result = await self._asked(expert, ask, ends_at, others=len(experts) - place)
+                result = await self._asked(expert, ask, ends_at, others=len(experts))
             except CallError as error:
                 tried.append(Attempt(expert, type(error).__name__, str(error), round(_now() - began, 4)))
-                if place == len(experts) or isinstance(error, _FINAL):
+                # What a filter stopped is not tried out on other providers.
+                if not experts or isinstance(error, ContentFiltered):
                     error.message += _blame(tried)
                     error.tried = tuple(tried)
                     raise
                 log.warning("expert %r: %s; the next best is asked", expert, error)
+                if error.stops or isinstance(error, _THE_MODELS):
+                    experts = self._others_first(expert, experts)
             else:
                 return Answered(expert, result, tuple(tried))
         raise ValueError("there is nobody to ask")
@@ -84,13 +100,15 @@ class Failover:
     async def _asked(self, expert: str, ask: Callable[[str], Awaitable[Result]], ends_at: float, others: int) -> Result:
         if not others:
             return await self._noted(expert, ask)  # the request's own deadline bounds it
-        limit = min(self._after_s, (ends_at - _now()) / (others + 1))
+        began = _now()
+        limit = min(self._after_s, (ends_at - began) / 2)
         try:
             async with asyncio.timeout(limit):
                 with impatience():
                     return await self._noted(expert, ask)
         except TimeoutError:
-            if limit == self._after_s:  # less is the hurry of who asked
+            # Less is the hurry of who asked; and who answered others meanwhile is slow with this question only.
+            if limit == self._after_s and self._answered.get(expert, -math.inf) < began:
                 self._failed(expert)
             raise CallTimeout(expert, f"no answer within {limit:.3g} s") from None
 
@@ -102,6 +120,7 @@ class Failover:
                 self._failed(expert)
             raise
         self._forms.pop(expert, None)
+        self._answered[expert] = _now()
         return result
 
     def _in_order(self, by_rank: Sequence[str]) -> list[str]:
@@ -114,10 +133,14 @@ class Failover:
                 break
         return sorted(by_rank, key=lambda expert: expert in resting)
 
+    def _others_first(self, failed: str, experts: Sequence[str]) -> list[str]:
+        """Those of the model that just failed last."""
+        return sorted(experts, key=lambda expert: self._models[expert] == self._models[failed])
+
     def _on_trial(self, expert: str) -> None:
         form = self._forms.get(expert)
         if form and form.failures >= FAILURES:
-            form.rests_until = _now() + REST_S
+            form.rests_until = _now() + max(REST_S, self._after_s)  # or until this request knows
 
     def _failed(self, expert: str) -> None:
         form = self._forms.setdefault(expert, _Form())

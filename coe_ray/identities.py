@@ -40,8 +40,8 @@ def reads(config: ModelConfig) -> frozenset[Literal["choices", "question"]]:
             return frozenset({"choices", "question"})
 
 
-def source_hash(module: str) -> str:
-    """A hash of the package that a module lies in: what changed code answers is new.
+def source_hash(module: str, files: str = "*") -> str:
+    """A hash of the package that a module lies in, of those `files` in it: what changed code answers is new.
 
     What it imports from elsewhere is not in it.
     """
@@ -49,8 +49,8 @@ def source_hash(module: str) -> str:
     if spec is None or spec.origin is None:
         return ""
     own = Path(spec.origin)
-    files = sorted(each for each in own.parent.rglob("*") if each.is_file() and "__pycache__" not in each.parts)
-    return hashlib.sha256("".join(map(_digest, files if spec.parent else [own])).encode()).hexdigest()
+    found = sorted(each for each in own.parent.rglob(files) if each.is_file() and "__pycache__" not in each.parts)
+    return hashlib.sha256("".join(map(_digest, found if spec.parent else [own])).encode()).hexdigest()
 
 
 def _digest(file: Path) -> str:

@@ -119,7 +119,7 @@ class Leaderboard:
             board = cls.from_scores(rows, Provenance(**content["provenance"]))
         except FileNotFoundError as error:
             raise DataError(f"{path}: no leaderboard there; make one with jobs/leaderboard.py") from error
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: not a leaderboard file ({error!r}); make one with jobs/leaderboard.py") from error
         if content.get("version") != board.version:
             raise DataError(f"{path}: scores do not match version {content.get('version')!r}; make the file again")

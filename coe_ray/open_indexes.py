@@ -54,7 +54,7 @@ class OpenIndexes:
             return opened.index
         try:
             await self.check(folder)
-        except DataError as error:
+        except (DataError, OSError, ValueError) as error:
             if opened is None:
                 raise
             log.warning("%s; going on with the index as it was", error)

@@ -70,7 +70,9 @@ class CompositionOfExperts:
         self.leaderboard = None if leaderboard is None else checked_leaderboard(leaderboard, profile)
         self.experts = {name: Expert(name, models[config.model], config) for name, config in profile.experts.items()}
         self._retriever = retriever
-        self._failover = Failover(profile.routing.failover_after_s)
+        self._failover = Failover(
+            profile.routing.failover_after_s, {name: config.model for name, config in profile.experts.items()}
+        )
         self._classifier = Classifier(models[profile.classifier.model], profile.classifier, profile.task_list)
 
     async def classify(self, question: Question) -> Classification:

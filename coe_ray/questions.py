@@ -20,7 +20,7 @@ _MARK = re.compile(
     re.MULTILINE,
 )
 # What follows the last option and is not part of it: a new paragraph, or a bare "Answer:".
-_TAIL = re.compile(r"\n[^\S\n]*(?:\n|(?:(?:the |your )?answer|答案)[^\S\n]*[:\uff1a]?\s*\Z)", re.IGNORECASE)
+_TAIL = re.compile(r"\n[^\S\n]*+(?:\n|(?:(?:the |your )?answer|答案)[^\S\n]*+[:\uff1a]?\s*+\Z)", re.IGNORECASE)
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 # A Chinese question about English log lines has about a tenth; an English one that quotes a word far less.
 _CHINESE_SHARE = 0.05

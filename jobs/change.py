@@ -48,7 +48,7 @@ async def _obeyed(asked: argparse.Namespace) -> int:
         _print(now)
         return 0
     patch = now.change_back() if asked.back else _read(asked.patch)
-    then = await change(now.profile, patch)
+    then = await change(now, patch)
     if then.refused is not None:
         print(f"change: refused, version {then.version} is served as before:\n{then.refused}", file=sys.stderr)
         return 1

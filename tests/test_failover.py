@@ -5,7 +5,17 @@ import asyncio
 import pytest
 
 from coe_ray.calls.patience import is_impatient
-from coe_ray.errors import BadCall, CallError, CallTimeout, ContentFiltered, ContextTooLong, RateLimited, ServerFault
+from coe_ray.errors import (
+    BadCall,
+    BadCredentials,
+    CallError,
+    CallTimeout,
+    ContentFiltered,
+    ContextTooLong,
+    MalformedReply,
+    RateLimited,
+    ServerFault,
+)
 from coe_ray.failover import FAILURES, REST_S, Answered, Failover
 from coe_ray.types import Attempt
 from tests.calls.virtual_time import run_virtually
@@ -22,7 +32,7 @@ class Podium:
         self.does = does
         self.asked: list[str] = []
         self.patient: list[str] = []
-        self.failover = Failover(after_s)
+        self.failover = Failover(after_s, {"gold": "one", "silver": "two", "bronze": "one"})
 
     async def ask(self, expert: str) -> str:
         self.asked.append(expert)
@@ -50,7 +60,7 @@ def test_the_best_answers_and_nobody_else_is_asked() -> None:
     assert podium.asked == ["gold"]
 
 
-@pytest.mark.parametrize("error", [DOWN, RateLimited("m", "full"), ContextTooLong("m", "too long")])
+@pytest.mark.parametrize("error", [DOWN, ContextTooLong("m", "too long"), BadCall("m", "wrong")])
 def test_who_fails_is_followed_by_the_next(error: CallError) -> None:
     podium = Podium(gold=error)
     answered = run_virtually(podium.first())
@@ -58,17 +68,35 @@ def test_who_fails_is_followed_by_the_next(error: CallError) -> None:
     assert answered.tried == (Attempt("gold", type(error).__name__, str(error), 0.0),)
 
 
-@pytest.mark.parametrize("error", [BadCall("m", "wrong"), ContentFiltered("m", "filtered")])
-def test_what_nobody_would_do_better_is_not_asked_elsewhere(error: CallError) -> None:
-    podium = Podium(gold=error)
-    with pytest.raises(type(error), match="expert 'gold'"):
+def test_what_a_filter_stopped_is_not_tried_out_elsewhere() -> None:
+    podium = Podium(gold=ContentFiltered("m", "filtered"))
+    with pytest.raises(ContentFiltered, match="expert 'gold'"):
         run_virtually(podium.first())
     assert podium.asked == ["gold"]
 
 
+@pytest.mark.parametrize("error", [RateLimited("m", "full"), BadCredentials("m", "no")])
+def test_another_expert_of_the_same_model_comes_after_those_of_others(error: CallError) -> None:
+    podium = Podium(gold=error, silver=DOWN)
+    assert run_virtually(podium.first()).expert == "bronze"
+    assert podium.asked == ["gold", "silver", "bronze"]
+    podium = Podium(silver=error)
+    podium.failover = Failover(60, {"gold": "one", "silver": "two", "bronze": "one"})
+
+    async def asked() -> Answered[str]:
+        return await podium.failover.first(("silver", "gold"), podium.ask, now() + 300)
+
+    assert run_virtually(asked()).expert == "gold"
+    shared = Podium(gold=error)
+    shared.failover = Failover(60, {"gold": "one", "silver": "one", "bronze": "two"})
+    assert run_virtually(shared.first()).expert == "bronze"
+
+
 def test_where_all_fail_the_last_ones_error_names_them_all() -> None:
-    podium = Podium(gold=DOWN, silver=RateLimited("m", "full"), bronze=DOWN)
-    with pytest.raises(ServerFault, match=r"\(expert 'bronze'; tried before it: 'gold': ServerFault, 'silver': Rate"):
+    podium = Podium(gold=DOWN, silver=MalformedReply("m", "no JSON"), bronze=DOWN)
+    with pytest.raises(
+        ServerFault, match=r"\(expert 'bronze'; tried before it: 'gold': ServerFault, 'silver': M"
+    ):
         run_virtually(podium.first())
 
 
@@ -89,15 +117,34 @@ def test_who_hangs_is_left_after_the_time_given() -> None:
     assert answered.tried[0].error == "CallTimeout"
 
 
-def test_a_short_deadline_is_shared_out_evenly() -> None:
+def test_of_a_short_deadline_each_has_half_of_what_is_left() -> None:
     podium = Podium(gold=HANGS, silver=HANGS)
+    podium.failover = Failover(60, {"gold": "one", "silver": "two", "bronze": "three"})
 
     async def asked() -> tuple[Answered[str], float]:
-        return await podium.first(limit_s=9), now()
+        return await podium.first(limit_s=8), now()
 
     answered, took = run_virtually(asked())
     assert (answered.expert, took) == ("bronze", 6)
-    assert [each.seconds for each in answered.tried] == [3, 3]
+    assert [each.seconds for each in answered.tried] == [4, 2]
+
+
+def test_who_answers_others_meanwhile_is_not_sent_to_rest_by_slow_questions() -> None:
+    podium = Podium()
+
+    async def slow(expert: str) -> str:
+        if expert == "gold":
+            await asyncio.sleep(10_000)
+        return "late"
+
+    async def asked() -> None:
+        questions = [asyncio.create_task(podium.failover.first(ROW, slow, now() + 300)) for _ in range(FAILURES + 1)]
+        await asyncio.sleep(30)
+        assert (await podium.first()).expert == "gold"
+        await asyncio.gather(*questions)
+        assert (await podium.first()).expert == "gold"
+
+    run_virtually(asked())
 
 
 def test_who_fails_again_and_again_comes_last_for_a_while() -> None:

@@ -174,3 +174,8 @@ def test_a_question_is_made_with_what_is_known() -> None:
     assert (question.answer, question.task, question.language) == ("B", "Code", "chinese")
     assert question.options == ("a", "b")
     assert question.id == question_id("Which?", ("a", "b"))
+
+
+@pytest.mark.parametrize("text", ["q\nA. a\nB. b\nanswer" + " " * 200_000 + "x", "A.\n" * 100_000])
+def test_no_text_takes_the_square_of_its_length(text: str) -> None:
+    assert split_options(text)  # minutes, where it did

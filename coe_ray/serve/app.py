@@ -45,7 +45,8 @@ class AppArgs(BaseModel):
 def build(args: AppArgs) -> Application:
     """Ingress, retriever and a deployment for each hosted model. Raises `CoeError` before anything is deployed.
 
-    Each deployment's code version follows from its settings, so that deploying again restarts only what is different.
+    Each deployment's code version follows from its settings, so that `serve run` again restarts only what is different
+    (`serve deploy` builds nothing where import path and arguments are the same).
     """
     profile = load_profile(args.profile)
     if serve_runs():  # `serve run` builds before: the ingress looks again
@@ -68,7 +69,7 @@ def build(args: AppArgs) -> Application:
 
 
 def _versioned(deployment: object, *settings: object) -> Deployment:
-    code = orjson.dumps([source_hash("coe_ray"), *settings], option=orjson.OPT_SORT_KEYS)
+    code = orjson.dumps([source_hash("coe_ray", "*.py"), *settings], option=orjson.OPT_SORT_KEYS)
     # `_internal`: Serve gives every deployment a random version otherwise, and so restarts it each time.
     named = {"version": hashlib.sha256(code).hexdigest()[:12], "_internal": True}
     return cast(Deployment, deployment).options(**named)  # mypy sees no class decorator

@@ -11,9 +11,11 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from coe_ray.cluster import APPLICATION
+from coe_ray.config import load_profile
 from coe_ray.errors import ConfigError
 from coe_ray.serve.app import AppArgs, build
 from coe_ray.serve.changes import Change
+from coe_ray.serve.edition import version_of
 
 INGRESS = "ingress"
 WAIT_S, LOOK_EVERY_S = 120.0, 0.2
@@ -24,6 +26,7 @@ class Served:
     """What one ingress replica says. `history` is oldest first, its last entry what is served."""
 
     profile: str
+    base: str
     version: str
     refused: str | None
     history: tuple[Change, ...]
@@ -47,10 +50,10 @@ async def served() -> Served:
         raise ConfigError(f"no application {APPLICATION!r} is running on this cluster; `serve status` says more")
     said = await serve.get_app_handle(APPLICATION).served.remote()
     history = tuple(Change(**change) for change in said["history"])
-    return Served(said["profile"], said["version"], said["refused"], history)
+    return Served(said["profile"], said["base"], said["version"], said["refused"], history)
 
 
-async def change(profile: str, patch: Mapping[str, Any]) -> Served:
+async def change(now: Served, patch: Mapping[str, Any]) -> Served:
     """Serve the deployed profile with this patch, and no other; what is served then. Raises `ConfigError`.
 
     The same way as it was deployed: `serve deploy` goes on with a file, `serve run` with this profile.
@@ -62,8 +65,13 @@ async def change(profile: str, patch: Mapping[str, Any]) -> Served:
         config = ServeDeploySchema.model_validate({"applications": [_with_change(file, patch) for file in files]})
         await asyncio.to_thread(client.deploy_apps, config)
     else:
-        application = await asyncio.to_thread(build, AppArgs(profile=profile, change=dict(patch)))
-        await asyncio.to_thread(serve.run, application, name=APPLICATION, route_prefix=_prefix(applications))
+        if version_of(load_profile(now.profile), None) != now.base:
+            raise ConfigError(f"{now.profile}: has changed since it was deployed; deploy it again (`serve run …`)")
+        application = await asyncio.to_thread(build, AppArgs(profile=now.profile, change=dict(patch)))
+        try:
+            await asyncio.to_thread(serve.run, application, name=APPLICATION, route_prefix=_prefix(applications))
+        except RuntimeError as error:
+            raise ConfigError(f"the change could not be deployed: {error}") from error
     await _settled()
     return await served()
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,13 +25,18 @@ from coe_ray.types import Question, Route
 CIRCUIT_RESTS_S = 30.0
 """How long a model with a bad key or a used-up quota is left alone before one request tries it again."""
 
-DECISIONS = 8192
+DECISIONS_SIZE = 32 << 20
 DECISIONS_LAST_S = 300.0
-"""Routes that are kept, and for how long: an index that is built anew in its place is seen after that at the latest."""
+"""Characters of routes that are kept, about, and for how many seconds: an index that is built anew in its place is seen
+after that at the latest."""
 
 
 def _decisions() -> TTLCache[str, Route]:
-    return TTLCache(DECISIONS, DECISIONS_LAST_S)
+    return TTLCache(DECISIONS_SIZE, DECISIONS_LAST_S, getsizeof=_size)
+
+
+def _size(route: Route) -> int:
+    return 2000 + sum(len(near.text) for near in route.classification.neighbours)
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,12 @@ class Edition:
     decisions: TTLCache[str, Route] = field(default_factory=_decisions)
 
     async def decide(self, question: Question) -> Route:
-        """The route of a question. What is asked twice is classified once."""
+        """The route of a question. What was decided lately is not classified again."""
         if known := self.decisions.get(question.id):
             return known
         route = await self.coe.route(question)
-        self.decisions[question.id] = replace(route, cached=True)
+        with suppress(ValueError):  # larger than all that is kept
+            self.decisions[question.id] = replace(route, cached=True)
         return route
 
 
@@ -89,7 +96,10 @@ def changed(profile: Profile, change: Mapping[str, Any]) -> Profile:
         raise ConfigError("user_config: must be a mapping of keys of the profile; see docs/cluster.md")
     new = patched(profile, change)
     if hosted_fingerprint(new) != hosted_fingerprint(profile):
-        raise ConfigError("user_config: models of kind vllm are deployments; change the profile and deploy it again")
+        raise ConfigError(
+            "user_config: models of kind vllm are deployments; deploy a changed profile (under another path, where "
+            "`serve deploy` names it)"
+        )
     if new.retrieval.encoder != profile.retrieval.encoder:
         raise ConfigError(
             "user_config: retrieval.encoder: is loaded in the retriever; change the profile and deploy it again"
@@ -98,7 +108,7 @@ def changed(profile: Profile, change: Mapping[str, Any]) -> Profile:
 
 
 def version_of(profile: Profile, leaderboard: Leaderboard | None) -> str:
-    """A hash of all that decides about routes and answers: profile and leaderboard."""
+    """A hash of profile and leaderboard. The release and the index's content have versions of their own."""
     content = profile.model_dump(mode="json", exclude={"folder"})
     scores = leaderboard.version if leaderboard else None
     return hashlib.sha256(orjson.dumps([content, scores], option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]

@@ -8,7 +8,7 @@ from typing import Any
 from coe_ray.config import Profile
 from coe_ray.errors import CoeError
 from coe_ray.serve.changes import Change, ChangeLog
-from coe_ray.serve.edition import Printer
+from coe_ray.serve.edition import Printer, version_of
 
 log = logging.getLogger("ray.serve")
 
@@ -23,13 +23,9 @@ class Editions:
         self.current = printer.first()
         self.refused: str | None = None
         self._change: Mapping[str, Any] = {}
-        self._log = ChangeLog(self.current.version)
+        # By the profile alone: a leaderboard that was written anew in its place is no other profile.
+        self._log = ChangeLog(version_of(self.current.profile, None))
         self._turn = asyncio.Lock()
-
-    @property
-    def change(self) -> Mapping[str, Any]:
-        """What is changed of the deployed profile, as a JSON merge patch."""
-        return self._change
 
     async def switch(self, change: Mapping[str, Any]) -> bool:
         """Serve with this change from now on; whether it could be taken.
@@ -39,13 +35,13 @@ class Editions:
         async with self._turn:
             try:
                 await self._take(change)
-            except CoeError as error:
-                self.refused = str(error)
-                log.error("change refused, version %s goes on: %s", self.current.version, error)
+            except Exception as error:  # whatever left here would end this replica, and each other one the same way
+                self.refused = str(error) if isinstance(error, CoeError) else repr(error)
+                log.error("change refused, version %s goes on: %s", self.current.version, self.refused)
                 await self._take_last()
                 return False
             self.refused = None
-            await asyncio.to_thread(self._log.note, Change(dict(change), self.current.version))
+            await self._note(Change(dict(change), self.current.version))
             return True
 
     async def history(self) -> list[Change]:
@@ -60,11 +56,16 @@ class Editions:
             self.current = edition
         self._change = change
 
-    async def _take_last(self) -> None:
-        history = await self.history()
-        if history[-1].content == self._change:
-            return
+    async def _note(self, change: Change) -> None:
         try:
-            await self._take(history[-1].content)
-        except CoeError as error:
-            log.error("the change before cannot be taken any more: %s", error)
+            await asyncio.to_thread(self._log.note, change)
+        except Exception:  # the control service is away: the change is served all the same
+            log.exception("version %s is served, but is not in the history", change.version)
+
+    async def _take_last(self) -> None:
+        try:
+            history = await self.history()
+            if history[-1].content != self._change:
+                await self._take(history[-1].content)
+        except Exception:  # as in `switch`
+            log.exception("the change before cannot be taken any more, version %s goes on", self.current.version)

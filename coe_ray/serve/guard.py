@@ -15,7 +15,7 @@ OPEN = frozenset({"/healthz"})
 class Guard:
     """Uses the `Access` in the application's state, where each replica puts its own.
 
-    `request.state.client` is the name of the client that was let in.
+    The request's record gets the name of the client that was let in, or that has too much under way.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,6 +1,5 @@
 """The HTTP door: OpenAI's form around `CompositionOfExperts`. Each request becomes one walk through the pipeline."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -9,22 +8,26 @@ from fastapi import FastAPI, Request, Response
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.cluster import answers, hosted_fingerprint, stays_up
+from coe_ray.cluster import hosted_fingerprint, stays_up
 from coe_ray.config import Profile
 from coe_ray.serve.access import Access
 from coe_ray.serve.answering import completion, decision, stream
-from coe_ray.serve.edition import Edition, Printer
+from coe_ray.serve.behind import RETRIEVER, Behind
+from coe_ray.serve.documented import document
+from coe_ray.serve.edition import Edition, Printer, version_of
 from coe_ray.serve.editions import Editions
 from coe_ray.serve.guard import Guard
 from coe_ray.serve.hosts import listening_host, require_keys_or_loopback
 from coe_ray.serve.metrics import metrics
-from coe_ray.serve.openai import CHAT_API, ROUTE_API, RequestError, read_deadline, read_request
+from coe_ray.serve.openai import RequestError, read_deadline, read_request
 from coe_ray.serve.records import current_record
+from coe_ray.serve.replicas import ReplicaCount
 from coe_ray.serve.responses import Json, errors_as_objects, read_body
 from coe_ray.serve.tracing import set_up_tracing
 from coe_ray.serve.watched import Watched
 
-api = FastAPI(title="coe_ray", version="1", docs_url=None, redoc_url=None)
+api = FastAPI(title="coe_ray", version="1", docs_url=None, redoc_url=None, redirect_slashes=False)
+api.openapi_schema = document()
 errors_as_objects(api)
 api.add_middleware(Guard)  # within the next: who is refused is watched, too
 api.add_middleware(Watched)
@@ -36,6 +39,7 @@ api.add_middleware(Watched)
     max_ongoing_requests=256,
     max_queued_requests=256,
     backpressure_config={"status_code": 503, "retry_after_s": 1.0},
+    health_check_period_s=2.0,  # by default a dead replica is noticed, and another one started, up to 10 s late
     ray_actor_options={"num_cpus": 0.5},
 )
 @serve.ingress(api)
@@ -51,25 +55,33 @@ class Ingress:
     ) -> None:
         require_keys_or_loopback(profile.access, listening_host())
         self._profile = profile
-        self._access = Access(profile.access, profile.keys_file, lambda: serve.get_replica_context().world_size)
+        self._replicas = ReplicaCount("ingress")
+        self._access = Access(profile.access, profile.keys_file, lambda: self._replicas.now)
         self._editions = Editions(Printer(profile, retriever, hosted), self._configure_access)
         self._warnings = warnings
         # What may scale to zero is started by its first request, not by a probe.
         always_up = {name: handle for name, handle in hosted.items() if stays_up(profile, name)}
-        self._behind = {"retriever": retriever} | always_up
+        self._behind = Behind({RETRIEVER: retriever} | always_up)
         set_up_tracing()
+
+    async def check_health(self) -> None:
+        """Asked by Serve before the first request and every few seconds."""
+        # Serve makes this class a part of its wrapper around the application, which is there only now.
+        self.app.state.access = self._access  # type: ignore[attr-defined]
+        await self._replicas.look()
 
     async def reconfigure(self, change: Mapping[str, Any]) -> None:
         """Serve's `user_config`: a JSON merge patch to the profile. One that cannot be served changes nothing."""
-        # Serve makes this class a part of its wrapper around the application, which is there only now.
-        self.app.state.access = self._access  # type: ignore[attr-defined]
-        metrics().switched(good=await self._editions.switch(change))
+        before = self._editions.current.version
+        good = await self._editions.switch(change)
+        if not good or self._editions.current.version != before:
+            metrics().switched(good=good)
 
     def _configure_access(self, profile: Profile) -> None:
         require_keys_or_loopback(profile.access, listening_host())
         self._access.configure(profile.access, profile.keys_file)
 
-    @api.post("/v1/chat/completions", openapi_extra=CHAT_API)
+    @api.post("/v1/chat/completions")
     async def chat(self, request: Request) -> Response:
         """A routed answer (`model: "coe"`) or one of a named expert.
 
@@ -82,7 +94,7 @@ class Ingress:
         answer = stream if asked.stream else completion
         return await answer(edition, asked, read_deadline(request.headers))
 
-    @api.post("/v1/route", openapi_extra=ROUTE_API)
+    @api.post("/v1/route")
     async def route(self, request: Request) -> Response:
         """The decision alone."""
         edition = self._edition()
@@ -108,22 +120,26 @@ class Ingress:
 
     @api.get("/healthz")
     async def healthz(self) -> Response:
-        """200 where every deployment behind this one answers, 503 while one does not."""
+        """200 where what every answer needs is up; 503 until all was up once, or while retriever or classifier are not.
+
+        An expert that breaks later is `waiting_for`, and its questions go to the next best.
+        """
         edition = self._editions.current
         board = edition.coe.leaderboard
-        up = await asyncio.gather(*map(answers, self._behind.values()))
-        waiting = [name for name, well in zip(self._behind, up, strict=True) if not well]
+        waiting = await self._behind.waiting()
+        unready = [name for name in waiting if self._behind.is_needed(name, edition.profile.classifier.model)]
         content = {
-            "status": "starting" if waiting else "ok",
+            "status": "starting" if unready else "degraded" if waiting else "ok",
             "waiting_for": waiting,
             "profile": edition.profile.name,
             "version": edition.version,
             "leaderboard": board.version if board else None,
             "experts": list(edition.coe.experts),
-            "change_refused": self._editions.refused,
+            # Why is for those who run it: the log and jobs/change.py say it.
+            "change_refused": self._editions.refused is not None,
             "warnings": self._warnings,
         }
-        return Json(content, 503 if waiting else 200)
+        return Json(content, 503 if unready else 200)
 
     def _edition(self) -> Edition:
         """What this request is answered with, whatever changes meanwhile."""
@@ -140,6 +156,7 @@ class Ingress:
         history = [asdict(change) for change in await self._editions.history()]
         return {
             "profile": str(self._profile.file),
+            "base": version_of(self._profile, None),
             "version": self._editions.current.version,
             "refused": self._editions.refused,
             "history": history,

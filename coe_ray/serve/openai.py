@@ -50,9 +50,21 @@ class Part(BaseModel):
 
 # Lists that may also be given as one text; no unions, whose branches pydantic would name in its errors.
 Content = Annotated[
-    list[Part], BeforeValidator(lambda value: [Part(type="text", text=value)] if isinstance(value, str) else value)
+    list[Part],
+    BeforeValidator(
+        lambda value: [Part(type="text", text=value)] if isinstance(value, str) else value,
+        json_schema_input_type=str | list[Part],
+    ),
 ]
-Stops = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Stops = Annotated[
+    list[str],
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value,
+        json_schema_input_type=str | list[str],
+    ),
+]
+
+_FROM_A_USER: dict[str, Any] = {"properties": {"role": {"const": "user"}}, "required": ["role"]}
 
 
 class ChatMessage(BaseModel):
@@ -77,7 +89,7 @@ class ChatRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str = "coe"
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=1024, json_schema_extra={"contains": _FROM_A_USER})
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1)
@@ -87,7 +99,7 @@ class ChatRequest(BaseModel):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     stop: Stops | None = None
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     n: Literal[1] | None = None
     user: str | None = None
 
@@ -213,7 +225,8 @@ def route_object(route: Route) -> dict[str, Any]:
         "margin": round(route.margin, 4),
         "classifier": {"by": said.by, "rule": said.rule, "raw": said.raw, "seconds": round(said.seconds, 4)},
         "neighbours": _neighbours(said.neighbours),
-        "tried": [asdict(attempt) for attempt in route.tried],
+        # Their messages may quote addresses and providers: those are for the log.
+        "tried": [{"expert": each.expert, "error": each.error, "seconds": each.seconds} for each in route.tried],
     }
 
 
@@ -227,27 +240,3 @@ def _neighbours(neighbours: Sequence[Neighbour]) -> list[dict[str, Any]]:
         }
         for near in neighbours
     ]
-
-
-def _documented(description: str) -> dict[str, Any]:
-    """What the published OpenAPI document says of a request: the handlers read bodies themselves, with orjson."""
-    body = {"required": True, "content": {"application/json": {"schema": ChatRequest.model_json_schema()}}}
-    errors = {status: {"description": meaning} for status, meaning in _STATUSES.items()}
-    header = {"name": DEADLINE, "in": "header", "schema": {"type": "number", "exclusiveMinimum": 0}}
-    return {"requestBody": body, "parameters": [header], "responses": {"200": {"description": description}, **errors}}
-
-
-_STATUSES = {
-    "400": "the request is wrong, is not supported, or too long for the model",
-    "401": "no API key, or a wrong one",
-    "404": "no such model",
-    "408": "the body took too long to arrive",
-    "413": "the body is too large",
-    "429": "more than this API key may ask; Retry-After says when to ask again",
-    "502": "every expert that could answer failed",
-    "503": "everything that could answer is full; Retry-After says when to ask again",
-    "504": "no answer within the deadline",
-}
-
-CHAT_API = _documented("the answer, with the route in `coe`; server-sent events where `stream` is true")
-ROUTE_API = _documented("the route")

@@ -11,7 +11,12 @@ from coe_ray.types import Neighbour, Question
 from coe_ray.weights import downloaded
 
 
-@serve.deployment(name="retriever", max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.5})
+@serve.deployment(
+    name="retriever",
+    max_ongoing_requests=64,
+    health_check_period_s=2.0,  # by default a dead replica is noticed, and another one started, up to 10 s late
+    ray_actor_options={"num_cpus": 0.5},
+)
 class RetrieverDeployment:
     """Fails to start, with the remedy in its message, where the profile has no index or one of another encoder."""
 

@@ -17,18 +17,21 @@ from pathlib import Path
 import httpx
 import pytest
 
+from coe_ray.keys import add_key
 from coe_ray.serve.front import ENVIRONMENT
+from coe_ray.serve.openai import DEADLINE
 from tests.bench.own_ray import OwnRay
 from tests.serve.cluster import Cluster, free_port
 from tests.serve.upstream import Upstream, running
-from tests.serve.world import build_world
+from tests.serve.world import build_world, write_profile
 
 pytestmark = pytest.mark.slow
 
 PATIENCE_S = 60.0
 """Until a client that stalls must be rid of. Longer than every time limit of the endpoint."""
 SILENCE_S = 3
-"""HAProxy's limit for a silent client here, below the profile's deadline (5 s)."""
+"""HAProxy's limit for a silent client here, below `DEADLINE_S`."""
+DEADLINE_S = 6
 BUSY_MB = 120
 """What the ingress may take for a moment: some bodies of 1 MiB, and what is made of them."""
 
@@ -39,6 +42,7 @@ class Door:
 
     cluster: Cluster
     has_haproxy: bool
+    profile: Path
 
     def opened(self, receives: int | None = None) -> socket.socket:
         host, port = self.cluster.url.removeprefix("http://").split(":")
@@ -96,7 +100,7 @@ def door(
         profile = build_world(tmp_path_factory.mktemp("world"), upstream.url)
     with Cluster.started(environment) as cluster:
         assert cluster.deploy(profile) is None
-        door = Door(cluster, has_haproxy)
+        door = Door(cluster, has_haproxy, profile)
         door.assert_answers()
         yield door
 
@@ -316,9 +320,52 @@ def test_idle_connections_are_in_nobodys_way(door: Door) -> None:
 def test_who_waits_for_an_answer_is_no_hostile_client(door: Door) -> None:
     """HAProxy's limit for silent clients does not count while the client waits: the deadline's own error comes."""
     body = {"model": "remote", "messages": [{"role": "user", "content": "hang"}]}
-    answer = httpx.post(f"{door.cluster.url}/v1/chat/completions", json=body, timeout=PATIENCE_S)
+    headers = {DEADLINE: str(DEADLINE_S)}
+    answer = httpx.post(f"{door.cluster.url}/v1/chat/completions", json=body, headers=headers, timeout=PATIENCE_S)
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "CallTimeout"
+
+
+@pytest.fixture(scope="module")
+def key(door: Door, upstream: Upstream) -> str:
+    """The one that the endpoint asks for from now on."""
+    key = add_key(door.profile.with_name("keys.json"), "guest", concurrency=4)
+    locked = write_profile(door.profile.with_name("locked.yaml"), upstream.url, access={"keys": "keys.json"})
+    assert door.cluster.deploy(locked) is None
+    return key
+
+
+def bearing(*keys: bytes) -> list[bytes]:
+    return [b"Authorization: Bearer " + key for key in keys]
+
+
+@pytest.mark.parametrize("length", [0, 1, 256, 257, 8_000])
+def test_a_wrong_key_of_any_length_does_not_open(door: Door, key: str, length: int) -> None:
+    for given in (b"k" * length, b"\xff" * length, key.encode() + b"k" * length + b"x"):
+        [status] = door.told(post(ASKED, *bearing(given), b"Connection: close"))
+        assert status == 401
+
+
+def test_without_a_key_or_with_two_nobody_is_let_in(door: Door, key: str) -> None:
+    right, wrong = bearing(key.encode(), b"coe-wrong")
+    for headers in ([], [right, right], [right, wrong], [wrong, right], [right.replace(b"Bearer", b"Basic")]):
+        assert door.told(post(ASKED, *headers, b"Connection: close")) == [401]
+
+
+def test_who_is_refused_is_not_listened_to(door: Door, key: str) -> None:
+    """What follows in the body is neither read nor taken for another request."""
+    assert door.told(post(HIDDEN, *bearing(b"coe-wrong"), CHUNKED)) == [401]
+    assert door.told(post(b" " * 900_000, *bearing(b"coe-wrong"))) in ([401], [])
+
+
+def test_the_right_key_opens_and_stands_in_no_log(door: Door, key: str) -> None:
+    with door.opened() as connection:
+        connection.sendall(post(ASKED, *bearing(key.encode()), b"Connection: close"))
+        answer = everything(connection)
+    assert statuses(answer) == [200]
+    assert key.encode() not in answer
+    logs = [each for each in door.cluster.logs.rglob("*") if each.suffix in (".log", ".out", ".err")]
+    assert not [each for each in logs if key in each.read_text(errors="replace")]
 
 
 def test_nothing_of_it_left_a_traceback(door: Door) -> None:

@@ -140,7 +140,7 @@ def test_changes_under_load(
         # `serve run` builds the application where the command runs, and so finds it out before anything is sent.
         assert done.returncode == (1 if sent else 2)
         if sent:
-            assert "experts.newcomer.model" in health()["change_refused"]
+            assert health()["change_refused"] is True
 
         cluster.tell(kill="ingress")  # who starts now knows the change before the bad one
         _eventually(lambda: _version_of(cluster) == second, 60)
@@ -148,7 +148,7 @@ def test_changes_under_load(
         if sent:
             done = change(cluster, "--back")
             assert done.returncode == 0, done.stderr
-            assert (health()["version"], health()["change_refused"]) == (second, None)
+            assert (health()["version"], health()["change_refused"]) == (second, False)
         done = change(cluster, "--back")
         assert done.returncode == 0, done.stderr
         assert health()["version"] == first

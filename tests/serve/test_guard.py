@@ -11,21 +11,34 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.config import AccessConfig
 from coe_ray.keys import add_key
 from coe_ray.serve.access import Access
 from coe_ray.serve.front import CALLBACK, ENVIRONMENT, Front, middlewares
 from coe_ray.serve.guard import Guard
+from coe_ray.serve.records import Record, current_record, made_current
 
 
 async def told(request: Request) -> Response:
-    return JSONResponse({"client": request.state.client, "headers": dict(request.headers)})
+    return JSONResponse({"client": current_record().key, "headers": dict(request.headers)})
 
 
 async def healthy(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
+
+
+class Recorded:
+    """Gives each request its record, as `Watched` does, and keeps the last one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with made_current(Record("an id", scope["method"])):
+            scope["app"].state.last = current_record()
+            await self._app(scope, receive, send)
 
 
 @pytest.fixture
@@ -33,6 +46,7 @@ def app(tmp_path: Path) -> Starlette:
     """`app.state.key` is the only key; two requests at once are its limit."""
     app = Starlette(routes=[Route("/v1/models", told), Route("/healthz", healthy)])
     app.add_middleware(Guard)
+    app.add_middleware(Recorded)
     app.state.key = add_key(tmp_path / "keys.json", "ci", concurrency=2)
     app.state.access = Access(AccessConfig(), tmp_path / "keys.json", lambda: 1)
     return app
@@ -53,7 +67,7 @@ async def test_a_key_opens_and_its_limits_are_told(app: Starlette, client: httpx
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/", "/v1", "/nowhere", "/healthz/", "//healthz", "/openapi.json"])
-async def test_without_a_key_nothing_but_health_is_told(client: httpx.AsyncClient, path: str) -> None:
+async def test_without_a_key_nothing_but_health_is_told(app: Starlette, client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 
     assert answer.status_code == 401
@@ -61,6 +75,7 @@ async def test_without_a_key_nothing_but_health_is_told(client: httpx.AsyncClien
     assert answer.headers["connection"] == "close"
     error = answer.json()["error"]
     assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_api_key")
+    assert (app.state.last.key, app.state.last.error) == (None, "invalid_api_key")
     assert (await client.get("/healthz")).status_code == 200
 
 
@@ -84,6 +99,7 @@ async def test_a_stream_holds_its_place_until_its_last_byte(app: Starlette, clie
     refused = await client.get("/v1/models", headers=headers)
     assert refused.status_code == 429
     assert refused.json()["error"]["code"] == "concurrency_limit_exceeded"
+    assert (app.state.last.key, app.state.last.error) == ("ci", "concurrency_limit_exceeded")
 
     going.set()
     assert [each.text for each in await asyncio.gather(*streams)] == ["firstlast"] * 2

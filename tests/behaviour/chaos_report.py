@@ -1,0 +1,75 @@
+"""What a chaos test has seen: figures for people, and what must hold for the test."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.loading.figures import percentile
+from tests.behaviour.chaos_load import Ended, Fate
+
+WORKING = ("answered", "failed over")
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """Something that was broken on purpose, at `at`; Serve had all replicas again at `back`. `monotonic`'s times."""
+
+    what: str
+    at: float
+    back: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    title: str
+    ended: Sequence[Ended]
+    blows: Sequence[Blow]
+
+    def those(self, *fates: Fate) -> list[Ended]:
+        return [each for each in self.ended if each.fate in fates]
+
+    def fates(self) -> Counter[Fate]:
+        return Counter(each.fate for each in self.ended)
+
+    def recoveries(self) -> list[float]:
+        """For each blow the seconds until all replicas were back and the last request was disturbed by it."""
+        ends = [blow.at for blow in self.blows[1:]] + [float("inf")]
+        return [self._recovery(blow, end) for blow, end in zip(self.blows, ends, strict=True)]
+
+    def _recovery(self, blow: Blow, end: float) -> float:
+        disturbed = [each.ended for each in self.ended if each.fate != "answered" and blow.at <= each.ended < end]
+        return max([blow.back, *disturbed]) - blow.at
+
+    def in_flight(self, at: float) -> int:
+        return sum(each.began <= at <= each.ended for each in self.ended)
+
+    def __str__(self) -> str:
+        fates, total = self.fates(), len(self.ended)
+        good = [each.request.seconds for each in self.ended if each.fate in WORKING]
+        share = 100 * len(good) / total
+        kinds = Counter((each.request.status, each.request.error) for each in self.ended if each.request.error)
+        recoveries = [
+            f"{blow.what} {s:.1f} (replicas {blow.back - blow.at:.1f})"
+            for blow, s in zip(self.blows, self.recoveries(), strict=True)
+        ]
+        worst = max(self.recoveries(), default=0.0)
+        row = [
+            self.title,
+            len(self.blows),
+            total,
+            f"{share:.2f} %",
+            fates["failed over"],
+            fates["error object"],
+            fates["error event"],
+            fates["cut off"],
+            fates["lost"],
+            f"{1000 * percentile(good, 50):.0f} / {1000 * percentile(good, 99):.0f}",
+            f"{worst:.1f}",
+        ]
+        return "\n".join(
+            [
+                "| " + " | ".join(map(str, row)) + " |",
+                f"  seconds until full service: {', '.join(recoveries)}",
+                f"  not answered: {dict(kinds)}",
+            ]
+        )

@@ -1,0 +1,98 @@
+"""The application under chaos: two replicas of everything, two hosted experts and one behind an API."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from ray.serve import Application, Deployment
+
+from coe_ray.cluster import deployment_name
+from coe_ray.config import load_profile
+from coe_ray.encoder import SentenceEncoder
+from coe_ray.leaderboard import Leaderboard
+from coe_ray.model_config import VllmModel
+from coe_ray.questions import make_question
+from coe_ray.retrieval import build_index
+from coe_ray.serve.ingress import Ingress
+from coe_ray.serve.models import model_deployment
+from coe_ray.serve.retriever import RetrieverDeployment
+from coe_ray.weights import downloaded
+from tests.behaviour.chaos_engines import TellingEngine, said_by
+
+HOSTED = ("alpha", "beta")
+CLOUD = "cloud"
+NEXT_BEST = {"alpha": "beta", "beta": "alpha", CLOUD: "alpha"}
+"""Each task is named after its best expert; who comes after that one."""
+
+REPLICAS = 2
+FAILOVER_AFTER_S = 3.0
+DEADLINE_S = 20.0
+
+
+def question(task: str, number: int, tag: str) -> str:
+    """Never asked before: a decision that is remembered would need no retriever."""
+    return f"a case of {task} number {tag}.{number}"
+
+
+def right_answer(expert: str, asked: str) -> str:
+    """The API says the question itself."""
+    return asked if expert == CLOUD else said_by(expert, asked)
+
+
+def write_world(folder: Path, upstream: str) -> str:
+    """Profile, leaderboard and index. Returns the profile's path."""
+    ranks = {task: [task, second, *({*NEXT_BEST} - {task, second})] for task, second in NEXT_BEST.items()}
+    Leaderboard.from_scores(
+        (expert, task, 9 - 4 * place, 10) for task, experts in ranks.items() for place, expert in enumerate(experts)
+    ).save(folder / "leaderboard.json")
+    encoder = load_profile("local-cpu").retrieval.encoder
+    content = {
+        "tasks": [{"name": task, "description": f"about {task}"} for task in NEXT_BEST],
+        "models": {
+            **{name: _hosted(name) for name in HOSTED},
+            CLOUD: {"kind": "api", "base_url": upstream, "model": "cloud-9"},
+            "sorter": {
+                "kind": "scripted",
+                "rules": [
+                    {"pattern": f"Question: a case of {task}", "reply": f"**Task: {task}**"} for task in NEXT_BEST
+                ],
+            },
+        },
+        "experts": {name: {"model": name} for name in NEXT_BEST},
+        # The classifier's reply does not depend on the neighbours, but without them nobody asks it.
+        "classifier": {"model": "sorter", "decoding": "free", "k": 2},
+        "retrieval": {"encoder": encoder.model_dump(mode="json"), "index": "index"},
+        "leaderboard": {"path": "leaderboard.json"},
+        "routing": {"deadline_s": DEADLINE_S, "failover_after_s": FAILOVER_AFTER_S},
+        "access": {"keys": False},
+    }
+    path = folder / "chaos.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    examples = [make_question(f"What is known about {task}?", task=task) for task in NEXT_BEST]
+    build_index(folder / "index", examples, SentenceEncoder(encoder.hub, downloaded(encoder)))
+    return str(path)
+
+
+def _hosted(name: str) -> dict[str, Any]:
+    scaling = {"min_replicas": REPLICAS, "max_replicas": REPLICAS}
+    bundle = {"CPU": 1, f"seat-{name}": 1}
+    return {"kind": "vllm", "weights": {"hub": "somebody/some-model"}, "bundle": bundle, "scaling": scaling}
+
+
+def build(path: str) -> Application:
+    """As the shipped builder, but for the engines: those have the real ones' options alone."""
+    profile = load_profile(path)
+    options = {
+        "num_replicas": REPLICAS,
+        "max_replicas_per_node": 1,
+        "ray_actor_options": {"num_cpus": 0.5, "resources": {"worker": 1}},
+    }
+    retriever = cast(Deployment, RetrieverDeployment).options(**options).bind(profile)
+    engines = {name: _engine(name, model) for name, model in profile.models.items() if isinstance(model, VllmModel)}
+    return cast(Deployment, Ingress).options(**options).bind(profile, retriever, engines, [])
+
+
+def _engine(name: str, model: VllmModel) -> Application:
+    real = model_deployment(name, model)._bound_deployment
+    options = {"name": deployment_name(name), "ray_actor_options": {"num_cpus": 1}}
+    return real.options(func_or_class=TellingEngine, _init_args=(), _init_kwargs={}, **options).bind(name)
