@@ -70,13 +70,14 @@ class Breaker:
         await self._answered_by_the_best()
 
     async def _replicas_back(self, victims: Iterable[Replica]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                replicas = await asyncio.to_thread(self.cluster.replicas)
-                full = all(len(each) == REPLICAS for each in replicas.values())
-                if full and _all(replicas).isdisjoint(victims):
-                    return
-                await asyncio.sleep(POLL_S)
+        until = monotonic() + PATIENCE_S
+        while True:
+            replicas = await asyncio.to_thread(self.cluster.replicas)
+            full = all(len(each) == REPLICAS for each in replicas.values())
+            if full and _all(replicas).isdisjoint(victims):
+                return
+            assert monotonic() < until, f"not all replicas are back: {replicas}; killed: {victims}"
+            await asyncio.sleep(POLL_S)
 
     async def _answered_by_the_best(self) -> None:
         """Several times in a row: each ingress replica knows for itself which experts rest."""

@@ -12,7 +12,7 @@ from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # 
 from packaging.requirements import Requirement
 from ray.serve.schema import ServeDeploySchema
 
-from coe_ray.config import Profile, load_profile, patched
+from coe_ray.config import Profile, load_profile
 from coe_ray.model_config import VllmModel
 from coe_ray.serve.front import ENVIRONMENT
 from tests.schemas.kubernetes import KUBERAY, kuberay_validator, kubernetes_validator
@@ -72,6 +72,12 @@ def containers(cluster: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from template["spec"]["containers"]
 
 
+def init_containers(service: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of the head, by name."""
+    head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
+    return {container["name"]: container for container in head["initContainers"]}
+
+
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_manifests_are_of_their_schemas(name: str) -> None:
     assert {manifest["kind"]: error(manifest) for manifest in objects(name)} == {
@@ -102,16 +108,17 @@ def test_the_service_serves_the_application_of_the_serve_file(served: dict[str, 
     alone["proxy_location"] = "EveryNode"
     alone["http_options"]["host"] = "0.0.0.0"
     alone["applications"][0]["args"]["profile"] = "gpu"
-    alone["applications"][0]["deployments"][0]["user_config"] = {"access": {"keys": "/etc/coe_ray/keys.json"}}
     assert served == alone
 
 
-def test_the_services_hot_change_reads_the_keys_of_the_secret(service: dict[str, Any], served: dict[str, Any]) -> None:
-    (application,) = served["applications"]
-    profile = patched(load_profile(application["args"]["profile"]), application["deployments"][0]["user_config"])
-    assert profile.keys_file is not None
+def test_the_application_finds_the_keys_of_the_secret(
+    service: dict[str, Any], served: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COE_RAY_HOME", OF_A_CLUSTER["COE_RAY_HOME"])
+    *_, secret, link = init_containers(service)["keys"]["command"]
+    assert link == str(load_profile(served["applications"][0]["args"]["profile"]).keys_file)
     for container in containers(service["spec"]["rayClusterConfig"]):
-        assert str(profile.keys_file.parent) in [mount["mountPath"] for mount in container["volumeMounts"]]
+        assert str(Path(secret).parent) in [mount["mountPath"] for mount in container["volumeMounts"]]
 
 
 def test_an_old_cluster_lives_until_its_requests_are_answered(service: dict[str, Any], served: dict[str, Any]) -> None:
@@ -119,7 +126,7 @@ def test_an_old_cluster_lives_until_its_requests_are_answered(service: dict[str,
 
 
 def test_the_index_is_built_for_the_profile_that_is_served(service: dict[str, Any], served: dict[str, Any]) -> None:
-    (index,) = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["initContainers"]
+    index = init_containers(service)["index"]
     assert index["command"][-2:] == ["--profile", served["applications"][0]["args"]["profile"]]
 
 
@@ -187,7 +194,7 @@ def test_the_image_installs_by_the_rules_of_the_cluster_file() -> None:
 
 
 def test_what_the_pods_run_is_in_the_image(service: dict[str, Any], job: dict[str, Any]) -> None:
-    (index,) = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["initContainers"]
+    index = init_containers(service)["index"]
     (folder,) = re.findall(r"^WORKDIR (\S+)$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     for script in [index["command"][1], job["spec"]["entrypoint"].split()[1]]:
         assert (ROOT / Path(script).relative_to(folder)).is_file()
