@@ -115,9 +115,11 @@ class Failover:
     async def _noted(self, expert: str, ask: Callable[[str], Awaitable[Result]]) -> Result:
         try:
             result = await ask(expert)
-        except CallError as error:
-            if not isinstance(error, _THE_ASKERS):
+        except BaseException as error:
+            if isinstance(error, CallError) and not isinstance(error, _THE_ASKERS):
                 self._failed(expert)
+            else:
+                self._wake(expert)
             raise
         self._forms.pop(expert, None)
         self._answered[expert] = _now()
@@ -141,6 +143,11 @@ class Failover:
         form = self._forms.get(expert)
         if form and form.failures >= FAILURES:
             form.rests_until = _now() + max(REST_S, self._after_s)  # or until this request knows
+
+    def _wake(self, expert: str) -> None:
+        """Its trial told nothing: the client left, or the question was wrong. The next request is one."""
+        if form := self._forms.get(expert):
+            form.rests_until = 0.0
 
     def _failed(self, expert: str) -> None:
         form = self._forms.setdefault(expert, _Form())

@@ -246,3 +246,22 @@ def test_the_requests_own_deadline_passes_through() -> None:
 
     run_virtually(asked())
     assert not issubclass(CallTimeout, TimeoutError)
+
+
+@pytest.mark.parametrize("how", ["left", "wrong"])
+def test_a_trial_that_tells_nothing_is_followed_by_another(how: str) -> None:
+    podium = Podium(gold=DOWN)
+
+    async def asked() -> None:
+        for _ in range(FAILURES):
+            await podium.first()
+        await asyncio.sleep(REST_S)
+        podium.does["gold"] = HANGS if how == "left" else BadCall("m", "wrong")
+        trial = asyncio.create_task(podium.first())
+        await asyncio.sleep(1)
+        trial.cancel()
+        await asyncio.wait([trial])
+        podium.does.clear()
+        assert (await podium.first()).expert == "gold"
+
+    run_virtually(asked())

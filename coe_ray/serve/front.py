@@ -17,9 +17,12 @@ ENVIRONMENT = {
     # Seconds of silence that HAProxy allows a client that it waits for: one that does not send its body on, or does
     # not read its answer. Who waits for an answer is not meant. Ray's default is an hour.
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
-    # The balancing as it is, and a line more in the same section: Ray has no variable for the time that a client may
-    # take for its headers, which without it may come a byte a minute for ever.
-    "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "leastconn\n    timeout http-request 10s",
+    # The balancing as it is, and two lines more in the same section: Ray has no variable for the time that a client may
+    # take for its headers, which without it may come a byte a minute for ever. HAProxy waits for the body as well
+    # (up to its buffer), so that it can send the request to another replica where one dies with it.
+    "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM": "leastconn\n    timeout http-request 10s\n    option http-buffer-request",
+    # Not only where a replica could not be reached, also where it died before it answered anything.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
 }
 """What must stand before Ray starts, on each node, for an endpoint that strangers can reach."""
 

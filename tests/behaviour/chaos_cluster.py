@@ -23,13 +23,8 @@ from tests.serve.cluster import free_port
 SEATS = {"worker": 10.0, "seat-alpha": 1.0, "seat-beta": 1.0}
 """Resources of a worker node: room for one replica of everything."""
 
-_BALANCE = "RAY_SERVE_HAPROXY_BALANCE_ALGORITHM"
 ENVIRONMENT = SHIPPED | {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    # What a dead ingress replica had not begun to answer is asked again of another one: HAProxy keeps each request's
-    # body for that.
-    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-    _BALANCE: f"{SHIPPED[_BALANCE]}\n    option http-buffer-request",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     # As in deploy/: a lost node is one after 5 checks.
     "RAY_health_check_period_ms": "1000",
