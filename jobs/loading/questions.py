@@ -47,12 +47,7 @@ class Questions:
 
 
 def made_up(number: int, tag: str) -> str:
-    """About as long as the sample's questions (300 characters), with options."""
-    stem = f"Case {number} of {tag}: after the change window {_TOPICS[number % len(_TOPICS)]}. What is looked at first?"
-    options = (
-        "the dashboards of the service and its last deployment",
-        "the runbook that the team wrote for this alert",
-        "the logs of the node on which it was scheduled last",
-        f"the ticket {number} of the team that made the change",
-    )
+    """A short question with options, of about 55 tokens. (The sample's have 113 in the mean: `data` asks those.)"""
+    stem = f"Case {number} of {tag}: {_TOPICS[number % len(_TOPICS)]}. What first?"
+    options = ("its dashboards", "the runbook", "logs of its node", f"ticket {number}")
     return "\n".join([stem, *(f"{letter}. {option}" for letter, option in zip("ABCD", options, strict=True))])
