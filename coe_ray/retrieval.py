@@ -31,6 +31,9 @@ from coe_ray.types import Neighbour, Question
 _CARD = "index.json"
 _LOCK = ".lock"
 
+LONG = 10_000
+"""Characters from which on a question's key takes milliseconds, and so a thread."""
+
 
 class Retriever(Protocol):
     """Finds the labelled questions nearest to one; never that question itself or a near duplicate of it."""
@@ -134,8 +137,14 @@ class Index:
         vector = await self._encoder.encode(question.full_text)
         # Keys are unique in a table: one more than wanted, less the own row, is cheaper than a filter.
         found = await self._table.nearest(vector, k + 1)
-        own = await asyncio.to_thread(near_duplicate_key, question.text, question.options)  # slow on a long question
+        own = await self._own_key(question)
         return weighted([row for row in found if row["near_key"] != own][:k])
+
+    @staticmethod
+    async def _own_key(question: Question) -> str:
+        if len(question.full_text) < LONG:
+            return near_duplicate_key(question.text, question.options)
+        return await asyncio.to_thread(near_duplicate_key, question.text, question.options)
 
 
 def weighted(found: Sequence[dict[str, Any]]) -> tuple[Neighbour, ...]:

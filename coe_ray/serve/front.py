@@ -17,6 +17,9 @@ ENVIRONMENT = {
     # Seconds of silence that HAProxy allows a client that it waits for: one that does not send its body on, or does
     # not read its answer. Who waits for an answer is not meant. Ray's default is an hour.
     "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
+    # Seconds that a replica may neither answer nor read: above the longest deadline. Without it HAProxy now and then
+    # keeps a connection for ever whose body was refused half way.
+    "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "600",
     # The balancing as it is, and two lines more in the same section: Ray has no variable for the time that a client may
     # take for its headers, which without it may come a byte a minute for ever. HAProxy waits for the body as well
     # (up to its buffer), so that it can send the request to another replica where one dies with it.

@@ -47,7 +47,7 @@ class Questions:
 
 
 def made_up(number: int, tag: str) -> str:
-    """A short question with options, of about 55 tokens. (The sample's have 113 in the mean: `data` asks those.)"""
+    """A short question with options, of about 45 tokens. (The sample's have 113 in the mean: `data` asks those.)"""
     stem = f"Case {number} of {tag}: {_TOPICS[number % len(_TOPICS)]}. What first?"
     options = ("its dashboards", "the runbook", "logs of its node", f"ticket {number}")
     return "\n".join([stem, *(f"{letter}. {option}" for letter, option in zip("ABCD", options, strict=True))])

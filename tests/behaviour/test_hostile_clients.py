@@ -32,6 +32,8 @@ PATIENCE_S = 60.0
 SILENCE_S = 3
 """HAProxy's limit for a silent client here, below `DEADLINE_S`."""
 DEADLINE_S = 6
+SERVER_S = 25
+"""HAProxy's limit for a replica that neither answers nor reads. Longer than `BODY_S` and every deadline."""
 BUSY_MB = 120
 """What the ingress may take for a moment: some bodies of 1 MiB, and what is made of them."""
 
@@ -91,6 +93,8 @@ def door(
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": str(int(has_haproxy)),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENCE_S),
+        # Without it HAProxy now and then keeps a connection for ever whose body was refused half way.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(SERVER_S),
     }
     # Its own ports: another Serve on this machine may have the usual ones.
     for name in ("HAPROXY_STATS_PORT", "HAPROXY_METRICS_PORT", "FALLBACK_PROXY_HTTP_PORT"):
