@@ -25,6 +25,7 @@ from coe_ray.calls.replies import StreamReader, read_completion
 from coe_ray.calls.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
 from coe_ray.calls.secret import Secret
 from coe_ray.calls.traffic import Traffic
+from coe_ray.coalescing import Coalescing
 from coe_ray.config import Profile
 from coe_ray.errors import CoeError, ConfigError, ConnectionFault, RateLimited, ServerFault
 from coe_ray.model_config import VllmModel
@@ -137,25 +138,30 @@ class HostedModel:
 
 
 class HostedRetriever:
-    """The retriever deployment as a `Retriever` over the index in `folder`; asked again as a `HostedModel` is."""
+    """The retriever deployment as a `Retriever` over the index in `folder`; asked again as a `HostedModel` is.
+
+    Questions of the same moment travel together.
+    """
 
     def __init__(self, handle: DeploymentHandle, folder: Path, retry: RetryPolicy = RetryPolicy(attempts=4)) -> None:
         self._handle = handle
         self._folder = str(folder)
         self._retry = retry
+        self._together: Coalescing[tuple[Question, int], tuple[Neighbour, ...]] = Coalescing(self._nearest_all)
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
-        if k == 0:
-            return ()
-        found: tuple[Neighbour, ...]
-        found, _ = await retried(
-            self._retry, lambda: _reply("retriever", self._handle.nearest, question, k, self._folder)
-        )
-        return found
+        return await self._together.ask((question, k)) if k else ()
 
     async def check(self) -> None:
         """Raises `DataError` where there is no such index, or one of another encoder."""
         await retried(self._retry, lambda: _reply("retriever", self._handle.check, self._folder))
+
+    async def _nearest_all(self, asked: list[tuple[Question, int]]) -> list[tuple[Neighbour, ...]]:
+        found: list[tuple[Neighbour, ...]]
+        found, _ = await retried(
+            self._retry, lambda: _reply("retriever", self._handle.nearest_all, asked, self._folder)
+        )
+        return found
 
 
 async def _reply(name: str, method: Any, *arguments: object) -> Any:

@@ -94,9 +94,7 @@ def test_another_expert_of_the_same_model_comes_after_those_of_others(error: Cal
 
 def test_where_all_fail_the_last_ones_error_names_them_all() -> None:
     podium = Podium(gold=DOWN, silver=MalformedReply("m", "no JSON"), bronze=DOWN)
-    with pytest.raises(
-        ServerFault, match=r"\(expert 'bronze'; tried before it: 'gold': ServerFault, 'silver': M"
-    ):
+    with pytest.raises(ServerFault, match=r"\(expert 'bronze'; tried before it: 'gold': ServerFault, 'silver': M"):
         run_virtually(podium.first())
 
 

@@ -1,5 +1,6 @@
 """The retriever's deployment: embeds questions in batches and searches the indexes."""
 
+import asyncio
 from pathlib import Path
 
 from ray import serve
@@ -25,10 +26,10 @@ class RetrieverDeployment:
         self._indexes = OpenIndexes(SentenceEncoder(encoder.hub, downloaded(encoder)))
         self._indexes.open(profile.index_folder)
 
-    async def nearest(self, question: Question, k: int, folder: str) -> tuple[Neighbour, ...]:
-        """The `k` nearest examples of the index in `folder`. Raises `DataError`."""
+    async def nearest_all(self, asked: list[tuple[Question, int]], folder: str) -> list[tuple[Neighbour, ...]]:
+        """For each question its `k` nearest examples of the index in `folder`. Raises `DataError`."""
         index = await self._indexes.at(Path(folder))
-        return await index.nearest(question, k)
+        return await asyncio.gather(*(index.nearest(question, k) for question, k in asked))
 
     async def check(self, folder: str) -> None:
         """Open what lies at `folder` now. Raises `DataError`: no index there, or one of another encoder."""
