@@ -15,7 +15,7 @@ from coe_ray.serve.app import AppArgs, build
 from jobs.local import connect, local_ray
 
 HOST, PORT = "127.0.0.1", 8000
-"""Loopback only: the endpoint asks for no key."""
+"""Loopback only: a profile may let everybody in."""
 
 
 def main() -> int:
