@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from coe_ray.serve.openai import DEADLINE, ChatRequest
-from coe_ray.types import Attempt, Provenance, Standing
+from coe_ray.types import Provenance, Standing
 
 
 class ErrorDetail(BaseModel):
@@ -44,6 +44,14 @@ class NeighbourSaid(BaseModel):
     weight: float
 
 
+class Tried(BaseModel):
+    """An expert that was asked in vain: the class of its error, and after how many seconds."""
+
+    expert: str
+    error: str
+    seconds: float
+
+
 class Decision(BaseModel):
     """The route with its reasons, and the version of the profile that it was made by."""
 
@@ -59,7 +67,7 @@ class Decision(BaseModel):
     margin: float
     classifier: ClassifierSaid
     neighbours: list[NeighbourSaid]
-    tried: list[Attempt]
+    tried: list[Tried]
 
 
 class NamedExpert(BaseModel):
@@ -130,13 +138,13 @@ class LeaderboardSaid(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["ok", "starting"]
+    status: Literal["ok", "degraded", "starting"]
     waiting_for: list[str]
     profile: str
     version: str
     leaderboard: str | None
     experts: list[str]
-    change_refused: str | None
+    change_refused: bool
     warnings: list[str]
 
 
