@@ -20,20 +20,23 @@ class Change:
 
 
 class ChangeLog:
-    """In the cluster's control service, for one deployed profile: `base` is its version without any change."""
+    """In the cluster's control service, for one deployed profile, by its hash. `version`: of it without changes."""
 
-    def __init__(self, base: str) -> None:
-        self._base = base
+    def __init__(self, profile: str, version: str) -> None:
+        self._profile = profile
+        self._version = version
 
     def read(self) -> list[Change]:
         """Oldest first; the first is no change at all, as long as there were fewer than `KEPT`."""
-        written = _internal_kv_get(self._base, namespace=NAMESPACE)
-        return [Change(**change) for change in orjson.loads(written)] if written else [Change({}, self._base)]
+        written = _internal_kv_get(self._profile, namespace=NAMESPACE)
+        return [Change(**change) for change in orjson.loads(written)] if written else [Change({}, self._version)]
 
     def note(self, change: Change) -> None:
         """Written by every replica that took it, once in all. The last but one again: that was a step back."""
         changes = self.read()
-        if changes[-1] == change:
+        # By their contents: a leaderboard that was written anew makes another version of the same change.
+        *_, before_last, last = [None, *(each.content for each in changes)]
+        if last == change.content:
             return
-        changes = changes[:-1] if changes[-2:-1] == [change] else [*changes, change][-KEPT:]
-        _internal_kv_put(self._base, orjson.dumps(changes), overwrite=True, namespace=NAMESPACE)
+        changes = changes[:-1] if before_last == change.content else [*changes, change][-KEPT:]
+        _internal_kv_put(self._profile, orjson.dumps(changes), overwrite=True, namespace=NAMESPACE)

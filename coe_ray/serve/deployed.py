@@ -21,6 +21,10 @@ INGRESS = "ingress"
 WAIT_S, LOOK_EVERY_S = 120.0, 0.2
 
 
+_UP = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
+"""Unhealthy is an application of which one replica just died."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """What one ingress replica says. `history` is oldest first, its last entry what is served."""
@@ -46,7 +50,7 @@ class Served:
 async def served() -> Served:
     """Raises `ConfigError` where nothing is served."""
     application = serve.status().applications.get(APPLICATION)
-    if application is None or application.status not in (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING):
+    if application is None or application.status not in _UP:
         raise ConfigError(f"no application {APPLICATION!r} is running on this cluster; `serve status` says more")
     said = await serve.get_app_handle(APPLICATION).served.remote()
     history = tuple(Change(**change) for change in said["history"])

@@ -24,7 +24,7 @@ class Editions:
         self.refused: str | None = None
         self._change: Mapping[str, Any] = {}
         # By the profile alone: a leaderboard that was written anew in its place is no other profile.
-        self._log = ChangeLog(version_of(self.current.profile, None))
+        self._log = ChangeLog(version_of(self.current.profile, None), self.current.version)
         self._turn = asyncio.Lock()
 
     async def switch(self, change: Mapping[str, Any]) -> bool:

@@ -157,7 +157,9 @@ def test_changes_under_load(
         assert done.returncode == 2
         assert "nothing to go back to" in done.stderr
     answered = {each for each in seen.seen() if each[0] == 200}
-    assert answered == {(200, first, "captain"), (200, second, "newcomer")}
+    assert answered >= {(200, first, "captain"), (200, second, "newcomer")}
+    # A replica that has just started may find the newcomer's provider full for a moment: then the next best answers.
+    assert answered <= {(200, first, "captain"), (200, second, "newcomer"), (200, second, "captain")}
     failed = [each for each in seen.answers if each[0] != 200]
     assert len(failed) <= 8, failed  # only what the killed replica had in hand
     log = cluster.log_of("ingress")
