@@ -57,7 +57,7 @@ class Cluster:
             try:
                 yield cls(process, f"http://127.0.0.1:{port}", Path(folder))
             finally:
-                process.communicate(timeout=60)
+                process.communicate(timeout=180)  # replicas finish their requests first
 
     def deploy(self, profile: Path, builder: str = BUILDER, name: str = "default", route: str = "/") -> str | None:
         """The error, where the application does not come up."""
