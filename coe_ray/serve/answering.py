@@ -1,6 +1,7 @@
 """One request's walk through an edition: decided, answered, and written in OpenAI's form."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from fastapi.responses import StreamingResponse
 
@@ -9,7 +10,9 @@ from coe_ray.serve.edition import Edition
 from coe_ray.serve.openai import ChatRequest, Reply, RequestError, route_object
 from coe_ray.serve.records import current_record
 from coe_ray.serve.responses import Json, blamed_on, event_stream, events, headers_of
-from coe_ray.types import Question, Route
+from coe_ray.types import Call, Question, Route
+
+Result = TypeVar("Result")
 
 
 async def decision(edition: Edition, asked: ChatRequest, limit_s: float) -> Json:
@@ -21,16 +24,8 @@ async def decision(edition: Edition, asked: ChatRequest, limit_s: float) -> Json
 
 async def completion(edition: Edition, asked: ChatRequest, limit_s: float) -> Json:
     """The whole answer. Raises `CallError` where nobody gave one, `RequestError` for a name that nobody has."""
-    call, expert = asked.call(), asked.model
-    question = asked_question(call)
-    async with edition.coe.deadline(limit_s) as ends_at:
-        if route := await _route(edition, asked.model, question):
-            route, said = await edition.coe.complete_by(route, question, call, ends_at)
-            current_record().decided(route)
-            expert = route.expert
-        else:
-            with blamed_on(expert):
-                said = await edition.coe.complete_from(expert, question, call)
+    coe = edition.coe
+    expert, route, said = await _answered(edition, asked, limit_s, coe.complete_by, coe.complete_from)
     current_record().usage = said.usage
     content = Reply(asked.model).completion(said, _coe(edition, expert, route))
     return Json(content, headers=headers_of(edition.version, expert, route))
@@ -38,19 +33,29 @@ async def completion(edition: Edition, asked: ChatRequest, limit_s: float) -> Js
 
 async def stream(edition: Edition, asked: ChatRequest, limit_s: float) -> StreamingResponse:
     """The answer piece by piece, once the first is there. Raises as `completion` does."""
-    call, expert = asked.call(), asked.model
-    question = asked_question(call)
-    async with edition.coe.deadline(limit_s) as ends_at:
-        if route := await _route(edition, asked.model, question):
-            route, begun = await edition.coe.begin_by(route, question, call, ends_at)
-            current_record().decided(route)
-            expert = route.expert
-        else:
-            with blamed_on(expert):
-                begun = await edition.coe.begin_from(expert, question, call)
+    expert, route, begun = await _answered(edition, asked, limit_s, edition.coe.begin_by, edition.coe.begin_from)
     coe = _coe(edition, expert, route)
     body = events(Reply(asked.model), begun.first, begun.rest, coe, include_usage=asked.include_usage)
     return event_stream(body, headers_of(edition.version, expert, route))
+
+
+async def _answered(
+    edition: Edition,
+    asked: ChatRequest,
+    limit_s: float,
+    by_rank: Callable[[Route, Question, Call, float], Awaitable[tuple[Route, Result]]],
+    by_name: Callable[[str, Question, Call], Awaitable[Result]],
+) -> tuple[str, Route | None, Result]:
+    """Who answered, the route that led there where one was asked for, and the answer."""
+    call = asked.call()
+    question = asked_question(call)
+    async with edition.coe.deadline(limit_s) as ends_at:
+        if route := await _route(edition, asked.model, question):
+            route, result = await by_rank(route, question, call, ends_at)
+            current_record().decided(route)
+            return route.expert, route, result
+        with blamed_on(asked.model):
+            return asked.model, None, await by_name(asked.model, question, call)
 
 
 async def _route(edition: Edition, model: str, question: Question) -> Route | None:
