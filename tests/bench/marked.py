@@ -46,13 +46,17 @@ def right(number: int) -> str:
 def write_profile(
     path: Path, models: Mapping[str, Mapping[str, Any]], experts: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Path:
-    """A profile whose classifier is scripted and retrieves nothing; without `experts` each model is one."""
+    """A profile whose classifier is scripted and retrieves nothing; without `experts` each model is one.
+
+    Served, it asks for no key.
+    """
     content = {
         "tasks": ["devops-eval-a"],
         "models": {"sorter": SORTER, **models},
         "experts": experts or {name: {"model": name} for name in models},
         "classifier": {"model": "sorter", "k": 0},
         "retrieval": {"encoder": {"hub": "nobody/encoder"}},
+        "access": {"keys": False},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
