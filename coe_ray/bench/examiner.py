@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import uuid
 from collections.abc import AsyncIterator
@@ -19,7 +18,7 @@ from coe_ray.bench.records import examined, has_failed
 from coe_ray.calls.gates import Gates
 from coe_ray.calls.journal import Journal
 from coe_ray.calls.traffic import Traffic
-from coe_ray.cluster import governed, hosted_models
+from coe_ray.cluster import collect_garbage_rarely, governed, hosted_models
 from coe_ray.config import Profile
 from coe_ray.models import journaled, local_models
 from coe_ray.pipeline import CompositionOfExperts
@@ -56,7 +55,7 @@ class Examiner:
     """
 
     def __init__(self, assignment: Assignment, desk: ActorHandle) -> None:
-        _collect_garbage_rarely()
+        collect_garbage_rarely()
         self._traffic = Traffic()
         self._journal = Journal.open(assignment.journal, assignment.run)
         self._coe = _pipeline(assignment, self._journal, self._traffic)
@@ -110,11 +109,6 @@ class Examiner:
                 await self._desk.left.remote(self._name)
         except RayError as error:  # the desk is gone: what is asked and kept does not depend on it
             log.warning("the progress cannot be told: %s", error)
-
-
-def _collect_garbage_rarely() -> None:
-    """Thousands of waiting calls are no garbage: looking through them again and again took 40 % of the time."""
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _pipeline(assignment: Assignment, journal: Journal, traffic: Traffic) -> CompositionOfExperts:

@@ -14,7 +14,8 @@ def fair_shares(total: float, wants: Sequence[float]) -> list[float]:
 
 
 def whole_shares(total: int, wants: Sequence[int]) -> list[int]:
-    """The same in whole numbers, for wants of at least 1. What nobody wants yet is spread evenly, for who comes next.
+    """The same in whole numbers, for wants of at least 1. What nobody wants yet is spread evenly, but for one part: that
+    is left, so that who comes next need not wait until somebody gives back.
 
     Where there are fewer than one each, the first in the row get one: the caller says whose turn it is by order.
     """
@@ -25,4 +26,4 @@ def whole_shares(total: int, wants: Sequence[int]) -> list[int]:
     for rank, each in enumerate(smallest_first):
         shares[each] = min(wants[each], left // (len(wants) - rank))
         left -= shares[each]
-    return [share + (left + place) // len(wants) for place, share in enumerate(shares)] if wants else []
+    return [share + (left + place) // (len(wants) + 1) for place, share in enumerate(shares)]

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.cluster import hosted_fingerprint, stays_up
+from coe_ray.cluster import collect_garbage_rarely, hosted_fingerprint, stays_up
 from coe_ray.config import Profile
 from coe_ray.serve.access import Access
 from coe_ray.serve.answering import completion, decision, stream
@@ -63,6 +63,7 @@ class Ingress:
         always_up = {name: handle for name, handle in hosted.items() if stays_up(profile, name)}
         self._behind = Behind({RETRIEVER: retriever} | always_up)
         set_up_tracing()
+        collect_garbage_rarely()
 
     async def check_health(self) -> None:
         """Asked by Serve before the first request and every few seconds."""

@@ -72,6 +72,12 @@ def test_a_slot_is_not_given_away_while_another_may_use_it(governor: Governor) -
     assert governor.report(busy("b")).slots == 10
 
 
+def test_who_comes_while_there_is_room_has_a_slot_at_once(governor: Governor) -> None:
+    """A question now and then, answered by one process or the other, must not wait for an exchange of the other."""
+    assert governor.report(Report("a", Limits(20), waiting=1)).slots == 10
+    assert governor.report(Report("b", Limits(20), waiting=1)).slots >= 1
+
+
 def test_who_wants_nothing_leaves_his_slots_to_the_others(governor: Governor) -> None:
     governor.report(busy("a"))
     assert governor.report(Report("a", Limits(20))).slots == 0

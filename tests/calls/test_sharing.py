@@ -25,9 +25,10 @@ def test_who_gets_less_than_he_wants_has_as_much_as_anybody(total: float, wants:
 
 
 @given(st.integers(0, 500), WANTS)
-def test_whole_shares_add_up_to_the_total(total: int, wants: list[int]) -> None:
+def test_whole_shares_add_up_to_the_total_but_for_a_newcomers_part(total: int, wants: list[int]) -> None:
     shares = whole_shares(total, wants)
-    assert sum(shares) == total
+    unwanted, parts = max(total - sum(wants), 0), len(wants) + 1
+    assert unwanted // parts <= total - sum(shares) <= -(-unwanted // parts)
     assert all(share >= min(total // len(wants), want) for share, want in zip(shares, wants, strict=True))
 
 
@@ -43,5 +44,5 @@ def test_the_first_in_the_row_get_one_each_where_there_are_too_few(total: int, w
     assert whole_shares(total, wants) == [1] * total + [0] * (12 - total)
 
 
-def test_what_nobody_wants_yet_is_spread() -> None:
-    assert whole_shares(20, [3, 9]) == [7, 13]
+def test_what_nobody_wants_yet_is_spread_and_a_part_kept_for_a_newcomer() -> None:
+    assert whole_shares(20, [3, 9]) == [5, 12]
