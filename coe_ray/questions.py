@@ -65,7 +65,9 @@ def near_duplicate_key(text: str, options: Sequence[str] = ()) -> str:
 
 def language_of(text: str) -> Language:
     """Name the language: Chinese if a noticeable share of the letters is."""
-    letters = sum(character.isalpha() for character in text)
+    if text.isascii():
+        return "english"
+    letters = sum(map(str.isalpha, text))
     return "chinese" if len(_CJK.findall(text)) > _CHINESE_SHARE * letters else "english"
 
 

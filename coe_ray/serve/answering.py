@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from fastapi.responses import StreamingResponse
+from starlette.responses import StreamingResponse
 
 from coe_ray.pipeline import asked_question
 from coe_ray.serve.edition import Edition

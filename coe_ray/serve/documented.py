@@ -1,7 +1,7 @@
 """The OpenAPI document that the endpoint publishes at `/openapi.json`.
 
-Written here rather than read off the handlers by FastAPI: they read bodies and write answers themselves, with orjson,
-and so say nothing of either's form. The tests hold this document against the routes and against what they answer.
+Written here, as the handlers read bodies and write answers themselves, with orjson, and so say nothing of either's
+form. The tests hold this document against the routes and against what they answer.
 """
 
 from typing import Any, Literal

@@ -13,21 +13,19 @@ OPEN = frozenset({"/healthz"})
 
 
 class Guard:
-    """Uses the `Access` in the application's state, where each replica puts its own.
-
-    The request's record gets the name of the client that was let in, or that has too much under way.
+    """The request's record gets the name of the client that was let in, or that has too much under way.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _path(scope) in OPEN:
             await self._app(scope, receive, send)
             return
-        access: Access = scope["app"].state.access
         try:
-            admission = access.admit(Headers(scope=scope))
+            admission = self._access.admit(Headers(scope=scope))
         except Refused as refused:
             record = current_record()
             record.key = refused.client

@@ -1,7 +1,4 @@
-"""What goes over the wire around the pipeline: bodies in, JSON, events and error objects out.
-
-Apart from `ingress.py` because Serve copies that module's application while it is still being imported.
-"""
+"""What goes over the wire around the pipeline: bodies in, JSON, events and error objects out."""
 
 import asyncio
 import logging
@@ -12,10 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
 
 from coe_ray.errors import CallError, CallTimeout, CoeError, ContentFiltered, ContextTooLong, RateLimited
 from coe_ray.serve.openai import Reply, RequestError, error_object
@@ -119,16 +115,6 @@ def event_stream(body: AsyncIterator[bytes], headers: Mapping[str, str]) -> Stre
     return StreamingResponse(body, media_type="text/event-stream", headers={**headers, **uncached})
 
 
-def errors_as_objects(api: FastAPI) -> None:
-    """Every error leaves as an OpenAI error object."""
-    # A handler only ever gets the class that it stands for; Starlette's types say any exception.
-    api.add_exception_handler(RequestError, _refused)  # type: ignore[arg-type]
-    api.add_exception_handler(CallError, _call_failed)  # type: ignore[arg-type]
-    api.add_exception_handler(CoeError, _unusable)  # type: ignore[arg-type]
-    api.add_exception_handler(HTTPException, _no_such_place)  # type: ignore[arg-type]
-    api.add_exception_handler(Exception, _unforeseen)
-
-
 async def _refused(_: Request, error: RequestError) -> Json:
     current_record().failed(error)
     content = error_object(error.status, error.message, error.param, error.code)
@@ -170,3 +156,14 @@ async def _no_such_place(request: Request, error: HTTPException) -> Json:
 async def _unforeseen(_: Request, __: Exception) -> Json:
     """Nothing of the inside goes out; the traceback is in the server's log."""
     return Json(_INTERNAL, 500)
+
+
+# A handler only ever gets the class that it stands for; Starlette's types say any exception.
+ERROR_HANDLERS: Mapping[Any, Any] = {
+    RequestError: _refused,
+    CallError: _call_failed,
+    CoeError: _unusable,
+    HTTPException: _no_such_place,
+    Exception: _unforeseen,
+}
+"""Every error leaves as an OpenAI error object."""

@@ -44,11 +44,11 @@ class Recorded:
 @pytest.fixture
 def app(tmp_path: Path) -> Starlette:
     """`app.state.key` is the only key; two requests at once are its limit."""
+    key = add_key(tmp_path / "keys.json", "ci", concurrency=2)
     app = Starlette(routes=[Route("/v1/models", told), Route("/healthz", healthy)])
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, access=Access(AccessConfig(), tmp_path / "keys.json", lambda: 1))
     app.add_middleware(Recorded)
-    app.state.key = add_key(tmp_path / "keys.json", "ci", concurrency=2)
-    app.state.access = Access(AccessConfig(), tmp_path / "keys.json", lambda: 1)
+    app.state.key = key
     return app
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from coe_ray.serve import watched
 from coe_ray.serve.openai import RequestError
@@ -46,42 +47,43 @@ def client(counted: Kept, logged: Kept) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 
-def application() -> FastAPI:
-    api = FastAPI()
+async def streams(_: Request) -> Response:
+    async def events() -> AsyncIterator[bytes]:
+        yield b"first"
+        current_record().usage = Usage(1, 2)
 
-    async def refused(_: Request, error: RequestError) -> JSONResponse:
-        current_record().failed(error)
-        return JSONResponse({}, error.status)
+    with stage("expert"):
+        await asyncio.sleep(0)
+    return StreamingResponse(events())
 
+
+async def refuses(_: Request) -> Response:
+    raise RequestError(404, "no", code="model_not_found")
+
+
+async def breaks(_: Request) -> Response:
+    raise ValueError("the question")
+
+
+async def hangs(_: Request) -> Response:
+    await asyncio.sleep(60)
+    return Response()
+
+
+async def healthz(_: Request) -> Response:
+    return JSONResponse({"id": current_record().request_id})
+
+
+async def refused(_: Request, error: RequestError) -> JSONResponse:
+    current_record().failed(error)
+    return JSONResponse({}, error.status)
+
+
+def application() -> Starlette:
+    handlers = {"/streams": streams, "/refused": refuses, "/breaks": breaks, "/hangs": hangs, "/healthz": healthz}
+    api = Starlette(routes=[Route(path, handler) for path, handler in handlers.items()])
     api.add_exception_handler(RequestError, refused)  # type: ignore[arg-type]  # as in responses.py
     api.add_middleware(Watched)
-
-    @api.get("/streams")
-    async def streams() -> StreamingResponse:
-        async def events() -> AsyncIterator[bytes]:
-            yield b"first"
-            current_record().usage = Usage(1, 2)
-
-        with stage("expert"):
-            await asyncio.sleep(0)
-        return StreamingResponse(events())
-
-    @api.get("/refused")
-    async def refuses() -> None:
-        raise RequestError(404, "no", code="model_not_found")
-
-    @api.get("/breaks")
-    async def breaks() -> None:
-        raise ValueError("the question")
-
-    @api.get("/hangs")
-    async def hangs() -> None:
-        await asyncio.sleep(60)
-
-    @api.get("/healthz")
-    async def healthz() -> dict[str, Any]:
-        return {"id": current_record().request_id}
-
     return api
 
 
