@@ -1,9 +1,16 @@
-"""Texts to vectors: a sentence-transformers model, run by onnxruntime. Serving imports no torch."""
+"""Texts to vectors: a sentence-transformers model, run by OpenVINO. Serving imports no torch.
+
+Chosen by measurement (2 cores of a Xeon with AMX, texts of 40 tokens, 2026-11-26): on processors that compute in
+bfloat16 it does so, and is 3 to 4 times as fast as onnxruntime in float32; on others the two are equal. Vectors differ
+from those in float32 by a cosine of 0.99995, and the neighbours' label on less than 1 % of the sample. int8 changed it on
+3 to 34 %, whichever of nine ways it was made.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from queue import SimpleQueue
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +21,9 @@ Vectors = npt.NDArray[np.float32]
 
 THREADS = 2
 """Texts encoded at once. Each takes one thread: two threads on one text cost twice the work for a fifth of the time."""
+
+STEP = 16
+"""Texts are padded to a multiple of so many tokens: for each length OpenVINO makes, and keeps, code of its own."""
 
 _CHARACTERS_A_TOKEN = 200
 """No text has longer tokens on average: what comes behind that many characters for each token is never looked at."""
@@ -40,29 +50,41 @@ class SentenceEncoder:
     """
 
     def __init__(self, hub: str, folder: str) -> None:
-        import onnxruntime
+        import openvino
         from tokenizers import Tokenizer
 
         self.name = encoder_name(hub)
         place = Path(folder)
-        self._characters = most_tokens(place) * _CHARACTERS_A_TOKEN
+        self._tokens = most_tokens(place)
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file(place)))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(most_tokens(place))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(onnx_file(place), options, providers=["CPUExecutionProvider"])
+        self._tokenizer.no_padding()  # its file may ask for some
+        self._tokenizer.enable_truncation(self._tokens)
+        compiled = openvino.Core().compile_model(
+            onnx_file(place),
+            "CPU",
+            # Not pinned to a core: another process may have the same one.
+            {"INFERENCE_NUM_THREADS": THREADS, "NUM_STREAMS": THREADS, "ENABLE_CPU_PINNING": False},
+        )
+        self._dimension: int = compiled.output(0).partial_shape[1].get_length()
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(THREADS):
+            self._idle.put(compiled.create_infer_request())
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="encoder")
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        dimension = self._session.get_outputs()[0].shape[-1]
         # One text is encoded right here: to wake another thread costs part of a millisecond.
         vectors = self._threads.map(self._vector, texts) if len(texts) > 1 else map(self._vector, texts)
-        return np.array(list(vectors), dtype=np.float32).reshape(-1, dimension)
+        return np.array(list(vectors), dtype=np.float32).reshape(-1, self._dimension)
 
     def _vector(self, text: str) -> Vectors:
         # A lone surrogate, which a JSON request may carry, is no text to the tokenizer.
-        clean = text[: self._characters].encode("utf-8", "replace").decode()
-        ids = np.array([self._tokenizer.encode(clean).ids], dtype=np.int64)
-        vector: Vectors = self._session.run(None, {"input_ids": ids})[0][0]
-        return vector
+        clean = text[: self._tokens * _CHARACTERS_A_TOKEN].encode("utf-8", "replace").decode()
+        encoding = self._tokenizer.encode(clean)
+        encoding.pad(min(-(-len(encoding.ids) // STEP) * STEP, self._tokens))
+        ids, mask = (np.array([each], dtype=np.int64) for each in (encoding.ids, encoding.attention_mask))
+        request = self._idle.get()
+        try:
+            mean = request.infer((ids, mask))[0][0]
+            return mean / np.linalg.norm(mean)  # type: ignore[no-any-return]
+        finally:
+            self._idle.put(request)

@@ -1,4 +1,4 @@
-"""The encoder: onnxruntime's vectors are sentence-transformers' own, whatever stands beside a text."""
+"""The encoder: OpenVINO's vectors are sentence-transformers' own, whatever stands beside a text."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def test_a_lone_surrogate_is_a_text_like_any_other(encoder: SentenceEncoder) -> 
 
 
 def test_an_index_remembers_how_its_encoder_is_run(encoder: SentenceEncoder) -> None:
-    assert encoder.name == "lab/minilm (onnx-float32-mean-1)"
+    assert encoder.name == "lab/minilm (openvino-mean-1)"
 
 
 async def test_it_finds_a_paraphrase(tmp_path: Path, encoder: SentenceEncoder) -> None:

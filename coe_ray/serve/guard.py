@@ -13,8 +13,7 @@ OPEN = frozenset({"/healthz"})
 
 
 class Guard:
-    """The request's record gets the name of the client that was let in, or that has too much under way.
-    """
+    """The request's record gets the name of the client that was let in, or that has too much under way."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
