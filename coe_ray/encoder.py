@@ -2,8 +2,8 @@
 
 Chosen by measurement (2 cores of a Xeon with AMX, texts of 40 tokens, 2026-11-26): on processors that compute in
 bfloat16 it does so, and is 3 to 4 times as fast as onnxruntime in float32; on others the two are equal. Vectors differ
-from those in float32 by a cosine of 0.99995, and the neighbours' label on less than 1 % of the sample. int8 changed it on
-3 to 34 %, whichever of nine ways it was made.
+from those in float32 by a cosine of 0.99995, and the neighbours' label on less than 1 % of the sample. int8 changed it
+on 3 to 34 %, whichever of nine ways it was made.
 """
 
 from collections.abc import Sequence
