@@ -14,8 +14,8 @@ def fair_shares(total: float, wants: Sequence[float]) -> list[float]:
 
 
 def whole_shares(total: int, wants: Sequence[int]) -> list[int]:
-    """The same in whole numbers, for wants of at least 1. What nobody wants yet is spread evenly but for one part: it is
-    left, so that who comes next need not wait until somebody gives back.
+    """The same in whole numbers, for wants of at least 1. What nobody wants yet is spread evenly but for one part, left
+    so that who comes next need not wait until somebody gives back.
 
     Where there are fewer than one each, the first in the row get one: the caller says whose turn it is by order.
     """
