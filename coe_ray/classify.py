@@ -6,7 +6,7 @@ A cascade where the profile wants it: neighbours that agree strongly enough make
 from collections.abc import Collection, Sequence
 
 from coe_ray.chat import ChatModel
-from coe_ray.config import ClassifierConfig
+from coe_ray.expert_config import ClassifierConfig
 from coe_ray.parsing import parse_task
 from coe_ray.prompts import classifier_prompt, task_label
 from coe_ray.types import UNKNOWN, Call, Classification, Neighbour, Question, Task

@@ -6,19 +6,18 @@ Every object is frozen and refuses unknown keys; every error names the file, the
 import difflib
 import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from coe_ray.errors import ConfigError
+from coe_ray.expert_config import ClassifierConfig, ExpertConfig
 from coe_ray.model_config import ModelConfig, Section, Weights
+from coe_ray.profile_files import merged, read_profile
+from coe_ray.study_config import StudyConfig
 from coe_ray.tasks import TASK_SETS
-from coe_ray.types import UNKNOWN, Settings, Task
-
-PromptStyle = Literal["step-by-step", "direct"]
+from coe_ray.types import UNKNOWN, Task
 
 
 class TaskConfig(Section):
@@ -26,57 +25,6 @@ class TaskConfig(Section):
 
     name: str = Field(min_length=1)
     description: str = Field(min_length=1)
-
-
-class SettingsConfig(Section):
-    """Decoding settings, in OpenAI's words."""
-
-    max_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-
-    def settings(self) -> Settings:
-        return Settings(**self.model_dump())
-
-
-class ExpertConfig(Section):
-    """A model with a prompt style and decoding settings. `constrained` closes a hosted model's reply to a letter.
-
-    `instruction` stands in the place of the style's own words, in every language.
-    """
-
-    model: str
-    prompt: PromptStyle = "step-by-step"
-    instruction: str | None = Field(default=None, min_length=1)
-    constrained: bool = False
-    settings: SettingsConfig = SettingsConfig(temperature=0.0)
-
-    @model_validator(mode="after")
-    def _letters_follow_no_reasoning(self) -> "ExpertConfig":
-        if self.constrained and self.prompt == "step-by-step":
-            raise ValueError("constrained leaves no room to reason: use it with prompt: direct")
-        return self
-
-
-class ClassifierConfig(Section):
-    """The general LLM that names the task; `k` similar labelled questions go into its prompt (0: without RAG).
-
-    Where the neighbours give one task at least the confidence `skip_llm_above`, it stands and the LLM is not asked:
-    0 leaves every question with neighbours to them. jobs/threshold.py finds the value for a wanted accuracy.
-    `instruction` stands before the task list in the place of the prompt's own words, in every language.
-    """
-
-    model: str
-    skip_llm_above: float | None = Field(default=None, ge=0, le=1)
-    instruction: str | None = Field(default=None, min_length=1)
-    decoding: Literal["free", "constrained"] = "constrained"
-    k: int = Field(default=4, ge=0, le=64)
-    example_chars: int = Field(default=1200, ge=50)
-    settings: SettingsConfig = SettingsConfig(temperature=0.0, max_tokens=512)
 
 
 class RetrievalConfig(Section):
@@ -117,10 +65,15 @@ class AccessConfig(Section):
 
 
 class Profile(Section):
-    """A whole profile. `file_name` and `folder` say where the file lies; relative paths are relative to it."""
+    """A whole profile. `file_name` and `folder` say where the file lies; relative paths are relative to it.
+
+    With `extends`, a shipped profile or another file, everything is as there but for what stands here: a JSON merge
+    patch (RFC 7386), in which `null` takes a key away.
+    """
 
     file_name: str
     folder: str
+    extends: str | None = None
     tasks: tuple[TaskConfig | str, ...] = Field(min_length=1)
     models: dict[str, ModelConfig] = Field(min_length=1)
     experts: dict[str, ExpertConfig] = Field(min_length=1)
@@ -129,6 +82,7 @@ class Profile(Section):
     leaderboard: LeaderboardConfig = LeaderboardConfig()
     routing: RoutingConfig = RoutingConfig()
     access: AccessConfig = AccessConfig()
+    study: StudyConfig = StudyConfig()
 
     @property
     def name(self) -> str:
@@ -178,13 +132,35 @@ class Profile(Section):
         for where, model in self._references():
             if model not in self.models:
                 raise ValueError(f"{where}: no model {model!r} in models ({_suggest(model, self.models)})")
-        if reserved := {"coe", "auto"} & set(self.experts):
+        if reserved := {"coe", "auto"} & {*self.experts, *self.study.singles}:
             raise ValueError(f"experts.{reserved.pop()}: this name is the route's own; choose another")
+        if twice := set(self.experts) & set(self.study.singles):
+            raise ValueError(f"study.singles.{twice.pop()}: is an expert, too; choose another name")
         return self
 
+    @property
+    def served(self) -> "Profile":
+        """The same without what only a study needs: its models are not hosted, nor are their keys asked for.
+
+        Models that nothing names stay: a change may come to need them.
+        """
+        served = {model for _, model in self._served_references()}
+        dropped = {model for _, model in self._studied_references()} - served
+        models = {name: model for name, model in self.models.items() if name not in dropped}
+        return self.model_copy(update={"models": models, "study": StudyConfig()})
+
     def _references(self) -> list[tuple[str, str]]:
+        return [*self._served_references(), *self._studied_references()]
+
+    def _served_references(self) -> list[tuple[str, str]]:
         experts = [(f"experts.{name}.model", expert.model) for name, expert in self.experts.items()]
         return [*experts, ("classifier.model", self.classifier.model)]
+
+    def _studied_references(self) -> list[tuple[str, str]]:
+        study = self.study
+        singles = [(f"study.singles.{name}.model", each.model) for name, each in study.singles.items()]
+        classifiers = [(f"study.classifiers.{name}.model", each.model) for name, each in study.classifiers.items()]
+        return [*singles, *classifiers]
 
 
 def home() -> Path:
@@ -192,10 +168,10 @@ def home() -> Path:
     return Path(os.environ.get("COE_RAY_HOME", "~/.cache/coe_ray")).expanduser()
 
 
-def shipped_profiles() -> dict[str, Path]:
-    """The profiles in the package, by name."""
-    folder = Path(str(resources.files("coe_ray") / "profiles"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+def runs_folder() -> Path:
+    """Where the endpoint looks for folders of bench runs, to show them in its console (`COE_RAY_RUNS`)."""
+    named = os.environ.get("COE_RAY_RUNS")
+    return Path(named).expanduser() if named else home() / "runs"
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
@@ -203,41 +179,13 @@ def load_profile(name_or_path: str | Path) -> Profile:
 
     Raises `ConfigError`: no such file, not YAML, or a key that is unknown, missing or wrong.
     """
-    path = _find(name_or_path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # PyYAML lets 2020-13-45 through
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: a profile is a mapping with the keys tasks, models, experts, …; README shows one")
-    return _validated(path, content)
+    return _validated(*read_profile(name_or_path))
 
 
 def patched(profile: Profile, change: Mapping[str, Any]) -> Profile:
     """The profile with a JSON merge patch (RFC 7386) to its file's content. Raises `ConfigError` as `load_profile`."""
     content = profile.model_dump(mode="json", exclude_unset=True, exclude={"file_name", "folder"})
-    return _validated(profile.file, _merged(content, change))
-
-
-def _merged(content: Any, change: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(content) if isinstance(content, dict) else {}
-    for key, value in change.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), value) if isinstance(value, Mapping) else value
-    return merged
-
-
-def _find(name_or_path: str | Path) -> Path:
-    shipped = shipped_profiles()
-    if str(name_or_path) in shipped:
-        return shipped[str(name_or_path)]
-    path = Path(name_or_path).expanduser().absolute()
-    if not path.is_file():
-        known = ", ".join(shipped)
-        raise ConfigError(f"no profile {str(name_or_path)!r}: give a YAML file or one of {known}")
-    return path
+    return _validated(profile.file, merged(content, change))
 
 
 def _validated(path: Path, content: dict[str, Any]) -> Profile:

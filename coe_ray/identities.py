@@ -24,7 +24,7 @@ def identity(config: ModelConfig, profile: Profile) -> dict[str, Any]:
         case PythonModel():
             return {"target": config.target, "source": source_hash(config.target.partition(":")[0])}
         case RecordedModel():
-            return {"recorded": _digest(Path(profile.path(config.path)))}
+            return {"recorded": _digest(Path(profile.path(config.path))), "expert": config.expert}
         case ScriptedModelConfig():
             return {"scripted": config.model_dump(mode="json")}
 

@@ -186,10 +186,14 @@ class PythonModel(Section):
 
 
 class RecordedModel(Section):
-    """A table of past answers (CSV, JSONL or Parquet) with the columns `question` (id) and `answer`."""
+    """A table of past results (CSV, JSONL or Parquet; its columns: recordings.py).
+
+    `expert` says whose rows are meant where it has several experts'. `question` is the question's id in a run.
+    """
 
     kind: Literal["recorded"]
     path: str
+    expert: str | None = None
 
 
 class RuleConfig(Section):

@@ -66,7 +66,7 @@ def _make(
         case PythonModel():
             return _imported(name, config.target, where)
         case RecordedModel():
-            return RecordedAnswers.load(name, Path(profile.path(config.path)))
+            return RecordedAnswers.load(name, Path(profile.path(config.path)), config.expert)
         case ScriptedModelConfig():
             rules = [Rule(_pattern(rule.pattern, where), rule.reply, rule.fails) for rule in config.rules]
             return ScriptedModel(name, rules, config.delay_s)

@@ -3,6 +3,7 @@
 The last match after any reasoning block counts: a model weighs other options on its way to the answer.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -75,6 +76,20 @@ def parse_letter(text: str, letters: Sequence[str]) -> Parsed:
                 return Parsed(None, "options repeated")
             return Parsed(match.group(1).upper(), rule)
     return Parsed(None, "no rule matched")
+
+
+def likeliest_letter(tokens: Sequence[tuple[str, float]], letters: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """The letters' probabilities among themselves, likeliest first, out of a first token's alternatives.
+
+    Spellings of one letter (`A`, ` A`, `(A`) count together. Empty where no letter is among the tokens.
+    """
+    chances: dict[str, float] = {}
+    for token, logprob in tokens:
+        if (letter := _plain(token).strip("(（").strip()) in letters:
+            chances[letter] = chances.get(letter, 0.0) + math.exp(logprob)
+    total = sum(chances.values())
+    ranked = sorted(chances.items(), key=lambda pair: (-pair[1], pair[0]))
+    return tuple((letter, chance / total) for letter, chance in ranked) if total else ()
 
 
 def parse_task(text: str, tasks: Sequence[str]) -> Parsed:

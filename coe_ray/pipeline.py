@@ -7,26 +7,34 @@ The same object runs in the endpoint's ingress and in a bench job's actors. It i
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeAlias, TypeVar
 
 from coe_ray.chat import ChatModel
 from coe_ray.classify import Classifier
-from coe_ray.config import ExpertConfig, Profile
+from coe_ray.config import Profile
 from coe_ray.errors import CallTimeout, ConfigError
+from coe_ray.expert_config import ExpertConfig
 from coe_ray.failover import Answered, Failover
 from coe_ray.leaderboard import Leaderboard
-from coe_ray.parsing import parse_letter
+from coe_ray.parsing import likeliest_letter, parse_letter
 from coe_ray.prompts import answer_sentence, expert_prompt
 from coe_ray.questions import make_question, split_options
 from coe_ray.retrieval import Retriever
 from coe_ray.route import route
 from coe_ray.stages import stage
-from coe_ray.types import Answer, Call, Classification, Completion, Delta, Message, Question, Route
+from coe_ray.types import Answer, Call, Classification, Completion, Delta, Message, Question, Route, Settings
 
 Result = TypeVar("Result")
+
+Shots: TypeAlias = Mapping[str, Sequence[Question]]
+"""Solved questions by category, which a benchmark shows before each question of it."""
+
+NEXT_TOKEN = Settings(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
+"""One token, and what else it could have been: 20 is the most that OpenAI's form, and vLLM, tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +44,29 @@ class Expert:
     name: str
     model: ChatModel
     config: ExpertConfig
+    shots: Shots = field(default_factory=dict)
 
     def call(self, question: Question, asked: Call) -> Call:
         """What the model is sent: prompt 2 for a question with options, else the client's messages unchanged."""
-        settings = self.config.settings.settings().overridden(asked.settings)
+        config = self.config
+        settings = config.settings.settings().overridden(asked.settings)
         if not question.options:
             return Call(asked.messages, settings, question=question)
-        choices = tuple(map(answer_sentence, question.letters)) if self.config.constrained else ()
-        return Call(expert_prompt(question, self.config.prompt, self.config.instruction), settings, choices, question)
+        shots = self.shots.get(question.category or "", ())
+        messages = expert_prompt(question, config.prompt, config.instruction, shots)
+        if config.prompt == "next-token":
+            return Call(messages, settings.overridden(NEXT_TOKEN), question.letters, question)
+        choices = tuple(map(answer_sentence, question.letters)) if config.constrained else ()
+        return Call(messages, settings, choices, question)
+
+    def read(self, question: Question, completion: Completion) -> Answer:
+        """The answer in what the model said, or where it is scored by its next token in what it was about to say."""
+        if self.config.prompt == "next-token":
+            chances = likeliest_letter(completion.first_token, question.letters)
+            if chances:
+                return Answer(self.name, chances[0][0], "next token", completion, chances)
+        letter = parse_letter(completion.text, question.letters)
+        return Answer(self.name, letter.value, letter.rule, completion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +88,13 @@ class CompositionOfExperts:
         models: Mapping[str, ChatModel],
         retriever: Retriever,
         leaderboard: Leaderboard | None,
+        shots: Shots = MappingProxyType({}),
     ) -> None:
         self.profile = profile
         self.leaderboard = None if leaderboard is None else checked_leaderboard(leaderboard, profile)
-        self.experts = {name: Expert(name, models[config.model], config) for name, config in profile.experts.items()}
+        self.experts = {
+            name: Expert(name, models[config.model], config, shots) for name, config in profile.experts.items()
+        }
         self._retriever = retriever
         self._failover = Failover(
             profile.routing.failover_after_s, {name: config.model for name, config in profile.experts.items()}
@@ -97,8 +123,7 @@ class CompositionOfExperts:
         """One expert's answer to a multiple-choice question."""
         chosen = self.experts[expert]
         completion = await chosen.model.complete(chosen.call(question, Call(())))
-        letter = parse_letter(completion.text, question.letters)
-        return Answer(expert, letter.value, letter.rule, completion)
+        return chosen.read(question, completion)
 
     async def complete(self, call: Call) -> Completion:
         """The routed answer to a conversation."""

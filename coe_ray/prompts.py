@@ -47,7 +47,15 @@ _ANSWER = {
             "请回答下面的运维单项选择题。只需回答“the answer is (X)”，其中 X 是正确选项的字母，不要输出其他内容。"
         ),
     },
+    "next-token": {
+        "english": (
+            "Answer this multiple-choice question from operations work. Reply with the letter of the right option "
+            "and nothing else."
+        ),
+        "chinese": "请回答下面的运维单项选择题。只需回答正确选项的字母，不要输出其他内容。",
+    },
 }
+_REPLY = {"english": "Answer:", "chinese": "答案："}
 
 
 def classifier_prompt(
@@ -87,9 +95,25 @@ def answer_sentence(letter: str) -> str:
     return f"the answer is ({letter})"
 
 
-def expert_prompt(question: Question, style: str, instruction: str | None = None) -> tuple[Message, ...]:
-    """Prompt 2 in one of its styles, `step-by-step` (the paper's) or `direct`, or with another `instruction`."""
-    return Message("system", instruction or _ANSWER[style][question.language]), Message("user", question.full_text)
+def expert_prompt(
+    question: Question, style: str, instruction: str | None = None, shots: Sequence[Question] = ()
+) -> tuple[Message, ...]:
+    """Prompt 2 in one of its styles, `step-by-step` (the paper's), `direct` or `next-token`, or with another
+    `instruction`. `shots` are questions with their right answers that come before, as turns of the conversation."""
+    turns = [Message("system", instruction or _ANSWER[style][question.language])]
+    for shot in shots:
+        turns += [_asked(shot, style), Message("assistant", _answered(shot, style))]
+    return (*turns, _asked(question, style))
+
+
+def _asked(question: Question, style: str) -> Message:
+    text = question.full_text
+    return Message("user", f"{text}\n{_REPLY[question.language]}" if style == "next-token" else text)
+
+
+def _answered(shot: Question, style: str) -> str:
+    letter = shot.answer or ""
+    return letter if style == "next-token" else answer_sentence(letter)
 
 
 def _shortened(text: str, limit: int) -> str:

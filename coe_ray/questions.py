@@ -77,6 +77,7 @@ def make_question(
     answer: str | None = None,
     task: str | None = None,
     language: Language | None = None,
+    category: str | None = None,
 ) -> Question:
     """Make a question with its id; the language is read off the content unless it is given."""
     return Question(
@@ -86,6 +87,7 @@ def make_question(
         answer=answer,
         task=task,
         language=language or language_of("\n".join([text, *options])),
+        category=category,
     )
 
 

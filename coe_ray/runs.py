@@ -10,6 +10,7 @@ failures/      records of questions with a failed call
 answers/       Parquet, one row a question and system, made of rows/ and failures/
 dead_letters.parquet  one row a failed call
 run.json       what the run is; a folder never holds two
+progress.json  how far it is, written anew every second while it works (bench/notes.py)
 lock           held while a run works in the folder
 summary.json, report.html
 """
@@ -18,11 +19,12 @@ import glob
 import itertools
 import math
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import orjson
 import pyarrow as pa
@@ -46,6 +48,7 @@ QUESTION_SCHEMA = pa.schema(
         ("answer", pa.string()),
         ("task", pa.string()),
         ("language", pa.string()),
+        ("category", pa.string()),
     ]
 )
 DEAD_LETTER_SCHEMA = pa.schema(
@@ -87,7 +90,42 @@ ROWS_AT_ONCE = 4096
 
 Record = dict[str, Any]
 
+RunState: TypeAlias = Literal["running", "finished", "stopped"]
+
+Phase: TypeAlias = Literal["preparing", "asking", "scoring", "stopped"]
+
+PROGRESS_LASTS_S = 15.0
+SCORING_LASTS_S = 120.0
+"""How long `progress.json` is believed: a process that has not written it anew for so long is gone. While it scores
+what was answered, it writes nothing until the summary."""
+
 _PENDING = ".pending.parquet"  # Ray Data's: renamed once the rows that it announces are written
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run was at `at` (seconds since 1970). Questions: all, answered, failed since this start, and how many
+    a second came to their end lately.
+
+    Calls: with their provider, waiting for their turn, and backing off, by the class of the error that they wait after.
+    `failures` are the calls that failed for good since this start, by class.
+    """
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    rate: float = 0.0
+    in_flight: int = 0
+    waiting: int = 0
+    backing_off: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+    phase: Phase = "preparing"
+    at: float = 0.0
+
+    def is_live(self, now: float) -> bool:
+        """Whether somebody is still at work."""
+        lasts = SCORING_LASTS_S if self.phase == "scoring" else PROGRESS_LASTS_S
+        return self.phase != "stopped" and now - self.at < lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +173,14 @@ class RunFolder:
     @property
     def answers(self) -> Path:
         return self.root / "answers"
+
+    @property
+    def progress(self) -> Path:
+        return self.root / "progress.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "summary.json"
 
     def begin(
         self, identity: Mapping[str, Any], questions: Sequence[Question], notes: Mapping[str, Any] | None = None
@@ -219,11 +265,36 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """`summary.json`. Raises `DataError` where the run has none yet."""
-        path = self.root / "summary.json"
-        if not path.is_file():
+        if not self.summary.is_file():
             raise DataError(f"{self.root}: no summary.json there; finish the bench first (jobs/bench.py)")
-        summary: dict[str, Any] = orjson.loads(path.read_bytes())
+        summary: dict[str, Any] = orjson.loads(self.summary.read_bytes())
         return summary
+
+    def write_progress(self, progress: Progress) -> None:
+        """Replace `progress.json`. Not synced to the disk: after a power loss it says nothing of use."""
+        aside = self.progress.with_name("progress.json.partial")
+        aside.write_bytes(orjson.dumps(asdict(progress)))
+        aside.replace(self.progress)
+
+    def read_progress(self) -> Progress | None:
+        """`None` where nobody wrote one, or one that this version cannot read."""
+        try:
+            told = orjson.loads(self.progress.read_bytes())
+            return Progress(**{each.name: told[each.name] for each in fields(Progress) if each.name in told})
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def state(self, now: float | None = None) -> RunState:
+        """Whether a process works in it, has brought it to its end, or left it before."""
+        progress = self.read_progress()
+        # By the files' times, of one clock: a run that goes on after its end has the former summary for a while.
+        if self.summary.is_file() and (progress is None or _written(self.summary) >= _written(self.progress)):
+            return "finished"
+        return "running" if progress and progress.is_live(time.time() if now is None else now) else "stopped"
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
 
 
 def write_questions(folder: Path, questions: Sequence[Question]) -> None:

@@ -29,7 +29,8 @@ class Task:
 class Question:
     """A question as asked: `text` without its options, which carry the letters A, B, C, … in order.
 
-    `id` is the hash of its content; `task` and `answer` (a letter) are known only for benchmark questions.
+    `id` is the hash of its content; `task`, `answer` (a letter) and `category` (the file it comes from, such as
+    `english/LogParser`) are known only for benchmark questions.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Question:
     answer: str | None = None
     task: str | None = None
     language: Language = "english"
+    category: str | None = None
 
     @property
     def letters(self) -> tuple[str, ...]:
@@ -69,6 +71,8 @@ class Settings:
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
 
     def overridden(self, other: "Settings") -> "Settings":
         """These settings with everything that `other` sets put on top."""
@@ -104,7 +108,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model said. `refusal` is set when it declined to answer; `attempts` counts the tries it took."""
+    """What a model said. `refusal` is set when it declined to answer; `attempts` counts the tries it took.
+
+    `first_token` are the likeliest first tokens with their log-probabilities, where they were asked for.
+    """
 
     text: str
     finish_reason: str = "stop"
@@ -112,6 +119,7 @@ class Completion:
     refusal: str | None = None
     attempts: int = 1
     seconds: float = 0.0
+    first_token: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +214,16 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An expert's answer to one question: the letter read out of its text (`None`: unparsed) and the text."""
+    """An expert's answer to one question: the letter read out of its text (`None`: unparsed) and the text.
+
+    `chances` are the letters' probabilities among themselves, where the answer was scored by its next token.
+    """
 
     expert: str
     letter: str | None
     rule: str
     completion: Completion
+    chances: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,16 +47,16 @@ def _measured(asked: argparse.Namespace) -> int:
     from coe_ray.bench.leaving import Leaving
     from coe_ray.bench.run import BenchOrder, run_bench
 
-    _hush_ray_data()
+    hush_ray_data()
     leaving = Leaving()
     try:
         ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
         leaving.on_sigterm(_say)
         environment = ray.get_runtime_context().runtime_env
-        out = _outlives_the_job("--out", asked.out, environment)
+        out = outlives_the_job("--out", asked.out, environment)
         journal = asked.journal
         if journal and "://" not in journal:
-            journal = str(_outlives_the_job("--journal", Path(journal), environment))
+            journal = str(outlives_the_job("--journal", Path(journal), environment))
         order = BenchOrder(
             asked.profile or "local-cpu",
             asked.data,
@@ -121,14 +121,14 @@ def _asked() -> argparse.Namespace:
     return asked
 
 
-def _hush_ray_data() -> None:
+def hush_ray_data() -> None:
     """Nothing of it on the terminal: what fails is raised, and told in one line."""
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.CRITICAL)
 
 
-def _outlives_the_job(option: str, path: Path, runtime_env: Mapping[str, Any]) -> Path:
+def outlives_the_job(option: str, path: Path, runtime_env: Mapping[str, Any]) -> Path:
     """In a submitted job the working folder is a copy that Ray removes: results must not go there."""
     path = path.expanduser()
     if runtime_env.get("working_dir") and not path.is_absolute():

@@ -12,9 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coe_ray.config import Profile, home, load_profile, patched, shipped_profiles
+from coe_ray.config import Profile, home, load_profile, patched
 from coe_ray.errors import ConfigError
 from coe_ray.model_config import ApiModel
+from coe_ray.profile_files import shipped_profiles
 from coe_ray.types import Settings
 from tests.planted import content, small_profile, write_profile
 
@@ -91,7 +92,10 @@ def test_settings_are_handed_on_as_given(tmp_path: Path) -> None:
         ),
         (lambda p: p["models"]["one"].pop("kind"), "models.one: kind must be one of"),
         (lambda p: p["experts"]["beta"].update(prompt="step-by-step"), "use it with prompt: direct"),
-        (lambda p: p["experts"]["beta"].update(prompt="loud"), "Input should be 'step-by-step' or 'direct'"),
+        (
+            lambda p: p["experts"]["beta"].update(prompt="loud"),
+            "Input should be 'step-by-step', 'direct' or 'next-token'",
+        ),
         (lambda p: p["experts"].clear(), "experts: Dictionary should have at least 1 item"),
         (lambda p: p["experts"].update(coe={"model": "one"}), "experts.coe: this name is the route's own"),
         (lambda p: p.update(file_name="other"), "file_name: comes from where the file lies; remove it"),

@@ -4,24 +4,24 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from coe_ray.bench.index import ensured_index
+from coe_ray.bench.index import Indexes
 from coe_ray.bench.progress import News
-from coe_ray.bench.records import examined, has_failed
+from coe_ray.bench.records import examined, failures, has_failed
 from coe_ray.calls.gates import Gates
 from coe_ray.calls.journal import Journal
 from coe_ray.calls.traffic import Traffic
 from coe_ray.cluster import collect_garbage_rarely, governed, hosted_models
 from coe_ray.config import Profile
 from coe_ray.models import journaled, local_models
-from coe_ray.pipeline import CompositionOfExperts
+from coe_ray.pipeline import CompositionOfExperts, Shots
 from coe_ray.runs import Record, question_of, records_table, write_records
 from coe_ray.types import Question
 
@@ -35,6 +35,15 @@ TELL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class Labeller:
+    """One more classifier that looks at every question: a profile's, over its tasks and with its examples."""
+
+    profile: Profile
+    index: Path
+    examples: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """What an examiner needs to know; plain data, so that it can be sent to its process."""
 
@@ -45,6 +54,8 @@ class Assignment:
     journal: str
     run: str
     retry_failed: bool
+    labellers: Mapping[str, Labeller] = field(default_factory=dict)
+    shots: Shots = field(default_factory=dict)
 
 
 class Examiner:
@@ -58,12 +69,13 @@ class Examiner:
         collect_garbage_rarely()
         self._traffic = Traffic()
         self._journal = Journal.open(assignment.journal, assignment.run)
-        self._coe = _pipeline(assignment, self._journal, self._traffic)
+        self._coe, self._labellers = _pipelines(assignment, self._journal, self._traffic)
         self._failures = assignment.failures
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._name = uuid.uuid4().hex
         self._desk = desk
         self._done: dict[str, bool] = {}
+        self._failed: dict[str, list[str]] = {}
         self._batches = 0
         self._teller: asyncio.Task[None] | None = None
         self._leaving = False
@@ -77,8 +89,10 @@ class Examiner:
 
     async def _examined(self, question: Question) -> Record:
         async with self._slots:
-            record = await examined(self._coe, question)
+            record = await examined(self._coe, question, self._labellers)
         self._done[question.id] = has_failed(record)
+        if failed := failures(record):
+            self._failed[question.id] = failed
         return record
 
     @contextlib.asynccontextmanager
@@ -100,8 +114,9 @@ class Examiner:
 
     async def _tell(self) -> None:
         done, self._done = self._done, {}
+        failed, self._failed = self._failed, {}
         traffic = self._traffic
-        news = News(done, traffic.in_flight, traffic.waiting, dict(traffic.backing_off))
+        news = News(done, traffic.in_flight, traffic.waiting, dict(traffic.backing_off), failed)
         try:
             if await self._desk.tell.remote(self._name, news) and not self._leaving:
                 self._leaving = True
@@ -111,12 +126,19 @@ class Examiner:
             log.warning("the progress cannot be told: %s", error)
 
 
-def _pipeline(assignment: Assignment, journal: Journal, traffic: Traffic) -> CompositionOfExperts:
-    """The profile's pipeline, each model behind the journal."""
-    profile = assignment.profile
+def _pipelines(
+    assignment: Assignment, journal: Journal, traffic: Traffic
+) -> tuple[CompositionOfExperts, dict[str, CompositionOfExperts]]:
+    """The profile's pipeline and those that only classify, each model behind the journal."""
+    profile, indexes = assignment.profile, Indexes(assignment.profile)
     models = local_models(profile, Gates(governed(), traffic)) | hosted_models(profile, traffic)
     behind = {
         name: journaled(profile, name, journal, model, retry_failed=assignment.retry_failed)
         for name, model in models.items()
     }
-    return CompositionOfExperts(profile, behind, ensured_index(profile, assignment.index, assignment.examples), None)
+
+    def pipeline(of: Profile, index: Path, examples: tuple[Question, ...]) -> CompositionOfExperts:
+        return CompositionOfExperts(of, behind, indexes.at(index, examples, of.classifier.k), None, assignment.shots)
+
+    others = {name: pipeline(each.profile, each.index, each.examples) for name, each in assignment.labellers.items()}
+    return pipeline(profile, assignment.index, assignment.examples), others

@@ -35,18 +35,37 @@ def opened_profile_index(profile: Profile) -> tuple[Index, tuple[Question, ...]]
 
 
 def ensured_index(profile: Profile, index: Path, examples: Sequence[Question]) -> Retriever:
-    """A run's index, made where there is none yet: by one examiner, while those on other nodes wait for it."""
-    if not profile.classifier.k:
-        return _NoExamples()
-    encoder = _encoder(profile)
-    if not has_index(index):
-        with held(index.with_name(f"{index.name}.lock"), wait=True):
-            if not has_index(index):
-                build_index(index, examples, encoder)
-    return Index(index, encoder)
+    """A run's index, made where there is none yet."""
+    return Indexes(profile).at(index, examples, profile.classifier.k)
 
 
-class _NoExamples:
+class Indexes:
+    """The indexes that one profile's classifiers look into, each opened once; all share one encoder."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._encoder: SentenceEncoder | None = None
+        self._opened: dict[Path, Index] = {}
+
+    def at(self, folder: Path, examples: Sequence[Question], k: int) -> Retriever:
+        """The one at `folder`, built of `examples` where there is none; nothing to look into where `k` is 0."""
+        if not k:
+            return NoExamples()
+        if folder not in self._opened:
+            self._opened[folder] = self._index(folder, examples)
+        return self._opened[folder]
+
+    def _index(self, folder: Path, examples: Sequence[Question]) -> Index:
+        self._encoder = self._encoder or _encoder(self._profile)
+        if not has_index(folder):
+            # By one examiner, while those on other nodes wait for it.
+            with held(folder.with_name(f"{folder.name}.lock"), wait=True):
+                if not has_index(folder):
+                    build_index(folder, examples, self._encoder)
+        return Index(folder, self._encoder)
+
+
+class NoExamples:
     """What a classifier without retrieval has in place of an index."""
 
     async def nearest(self, _question: Question, _k: int) -> tuple[Neighbour, ...]:

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import ray
@@ -22,19 +23,24 @@ PATIENCE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What one examiner has to tell: questions done since it last told (id → failed), and what its calls do now."""
+    """What one examiner has to tell: questions done since it last told (id → failed), and what its calls do now.
+
+    `failures` has the classes of the errors of each question that failed.
+    """
 
     done: Mapping[str, bool] = field(default_factory=dict)
     in_flight: int = 0
     waiting: int = 0
     backing_off: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
     """Questions: of earlier sessions, done in this one, failed of those, and all; `seconds` since the first began.
 
-    And calls: with their provider, waiting for their turn, and backing off, by the class of the error.
+    And calls: with their provider, waiting for their turn, and backing off, by the class of the error; and by class
+    those that failed for good.
     """
 
     earlier: int
@@ -45,6 +51,7 @@ class Count:
     in_flight: int = 0
     waiting: int = 0
     backing_off: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
 
 
 class Desk:
@@ -57,6 +64,7 @@ class Desk:
         self._earlier = earlier
         self._total = total
         self._failed: dict[str, bool] = {}
+        self._failures: dict[str, Sequence[str]] = {}
         self._latest: dict[str, tuple[float, News]] = {}
         self._began: float | None = None
         self._leaving = False
@@ -67,6 +75,9 @@ class Desk:
         # Not from the actor's start: the time before the first question belongs to none.
         self._began = self._began or time.monotonic()
         self._failed.update(news.done)
+        for id_ in news.done:
+            self._failures.pop(id_, None)
+        self._failures.update(news.failures)
         self._latest[examiner] = time.monotonic(), news
         return self._leaving
 
@@ -92,6 +103,7 @@ class Desk:
             sum(news.in_flight for news in latest),
             sum(news.waiting for news in latest),
             dict(backing_off),
+            dict(Counter(chain.from_iterable(self._failures.values()))),
         )
 
     def _present(self) -> set[str]:
@@ -113,7 +125,7 @@ def report_progress(desk: Any, say: Callable[[str], None]) -> Iterator[None]:
     def tell() -> None:
         last, said = (0, 0), time.monotonic()
         while not stop.wait(INTERVAL_S):
-            if (count := _read(desk)) is None:
+            if (count := read_desk(desk)) is None:
                 continue
             if (count.done, count.failed) != last or time.monotonic() - said >= PATIENCE_S:
                 say(progress_line(count))
@@ -126,11 +138,11 @@ def report_progress(desk: Any, say: Callable[[str], None]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        if count := _read(desk):
+        if count := read_desk(desk):
             say(progress_line(count))
 
 
-def _read(desk: Any) -> Count | None:
+def read_desk(desk: Any) -> Count | None:
     """How things are; `None` where the desk does not answer, which says nothing about the run."""
     try:
         count: Count = ray.get(desk.read.remote(), timeout=INTERVAL_S)

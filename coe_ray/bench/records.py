@@ -1,8 +1,9 @@
 """What came of one question: everything that was asked about it, put down as plain data."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from coe_ray.errors import CallError, ContentFiltered
@@ -13,23 +14,34 @@ from coe_ray.types import Answer, Classification, Question
 Result = TypeVar("Result")
 
 
-async def examined(coe: CompositionOfExperts, question: Question) -> Record:
-    """Ask the classifier and every expert. What CoE answers is one of those answers."""
+async def examined(
+    coe: CompositionOfExperts, question: Question, labellers: Mapping[str, CompositionOfExperts] = MappingProxyType({})
+) -> Record:
+    """Ask the classifier, the other `labellers` and every expert. What CoE answers is one of those answers."""
+    classified = [_noted(each.classify(question)) for each in (coe, *labellers.values())]
     asked = [_noted(coe.ask(expert, question)) for expert in coe.experts]
-    (said, error), *answers = await asyncio.gather(_noted(coe.classify(question)), *asked)
-    noted = zip(coe.experts, answers, strict=True)
-    return {
+    said, answers = await asyncio.gather(asyncio.gather(*classified), asyncio.gather(*asked))
+    record = {
         "id": question.id,
-        "classification": _classification(said),
-        "classification_error": error,
-        "answers": {expert: _answer(answer, fault) for expert, (answer, fault) in noted},
+        "classification": _classification(said[0][0]),
+        "classification_error": said[0][1],
+        "answers": {name: _answer(*each) for name, each in zip(coe.experts, answers, strict=True)},
     }
+    if labellers:
+        labels = zip(labellers, said[1:], strict=True)
+        record["labels"] = {name: _classification(each) or error for name, (each, error) in labels}
+    return record
 
 
 def has_failed(record: Record) -> bool:
     """Whether a call of this question failed for good; a refusal is an answer."""
+    return bool(failures(record))
+
+
+def failures(record: Record) -> list[str]:
+    """The classes of the errors of the calls that failed for good."""
     faults = [record["classification_error"], *record["answers"].values()]
-    return any(fault and "error" in fault and not fault.get("refused") for fault in faults)
+    return [fault["error"] for fault in faults if fault and "error" in fault and not fault.get("refused")]
 
 
 async def _noted(call: Awaitable[Result]) -> tuple[Result | None, dict[str, Any] | None]:
@@ -71,4 +83,5 @@ def _answer(answer: Answer | None, fault: dict[str, Any] | None) -> dict[str, An
         "prompt_tokens": completion.usage.prompt_tokens,
         "completion_tokens": completion.usage.completion_tokens,
         "seconds": completion.seconds,
+        **({"chances": dict(answer.chances)} if answer.chances else {}),
     }

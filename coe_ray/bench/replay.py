@@ -75,7 +75,7 @@ def _target(order: ReplayOrder) -> Path:
 
 
 def _profile(order: ReplayOrder, card: dict[str, Any], say: Say) -> Profile:
-    profile = load_profile(order.profile or card["profile"])
+    profile = load_profile(order.profile or card["profile"]).served
     if order.leaderboard is not None:
         path = str(order.leaderboard.absolute())
         profile = profile.model_copy(update={"leaderboard": LeaderboardConfig(path=path)})

@@ -5,13 +5,14 @@ Both are read off `summary.json` alone, so a report can be made again, anywhere,
 
 import math
 import textwrap
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from coe_ray.bench.columns import aligned, shortened, width
 
 COE = "coe"
 """The name of the composition among `summary["systems"]`; every other system counts as a single expert."""
@@ -246,8 +247,8 @@ def _moment(iso: str) -> str:
 def _systems_block(systems: Mapping[str, Any]) -> str:
     rows = [["system", "accuracy %", *COUNTS]]
     for name, system in _ranked(systems).items():
-        rows.append([_shortened(name, 40), _with_margin(system), *(_count(system[count]) for count in COUNTS)])
-    return _aligned(rows)
+        rows.append([shortened(name, 40), _with_margin(system), *(_count(system[count]) for count in COUNTS)])
+    return aligned(rows)
 
 
 def _tasks_block(summary: Mapping[str, Any]) -> str:
@@ -257,10 +258,10 @@ def _tasks_block(summary: Mapping[str, Any]) -> str:
     rows = [["by task, %", *(f"{short[task]} " for task in tasks)]]
     for name, system in _ranked(summary["systems"]).items():
         cells = (_task_cell(system["per_task"].get(task), name in best[task]) for task in tasks)
-        rows.append([_shortened(name, 19), *cells])
+        rows.append([shortened(name, 19), *cells])
     legend = [f"{short[task]} = {task}" for task in tasks if short[task] != task]
-    notes = (_shortened(note, TERMINAL_WIDTH) for note in ["* best single expert", *legend])
-    return "\n".join([_aligned(rows), *notes])
+    notes = (shortened(note, TERMINAL_WIDTH) for note in ["* best single expert", *legend])
+    return "\n".join([aligned(rows), *notes])
 
 
 def _task_cell(figures: Mapping[str, Any] | None, best: bool) -> str:
@@ -277,7 +278,7 @@ def _with_margin(system: Mapping[str, Any]) -> str:
 
 def _short_names(tasks: Sequence[str]) -> dict[str, str]:
     """Names of at most seven columns: initials for several words, as tasks often share their first ones."""
-    short = [task if _width(task) <= 7 else _initials(task) for task in tasks]
+    short = [task if width(task) <= 7 else _initials(task) for task in tasks]
     if len(set(short)) < len(short):
         short = [f"T{number}" for number, _ in enumerate(tasks, start=1)]
     return dict(zip(tasks, short, strict=True))
@@ -285,30 +286,4 @@ def _short_names(tasks: Sequence[str]) -> dict[str, str]:
 
 def _initials(task: str) -> str:
     words = task.split()
-    return _shortened("".join(word[0] for word in words) if len(words) > 1 else task, 7)
-
-
-def _shortened(text: str, limit: int) -> str:
-    """`text` in at most `limit` columns, its middle cut out: model names differ at both ends."""
-    if _width(text) <= limit:
-        return text
-    head, tail = text[: len(text) // 2], text[len(text) // 2 :]
-    while _width(head) + _width(tail) >= limit:
-        head, tail = (head[:-1], tail) if len(head) > len(tail) else (head, tail[1:])
-    return f"{head}…{tail}"
-
-
-def _width(text: str) -> int:
-    """Terminal columns: Chinese characters take two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as lines: the first column flush left, all others flush right."""
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [first + " " * (widths[0] - _width(first))]
-        cells += [" " * (width - _width(cell)) + cell for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return shortened("".join(word[0] for word in words) if len(words) > 1 else task, 7)

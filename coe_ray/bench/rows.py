@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from coe_ray.questions import make_question
 from coe_ray.tasks import TASK_SETS
@@ -18,6 +18,7 @@ _ONE = re.compile(r"[\[(]?([A-Z])[\])]?[\s.,;\u3001]*")
 _LISTED = re.compile(r"[A-J](?:[\s.,;/&\u3001]+[A-J])+[\s.,;\u3001]*")
 _ADJOINED = re.compile(r"A?B?C?D?E?F?G?H?I?J?")
 _SHOWN = 40
+_NO_CATEGORY = ("data", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,15 @@ def judge(cells: Cells) -> Row:
     question = None
     if fault is None:
         answer = letters[0] if reason is None else None
-        question = make_question(cells.text, cells.options, answer, cells.task, cells.language)
+        category = category_of(cells.file)
+        question = make_question(cells.text, cells.options, answer, cells.task, cells.language, category)
     return Row(cells.file, cells.number, cells.id, question, reason, cells.task, cells.language)
+
+
+def category_of(file: str) -> str:
+    """`english/test/LogParser.csv` is category `english/LogParser`, in whatever split it stands."""
+    path = PurePosixPath(file).with_suffix("")
+    return "/".join(part for part in path.parts if part.lower() not in _NO_CATEGORY)
 
 
 def plain(name: str) -> str:

@@ -6,40 +6,24 @@ and calls that stand in the journal are not made again.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
-from ray import serve
 
 from coe_ray.bench.billing import bill
 from coe_ray.bench.datasets import Benchmark, Split, load_benchmark, stratified
-from coe_ray.bench.examiner import Assignment
-from coe_ray.bench.index import ensure_profile_index, known_examples
-from coe_ray.bench.leaving import Leaving, commit
-from coe_ray.bench.progress import desk_here, report_progress
-from coe_ray.bench.rejects import write_rejected
+from coe_ray.bench.leaving import Leaving
 from coe_ray.bench.results import write_results
-from coe_ray.bench.streaming import plainly, stream
+from coe_ray.bench.sitting import Deploy, Say, Sitting, sit
+from coe_ray.bench.streaming import plainly
 from coe_ray.calls.audit import audit
-from coe_ray.cluster import APPLICATION, hosted_model_names, is_serving
 from coe_ray.config import Profile, TaskConfig, load_profile
-from coe_ray.errors import ConfigError, DataError
 from coe_ray.files import held
 from coe_ray.identities import identity
-from coe_ray.models import local_models
-from coe_ray.retrieval import has_index
 from coe_ray.runs import RunFolder
 from coe_ray.types import Question, Task
-from coe_ray.weights import downloaded
-
-Say = Callable[[str], None]
-Deploy = Callable[[str], None]
-"""Deploys a profile's hosted models; given by the job, as serving is not the bench's to import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +50,15 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | No
     Needs a running Ray. `summary["incomplete"]` says whether calls failed.
     """
     started = time.monotonic()
-    _refuse_secrets(order.journal)
     benchmark = load_benchmark(order.data, split=order.split)
-    profile = fitted(load_profile(order.profile), benchmark.tasks, say)
-    questions = benchmark.questions
-    if order.per_task is not None:
-        questions = stratified(questions, order.per_task, order.seed)
+    profile = fitted(load_profile(order.profile).served, benchmark.tasks, say)
+    questions = drawn(benchmark, order.per_task, order.seed)
     folder = RunFolder(order.out)
-    index, examples = _examples(profile, benchmark, folder)
+    sitting = Sitting(order.profile, profile, benchmark, questions, folder, order.journal, order.retry_failed)
     with plainly(folder), held(folder.lock):
-        notes = {"tasks": [asdict(task) for task in benchmark.tasks]}
-        run = folder.begin(_identity(order, profile, questions), questions, notes)
-        write_rejected(folder.rejected, benchmark.rejected)
-        say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
-        journal = order.journal or str(folder.journal)
-        assignment = Assignment(profile, index, examples, folder.failures, journal, run, order.retry_failed)
-        _examine(order.profile, assignment, folder, len(questions), say, deploy, leaving or Leaving())
+        run = sit(sitting, _identity(order, profile, questions), say, deploy, leaving or Leaving())
         facts = {
-            "calls": bill(audit(journal, run), profile),
+            "calls": bill(audit(sitting.journal_place, run), profile),
             "rejected": len(benchmark.rejected),
             "seconds": round(time.monotonic() - started, 1),
             "data": order.data,
@@ -92,11 +67,9 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | No
         return write_results(folder, profile, {question.id: question for question in questions}, facts)
 
 
-def _refuse_secrets(journal: str | None) -> None:
-    if journal and urlsplit(journal).username is not None:
-        raise ConfigError(
-            "--journal: a URI with credentials would stand in the run's files; give them in the environment"
-        )
+def drawn(benchmark: Benchmark, per_task: int | None, seed: int) -> tuple[Question, ...]:
+    """A benchmark's questions, or up to `per_task` of each task."""
+    return benchmark.questions if per_task is None else stratified(benchmark.questions, per_task, seed)
 
 
 def fitted(profile: Profile, tasks: tuple[Task, ...], say: Say) -> Profile:
@@ -128,52 +101,3 @@ def _identity(order: BenchOrder, profile: Profile, questions: tuple[Question, ..
         "questions": ids,
         "journal": order.journal,
     }
-
-
-def _examples(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> tuple[Path, tuple[Question, ...]]:
-    """The run's index and what it is made of: of the benchmark's own, as the endpoint's may hold another's questions.
-
-    Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line.
-    """
-    local_models(profile)
-    examples = known_examples(profile, benchmark.examples)
-    index = folder.index if examples else profile.index_folder
-    if profile.classifier.k:
-        downloaded(profile.retrieval.encoder)
-    if profile.classifier.k and not examples and not has_index(index):
-        raise DataError(f"{index}: no retrieval index there, and {benchmark.name} has no examples; use jobs/index.py")
-    return index, examples
-
-
-def _examine(
-    reference: str, assignment: Assignment, folder: RunFolder, total: int, say: Say, deploy: Deploy, leaving: Leaving
-) -> None:
-    """Ask what is not yet answered."""
-    done = folder.finished()
-    if done == total:
-        say("every question is answered already; nothing is asked")
-        return
-    with _serving(reference, assignment.profile, say, deploy, leaving):
-        if done:
-            say(f"going on after {done} of {total} questions")
-        desk = desk_here(done, total)
-        with leaving.by(lambda: commit(desk)), report_progress(desk, say):
-            stream(assignment, folder, desk)
-
-
-@contextmanager
-def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving: Leaving) -> Iterator[None]:
-    """The profile's hosted models, deployed for this run only where they are not yet serving."""
-    names = hosted_model_names(profile)
-    if not names or is_serving(profile):
-        yield
-        return
-    say(f"deploying {', '.join(names)}: not serving yet")
-    ensure_profile_index(load_profile(reference))
-    with leaving.by(lambda: serve.delete(APPLICATION, _blocking=False)):
-        deploy(reference)
-        try:
-            yield
-        finally:
-            say("stopping what was deployed for this run")
-            serve.delete(APPLICATION)

@@ -92,7 +92,7 @@ def _row(system: str, expert: str | None, question: Question, record: Record, sa
         "expert": expert,
         "answer": question.answer,
         "letter": said.get("letter"),
-        "outcome": _outcome(question, said),
+        "outcome": outcome_of(question, said),
         **{name: said.get(name) for name in _CARRIED},
     }
 
@@ -100,7 +100,8 @@ def _row(system: str, expert: str | None, question: Question, record: Record, sa
 _CARRIED = ("rule", "text", "error", "message", "attempts", "prompt_tokens", "completion_tokens", "seconds")
 
 
-def _outcome(question: Question, said: Mapping[str, Any]) -> Outcome:
+def outcome_of(question: Question, said: Mapping[str, Any]) -> Outcome:
+    """What became of an answer, as a record has it."""
     refused = bool(said.get("refused"))
     failed = "error" in said and not refused
     return grade(said.get("letter"), question.answer or "", refused=refused, failed=failed)

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
-from coe_ray.calls.counts import is_count, usage_in
+from coe_ray.calls.counts import is_count, tokens_in, usage_in
 from coe_ray.errors import CallError, ContentFiltered, call_error
 from coe_ray.types import Call, Completion
 
@@ -54,7 +54,9 @@ class Record(NamedTuple):
     def outcome(self) -> Outcome | None:
         """What the call came to; made when asked for, as most records are only counted or indexed."""
         if self.kind == "answer":
-            return Completion(**{**_known(_ANSWER, self.told), "usage": usage_in(self.told.get("usage"))})
+            told = self.told
+            read = {"usage": usage_in(told.get("usage")), "first_token": tokens_in(told.get("first_token"))}
+            return Completion(**{**_known(_ANSWER, told), **read})
         if self.kind == "failure":
             return call_error(self.told["error"], self.model, self.told["message"], _known(_FAILURE, self.told))
         return None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from coe_ray.calls.counts import usage_in
+from coe_ray.calls.counts import tokens_in, usage_in
 from coe_ray.calls.faults import Faults
 from coe_ray.types import Completion, Delta, Usage
 
@@ -27,7 +27,17 @@ def read_completion(faults: Faults, body: bytes) -> Completion:
     refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
     scrub = faults.secret.scrub_answer
     text = scrub(_text(message.get("content")))
-    return Completion(text, reason, usage_in(payload.get("usage")), refusal and scrub(refusal))
+    usage = usage_in(payload.get("usage"))
+    return Completion(text, reason, usage, refusal and scrub(refusal), first_token=_first_token(choice))
+
+
+def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
+    """The alternatives to the first token; none where the endpoint told none, or something that cannot be read."""
+    logprobs = choice.get("logprobs")
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    first = tokens[0] if isinstance(tokens, list) and tokens else None
+    told = first.get("top_logprobs") if isinstance(first, dict) else None
+    return tokens_in([(each.get("token"), each.get("logprob")) for each in told or () if isinstance(each, dict)])
 
 
 def deltas_of(completion: Completion) -> Iterator[Delta]:

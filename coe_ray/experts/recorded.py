@@ -1,50 +1,50 @@
-"""Recorded answers as an expert: a table (question id, answer) stands in for a live model."""
+"""Recorded results as an expert: a table of past answers stands in for a live model."""
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import pyarrow as pa
-from pyarrow import csv, json, parquet
-
 from coe_ray.chat import in_one_piece
 from coe_ray.errors import BadCall, DataError
-from coe_ray.types import Call, Completion, Delta
-
-
-def _read_csv(path: Path) -> pa.Table:
-    # Ids of digits only are no numbers, and the answer "true" is no truth value.
-    columns = {"question": pa.string(), "answer": pa.string()}
-    return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=columns))
-
-
-_READERS = {".csv": _read_csv, ".jsonl": json.read_json, ".parquet": parquet.read_table}
+from coe_ray.prompts import answer_sentence
+from coe_ray.recordings import Recording, read_recordings
+from coe_ray.types import Call, Completion, Delta, Question
 
 
 class RecordedAnswers:
     """Says again what was recorded; a question that was not recorded is a failed call, never a wrong answer."""
 
-    def __init__(self, name: str, answers: Mapping[str, str]) -> None:
+    def __init__(self, name: str, recordings: Mapping[str, Recording]) -> None:
         self.name = name
-        self._answers = answers
+        self._recordings = recordings
 
     @classmethod
-    def load(cls, name: str, path: Path) -> "RecordedAnswers":
-        """From a CSV, JSONL or Parquet file with the columns `question` and `answer`. Raises `DataError`."""
-        reader = _READERS.get(path.suffix)
-        if reader is None:
-            raise DataError(f"{path}: recorded answers are .csv, .jsonl or .parquet")
-        try:
-            table: pa.Table = reader(path)
-            pairs = zip(table.column("question").to_pylist(), table.column("answer").to_pylist(), strict=True)
-            return cls(name, {str(question): str(answer) for question, answer in pairs if answer is not None})
-        except (OSError, KeyError, pa.ArrowInvalid) as error:
-            raise DataError(f"{path}: cannot be read as recorded answers (question, answer): {error}") from error
+    def load(cls, name: str, path: Path, expert: str | None = None) -> "RecordedAnswers":
+        """Of the table at `path` what is `expert`'s. Raises `DataError`: no such table, or nothing of his in it."""
+        recordings = read_recordings(path)
+        experts = sorted({each.expert for each in recordings})
+        if expert is None and len(experts) > 1:
+            raise DataError(f"{path}: has results of {', '.join(experts)}; say with `expert` whose are meant")
+        own = [each for each in recordings if expert is None or each.expert == expert]
+        if expert is not None and not own:
+            raise DataError(f"{path}: has no results of {expert!r}, only of {', '.join(experts)}")
+        return cls(name, {each.question: each for each in own})
 
     async def complete(self, call: Call) -> Completion:
-        if call.question is None or call.question.id not in self._answers:
+        recording = self._recordings.get(call.question.id) if call.question else None
+        if call.question is None or recording is None:
             asked = call.question.id if call.question else "no question"
             raise BadCall(self.name, f"no recorded answer for {asked}; record it or leave the question out")
-        return Completion(self._answers[call.question.id])
+        return Completion(self._said(recording, call.question))
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
         return in_one_piece(self, call)
+
+    def _said(self, recording: Recording, question: Question) -> str:
+        """What was answered. Where only right or wrong was noted: the right letter, or the one that follows it."""
+        if recording.answer is not None:
+            return recording.answer
+        if question.answer is None:
+            raise BadCall(self.name, f"only right or wrong was recorded for {question.id}, and its answer is not known")
+        letters = question.letters
+        place = letters.index(question.answer) + (not recording.correct)
+        return answer_sentence(letters[place % len(letters)])

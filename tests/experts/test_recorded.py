@@ -9,6 +9,7 @@ import pytest
 from coe_ray.chat import ChatModel
 from coe_ray.errors import BadCall, DataError
 from coe_ray.experts.recorded import RecordedAnswers
+from coe_ray.recordings import Recording
 from coe_ray.types import Call, Completion, Delta, Question, Usage
 
 
@@ -36,12 +37,12 @@ async def test_what_was_recorded_is_said_again(tmp_path: Path, form: str) -> Non
 
 
 async def test_a_stream_is_the_answer_in_one_piece(tmp_path: Path) -> None:
-    model = RecordedAnswers("past", {"q1": "A"})
+    model = RecordedAnswers("past", {"q1": Recording("q1", "", "A")})
     assert [delta async for delta in model.stream(asked("q1"))] == [Delta("A", "stop", Usage())]
 
 
 async def test_a_question_that_was_not_recorded_is_a_failed_call() -> None:
-    model = RecordedAnswers("past", {"q1": "A"})
+    model = RecordedAnswers("past", {"q1": Recording("q1", "", "A")})
     with pytest.raises(BadCall, match="model 'past': no recorded answer for q9; record it"):
         await model.complete(asked("q9"))
     with pytest.raises(BadCall, match="no recorded answer for no question"):
@@ -66,7 +67,6 @@ async def test_an_answer_of_null_is_not_recorded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("past.csv", "question,reply\nq1,A\n"),
         ("past.csv", ""),
         ("past.jsonl", "no json"),
         ("past.parquet", "no parquet"),
@@ -76,10 +76,34 @@ async def test_an_answer_of_null_is_not_recorded(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: str | None) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(DataError, match=rf"{name}: cannot be read as recorded answers \(question, answer\)"):
+    with pytest.raises(DataError, match=f"{name}: cannot be read as recorded results"):
         RecordedAnswers.load("past", tmp_path / name)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"recorded answers are .csv, .jsonl or .parquet"):
+    with pytest.raises(DataError, match=r"recorded results are .csv, .jsonl or .parquet"):
         RecordedAnswers.load("past", tmp_path / "past.xlsx")
+
+
+def table(folder: Path, text: str) -> Path:
+    path = folder / "past.csv"
+    path.write_text(text)
+    return path
+
+
+async def test_of_a_table_of_several_experts_one_is_meant(tmp_path: Path) -> None:
+    path = table(tmp_path, "question,expert,answer\nq1,glm,A\nq1,qwen,B\n")
+    assert (await RecordedAnswers.load("past", path, "qwen").complete(asked("q1"))).text == "B"
+    with pytest.raises(DataError, match="has results of glm, qwen; say with `expert` whose are meant"):
+        RecordedAnswers.load("past", path)
+    with pytest.raises(DataError, match="has no results of 'llama', only of glm, qwen"):
+        RecordedAnswers.load("past", path, "llama")
+
+
+async def test_where_only_right_or_wrong_was_noted_the_answer_is_as_right_or_wrong(tmp_path: Path) -> None:
+    model = RecordedAnswers.load("past", table(tmp_path, "question,correct\nq1,true\nq2,0\n"))
+    known = {id_: Question(id_, "Which?", ("w", "x", "y"), answer="C") for id_ in ("q1", "q2")}
+    assert (await model.complete(Call((), question=known["q1"]))).text == "the answer is (C)"
+    assert (await model.complete(Call((), question=known["q2"]))).text == "the answer is (A)"
+    with pytest.raises(BadCall, match="only right or wrong was recorded for q1"):
+        await model.complete(asked("q1"))

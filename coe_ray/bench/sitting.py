@@ -1,0 +1,144 @@
+"""One sitting of a benchmark: every question put to every expert and classifier, and kept, whatever stops it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ray import serve
+
+from coe_ray.bench.datasets import Benchmark
+from coe_ray.bench.examiner import Assignment, Labeller
+from coe_ray.bench.index import ensure_profile_index, known_examples
+from coe_ray.bench.leaving import Leaving, commit
+from coe_ray.bench.notes import Notes
+from coe_ray.bench.progress import desk_here, report_progress
+from coe_ray.bench.rejects import write_rejected
+from coe_ray.bench.streaming import stream
+from coe_ray.cluster import APPLICATION, hosted_model_names, is_serving
+from coe_ray.config import Profile, load_profile
+from coe_ray.errors import ConfigError, DataError
+from coe_ray.models import local_models
+from coe_ray.pipeline import Shots
+from coe_ray.retrieval import has_index
+from coe_ray.runs import RunFolder
+from coe_ray.types import Question
+from coe_ray.weights import downloaded
+
+Say = Callable[[str], None]
+Deploy = Callable[[str], None]
+"""Deploys a profile's hosted models; given by the job, as serving is not the bench's to import."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """Everything that is asked about a benchmark's questions, and where it is kept.
+
+    `reference` is the profile's name or file, for who deploys it; `labellers` are further classifiers, and `shots`
+    solved questions that stand before each question of their category.
+    """
+
+    reference: str
+    profile: Profile
+    benchmark: Benchmark
+    questions: tuple[Question, ...]
+    folder: RunFolder
+    journal: str | None = None
+    retry_failed: bool = False
+    labellers: Mapping[str, Labeller] = field(default_factory=dict)
+    shots: Shots = field(default_factory=dict)
+
+    @property
+    def journal_place(self) -> str:
+        return self.journal or str(self.folder.journal)
+
+
+def sit(sitting: Sitting, identity: Mapping[str, Any], say: Say, deploy: Deploy, leaving: Leaving) -> str:
+    """Ask what is not yet answered; the run's id. `identity` is what a folder must not change. Raises `CoeError`."""
+    _refuse_secrets(sitting.journal)
+    benchmark, folder, questions = sitting.benchmark, sitting.folder, sitting.questions
+    index, examples = _examples(sitting.profile, benchmark, folder)
+    notes = {"tasks": [asdict(task) for task in benchmark.tasks]}
+    run = folder.begin(identity, questions, notes)
+    write_rejected(folder.rejected, benchmark.rejected)
+    say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
+    assignment = Assignment(
+        sitting.profile,
+        index,
+        examples,
+        folder.failures,
+        sitting.journal_place,
+        run,
+        sitting.retry_failed,
+        sitting.labellers,
+        sitting.shots,
+    )
+    progress = Notes(folder, len(questions))
+    with progress.kept(leaving):
+        _examine(sitting.reference, assignment, folder, len(questions), say, deploy, leaving, progress)
+    return run
+
+
+def _refuse_secrets(journal: str | None) -> None:
+    if journal and urlsplit(journal).username is not None:
+        raise ConfigError(
+            "--journal: a URI with credentials would stand in the run's files; give them in the environment"
+        )
+
+
+def _examples(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> tuple[Path, tuple[Question, ...]]:
+    """The run's index and what it is made of: of the benchmark's own, as the endpoint's may hold another's questions.
+
+    Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line.
+    """
+    local_models(profile)
+    examples = known_examples(profile, benchmark.examples)
+    index = folder.index if examples else profile.index_folder
+    if profile.classifier.k:
+        downloaded(profile.retrieval.encoder)
+    if profile.classifier.k and not examples and not has_index(index):
+        raise DataError(f"{index}: no retrieval index there, and {benchmark.name} has no examples; use jobs/index.py")
+    return index, examples
+
+
+def _examine(
+    reference: str,
+    assignment: Assignment,
+    folder: RunFolder,
+    total: int,
+    say: Say,
+    deploy: Deploy,
+    leaving: Leaving,
+    progress: Notes,
+) -> None:
+    """Ask what is not yet answered."""
+    done = folder.finished()
+    if done == total:
+        say("every question is answered already; nothing is asked")
+        return
+    with _serving(reference, assignment.profile, say, deploy, leaving):
+        if done:
+            say(f"going on after {done} of {total} questions")
+        desk = desk_here(done, total)
+        with leaving.by(lambda: commit(desk)), report_progress(desk, say), progress.of(desk):
+            stream(assignment, folder, desk)
+
+
+@contextmanager
+def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving: Leaving) -> Iterator[None]:
+    """The profile's hosted models, deployed for this run only where they are not yet serving."""
+    names = hosted_model_names(profile)
+    if not names or is_serving(profile):
+        yield
+        return
+    say(f"deploying {', '.join(names)}: not serving yet")
+    ensure_profile_index(load_profile(reference))
+    with leaving.by(lambda: serve.delete(APPLICATION, _blocking=False)):
+        deploy(reference)
+        try:
+            yield
+        finally:
+            say("stopping what was deployed for this run")
+            serve.delete(APPLICATION)

@@ -1,0 +1,47 @@
+"""A scored question must not stand among what a system was made of: not in the index, nor in the mapping's data."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from coe_ray.errors import DataError
+from coe_ray.questions import near_duplicate_key
+from coe_ray.types import Question
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A scored question and its exact or near duplicate."""
+
+    scored: Question
+    known: Question
+
+    def __str__(self) -> str:
+        exact = "the same" if self.scored.id == self.known.id else f"near duplicate {self.known.id}"
+        place = f" of {self.known.category}" if self.known.category else ""
+        return f"{self.scored.id} ({exact}{place}): {self.scored.text[:60]!r}"
+
+
+def leaks(scored: Iterable[Question], known: Iterable[Question]) -> list[Leak]:
+    """Those of the `scored` questions that are among the `known` ones, in whatever spelling or order of options."""
+    by_key = {near_duplicate_key(each.text, each.options): each for each in known}
+    found = ((each, by_key.get(near_duplicate_key(each.text, each.options))) for each in scored)
+    return [Leak(each, twin) for each, twin in found if twin is not None]
+
+
+def refuse_leaks(scored: Sequence[Question], known: Sequence[Question], where: str) -> None:
+    """Raises `DataError` that names the leaks."""
+    if found := leaks(scored, known):
+        shown = "\n  ".join(map(str, found[:SHOWN]))
+        more = f"\n  and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise DataError(
+            f"{len(found)} of {len(scored)} scored questions are in {where}:\n  {shown}{more}\n"
+            "no figure would be honest; take them out there, or let them be left out with --leave-out-leaks"
+        )
+
+
+def without_leaks(scored: Sequence[Question], known: Sequence[Question]) -> tuple[Question, ...]:
+    """The `known` questions that are no scored one."""
+    keys = {near_duplicate_key(each.text, each.options) for each in scored}
+    return tuple(each for each in known if near_duplicate_key(each.text, each.options) not in keys)

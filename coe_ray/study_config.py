@@ -1,0 +1,33 @@
+"""What jobs/reproduce.py measures of a profile beside what is served."""
+
+from typing import Any
+
+from pydantic import Field
+
+from coe_ray.expert_config import ClassifierConfig, ExpertConfig
+from coe_ray.model_config import Section
+
+
+class Scenario(Section):
+    """The profile after a change (a JSON merge patch), as jobs/reproduce.py measures it without restarting an engine.
+
+    `relabel` names the new task of the questions of a category (such as `chinese/Python`) or of a former task, where
+    tasks are renamed, merged or split. Questions that end up with a task that is not listed are left out.
+    """
+
+    change: dict[str, Any]
+    relabel: dict[str, str] = Field(default_factory=dict)
+
+
+class StudyConfig(Section):
+    """What jobs/reproduce.py measures beside what is served.
+
+    `classifiers` are measured each with and without retrieved examples; without any the profile's own is. `singles`
+    are asked like experts and never routed to: the larger model that the small ones are to beat. `transfer` names for
+    tasks of another list the task of this one that is meant, for a trained classifier that is moved here.
+    """
+
+    classifiers: dict[str, ClassifierConfig] = Field(default_factory=dict)
+    singles: dict[str, ExpertConfig] = Field(default_factory=dict)
+    transfer: dict[str, str] = Field(default_factory=dict)
+    scenarios: dict[str, Scenario] = Field(default_factory=dict)

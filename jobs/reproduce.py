@@ -1,0 +1,135 @@
+"""The paper's experiments with your models: its tables beside its numbers, charts, statistics, where accuracy is lost.
+
+    ray job submit --working-dir . -- python jobs/reproduce.py --profile local-cpu --data sample --out /shared/study
+
+    python jobs/reproduce.py --profile paper-set1 --profile paper-set3 --data devops-eval --dry-run
+    python jobs/reproduce.py --replay /shared/study
+
+The same command again goes on where it stopped. --dry-run says what would be called and calls nothing; --replay makes
+tables and figures again out of what was answered. Neither needs Ray.
+
+Exit codes: 0 finished, 1 finished with failed calls, 2 could not run, 70 a defect of ours, 143 stopped.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from coe_ray.errors import CoeError
+from coe_ray.study.asking import StudyOrder
+from jobs.bench import DEFECT, QUIET, hush_ray_data, outlives_the_job
+
+
+def main() -> int:
+    asked = _asked()
+    try:
+        if asked.replay:
+            return _concluded(asked.replay)
+        return _planned(_order(asked)) if asked.dry_run else _measured(_order(asked))
+    except (CoeError, ConnectionError) as error:
+        print(f"reproduce: {error}", file=sys.stderr)
+        return 2
+    except Exception:  # a defect: 1 would say that the study is over and calls failed
+        traceback.print_exc()
+        return DEFECT
+
+
+def _measured(order: StudyOrder) -> int:
+    os.environ.update({**QUIET, **os.environ})
+    import ray
+
+    from coe_ray.bench.leaving import Leaving
+    from coe_ray.study.gathering import gather
+    from coe_ray.study.reproduction import askings, write_order
+
+    hush_ray_data()
+    leaving = Leaving()
+    askings(order)  # what is wrong is said before anything is asked
+    ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
+    leaving.on_sigterm(_say)
+    order = replace(order, out=outlives_the_job("--out", order.out, ray.get_runtime_context().runtime_env))
+    write_order(order)
+    for each in askings(order):
+        _say(f"profile {each.profile.name}")
+        gather(order, each, _say, _deploy, leaving)
+    return _concluded(order.out)
+
+
+def _concluded(out: Path) -> int:
+    from coe_ray.study.drawing import draw
+    from coe_ray.study.reproduction import askings, conclude, read_order
+
+    order = read_order(out)
+    findings = conclude(order, askings(order), _say, draw)
+    _say(f"tables, figures and findings.json in {out}")
+    return 1 if any(each.left_out for each in findings) else 0
+
+
+def _planned(order: StudyOrder) -> int:
+    """What would be called."""
+    from coe_ray.study.plan import COLUMNS, loads, rows
+    from coe_ray.study.reproduction import askings
+    from coe_ray.study.tables import Grid, text
+
+    for each in askings(order):
+        asked = f"{len(each.questions)} questions, {len(each.asked.experts)} experts, {len(each.labellers)} classifiers"
+        print(text(Grid(f"profile {each.profile.name}", asked, COLUMNS, tuple(rows(loads(each))))))
+    print("nothing was called")
+    return 0
+
+
+def _order(asked: argparse.Namespace) -> StudyOrder:
+    return StudyOrder(
+        profiles=tuple(asked.profile or ["local-cpu"]),
+        data=asked.data,
+        out=asked.out or Path(),
+        per_task=asked.per_task,
+        seed=asked.seed,
+        scoring=asked.scoring,
+        shots=asked.shots,
+        mapping=asked.mapping,
+        leave_out_leaks=asked.leave_out_leaks,
+        fine_tune=asked.fine_tune,
+    )
+
+
+def _deploy(profile: str) -> None:
+    from ray import serve
+
+    from coe_ray.cluster import APPLICATION
+    from coe_ray.serve.app import AppArgs, build
+
+    serve.run(build(AppArgs(profile=profile, study=True)), name=APPLICATION)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", action="append", help="a shipped profile or a YAML file; again for several")
+    parser.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
+    parser.add_argument("--out", type=Path, help="the study's folder; on a cluster, on shared storage")
+    parser.add_argument("--per-task", type=int, metavar="N", help="draw N questions of each task; all without it")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--scoring", choices=["text", "next-token"], default="text", help="how letters are read")
+    parser.add_argument("--shots", type=int, default=0, metavar="K", help="solved questions before each question")
+    parser.add_argument(
+        "--mapping", type=Path, metavar="RUN", help="a run on other questions, for the held-out mapping"
+    )
+    parser.add_argument("--leave-out-leaks", action="store_true", help="leave out examples that are scored questions")
+    parser.add_argument("--fine-tune", action="store_true", help="fine-tune an encoder as Bench-CoE, too (minutes)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be called, and call nothing")
+    parser.add_argument("--replay", type=Path, metavar="OUT", help="tables and figures of a study again")
+    asked = parser.parse_args()
+    if asked.out is None and not (asked.dry_run or asked.replay):
+        parser.error("--out is needed: where the study is kept")
+    return asked
+
+
+def _say(line: str) -> None:
+    print(f"reproduce: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
