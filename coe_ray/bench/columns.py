@@ -48,11 +48,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _pieces(word: str, limit: int) -> Iterator[str]:
-    """`word` in parts of at most `limit` columns: Chinese has no spaces to break at."""
-    piece = ""
-    for character in word:
-        if width(piece + character) > limit:
-            yield piece
-            piece = ""
-        piece += character
-    yield piece
+    """`word` in parts of at most `limit` columns, after a mark such as `/` where it has one: Chinese has no spaces."""
+    while width(word) > limit:
+        fits = next(end for end in range(len(word), 0, -1) if width(word[:end]) <= limit)
+        cut = 1 + max(word.rfind(mark, 0, fits) for mark in "/-_:.") or fits
+        yield word[:cut]
+        word = word[cut:]
+    yield word

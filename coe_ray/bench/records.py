@@ -40,7 +40,7 @@ def has_failed(record: Record) -> bool:
 
 def failures(record: Record) -> list[str]:
     """The classes of the errors of the calls that failed for good."""
-    faults = [record["classification_error"], *record["answers"].values()]
+    faults = [record["classification_error"], *record.get("labels", {}).values(), *record["answers"].values()]
     return [fault["error"] for fault in faults if fault and "error" in fault and not fault.get("refused")]
 
 

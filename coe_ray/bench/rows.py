@@ -64,8 +64,8 @@ def judge(cells: Cells) -> Row:
 
 def category_of(file: str) -> str:
     """`english/test/LogParser.csv` is category `english/LogParser`, in whatever split it stands."""
-    path = PurePosixPath(file).with_suffix("")
-    return "/".join(part for part in path.parts if part.lower() not in _NO_CATEGORY)
+    *folders, name = PurePosixPath(file).with_suffix("").parts
+    return "/".join([*(part for part in folders if part.lower() not in _NO_CATEGORY), name])
 
 
 def plain(name: str) -> str:

@@ -11,7 +11,7 @@ from coe_ray.bench.run import drawn
 from coe_ray.config import Profile, load_profile
 from coe_ray.errors import ConfigError, DataError
 from coe_ray.expert_config import ClassifierConfig, ExpertConfig
-from coe_ray.model_config import ApiModel, VllmModel
+from coe_ray.model_config import ApiModel, ModelConfig, VllmModel
 from coe_ray.pipeline import Shots
 from coe_ray.study.leaks import refuse_leaks, without_leaks
 from coe_ray.study.scenarios import Changed, all_experts, all_models, worked_out
@@ -62,9 +62,10 @@ def asking(order: StudyOrder, reference: str, folder: Path) -> Asking:
     benchmark = load_benchmark(order.data)
     questions = drawn(_concerned(profile, scenarios, benchmark), order.per_task, order.seed)
     benchmark = _clean(order, benchmark, questions)
-    experts = {name: _scored(order.scoring, profile, each) for name, each in all_experts(profile, scenarios).items()}
+    models = all_models(profile, scenarios)
+    experts = {name: _scored(order.scoring, models, each) for name, each in all_experts(profile, scenarios).items()}
     first = next(iter(_classifiers(profile).values()))
-    update = {"experts": experts, "models": all_models(profile, scenarios), "classifier": first}
+    update = {"experts": experts, "models": models, "classifier": first}
     labellers = _labellers(profile, benchmark, folder) | _scenario_labellers(scenarios, benchmark, folder)
     shots = _shots(benchmark, order.shots)
     return Asking(
@@ -143,9 +144,9 @@ def _clean(order: StudyOrder, benchmark: Benchmark, questions: tuple[Question, .
     return replace(benchmark, examples=without_leaks(questions, benchmark.examples))
 
 
-def _scored(scoring: Scoring, profile: Profile, expert: ExpertConfig) -> ExpertConfig:
+def _scored(scoring: Scoring, models: Mapping[str, ModelConfig], expert: ExpertConfig) -> ExpertConfig:
     """The expert as it is to be scored; one that is no language model stays as it is."""
-    if scoring == "text" or not isinstance(profile.models.get(expert.model), VllmModel | ApiModel):
+    if scoring == "text" or not isinstance(models[expert.model], VllmModel | ApiModel):
         return expert
     return expert.model_copy(update={"prompt": "next-token", "constrained": False})
 

@@ -29,13 +29,13 @@ from coe_ray.files import write_whole
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7F7F7F")
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
-_HATCHES = ("", "///", "...", "xxx", "\\\\\\", "ooo", "---")
+_HATCHES = ("", "//", "..", "xx", "\\\\", "||", "--")
 _GAIN, _LOSS = _COLOURS[0], _COLOURS[1]
 _FAINT = "#D0D0D0"
 _SOFT = "#595959"
 
-_SHADES = colormaps["Blues"]
-_DARK = 0.7
+SHADES = colormaps["Blues"]
+DARK = 0.715
 """From this share of a row on, white on the shade of the cell has more contrast than black."""
 
 _CHINESE = (
@@ -50,7 +50,7 @@ _CHINESE = (
     "Heiti SC",
     "Microsoft YaHei",
     "SimHei",
-    "Noto Sans CJK JP",  # the name under which matplotlib lists the collection of all Noto Sans CJK
+    "Noto Sans CJK JP",  # all that matplotlib before 3.11 sees of a collection
     "Droid Sans Fallback",
     "Arial Unicode MS",
 )
@@ -61,8 +61,8 @@ def radar(
 ) -> tuple[Path, Path]:
     """Accuracy per task in percent, a polygon for each system; bars where there are fewer than three tasks.
 
-    The middle of the chart is not zero but the ten below the lowest value, and its rings say so; bars begin at zero.
-    A None is a gap. Returns `path` with .png and .svg added. Raises ValueError where a system has not a value for
+    The middle of the chart is a round number below the lowest value, as its rings say; bars begin at zero. A None is
+    a gap. Returns `path` with .png and .svg added. Raises ValueError where a system has not a value for
     each task, or there is no task.
     """
     if not tasks or any(len(values) != len(tasks) for values in series.values()):
@@ -99,27 +99,24 @@ def losses_chart(title: str, parts: Mapping[str, float], path: Path) -> tuple[Pa
     with _drawing():
         figure = Figure(figsize=(7, 0.9 + 0.45 * len(parts)))
         axes = figure.add_subplot()
-        values = list(parts.values())
-        axes.barh(range(len(parts)), values, height=0.6, color=[_GAIN if value >= 0 else _LOSS for value in values])
-        for place, value in enumerate(values):
-            axes.annotate(
-                f"{round(value, 2) + 0.0:+.2f}".replace("-", "−"),
-                (value, place),
-                xytext=(4 if value >= 0 else -4, 0),
-                textcoords="offset points",
-                ha="left" if value >= 0 else "right",
-                va="center",
-            )
+        for place, points in enumerate(parts.values()):
+            _loss(axes, place, points)
         axes.axvline(0, color="black", linewidth=1)
         axes.set_yticks(range(len(parts)), [_folded(name, 36) for name in parts])
         axes.invert_yaxis()
         axes.margins(x=0.16)
         axes.set_xlabel("percentage points of accuracy")
-        axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=_FAINT)
         _bare(axes)
         _frame(figure, title)
         return _saved(figure, path)
+
+
+def _loss(axes: Axes, place: int, points: float) -> None:
+    colour, away, aligned = (_GAIN, 4, "left") if points >= 0 else (_LOSS, -4, "right")
+    shown = f"{round(points, 2) + 0.0:+.2f}".replace("-", "−")
+    axes.barh(place, points, height=0.6, color=colour)
+    axes.annotate(shown, (points, place), (away, 0), textcoords="offset points", ha=aligned, va="center")
 
 
 # Polygons and bars
@@ -127,8 +124,7 @@ def losses_chart(title: str, parts: Mapping[str, float], path: Path) -> tuple[Pa
 
 def _polygons(figure: Figure, tasks: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> list[Artist]:
     axes = figure.add_subplot(projection="polar")
-    axes.set_theta_zero_location("N")
-    axes.set_theta_direction(-1)
+    axes.set(theta_zero_location="N", theta_direction=-1)
     axes.set_axis_off()
     angles = [2 * math.pi * place / len(tasks) for place in range(len(tasks))]
     rings = _rings([value for values in series.values() for value in values if value is not None])
@@ -143,25 +139,33 @@ def _polygons(figure: Figure, tasks: Sequence[str], series: Mapping[str, Sequenc
     return [*lines]
 
 
-def _rings(values: Sequence[float]) -> list[float]:
-    """Whole tens around the values, at most six."""
-    if not values:
-        return [0, 20, 40, 60, 80, 100]
-    low, high = 10 * math.floor(min(values) / 10), 10 * math.ceil(max(values) / 10)
-    low = min(low, high - 10)
-    # The lowest value is not drawn in the middle, where all tasks would be one point.
-    low = max(0, low - 10) if min(values) < low + 5 else low
+def _rings(values: Sequence[float]) -> list[int]:
+    """From three to six round numbers around the values. The lowest value is five above the middle, as far as it can
+    be: in the middle itself all tasks are one point.
+    """
+    low = min(80, max(0, 10 * math.floor((min(values, default=0) - 5) / 10)))
+    high = max(low + 20, 10 * math.ceil(max(values, default=100) / 10))
     step = 10 if high - low <= 50 else 20
-    return list(range(high - step * math.ceil((high - low) / step), high + 1, step))
+    return list(range(step * math.floor(low / step), step * math.ceil(high / step) + 1, step))
 
 
-def _web(axes: Axes, angles: Sequence[float], rings: Sequence[float]) -> None:
+def _web(axes: Axes, angles: Sequence[float], rings: Sequence[int]) -> None:
+    """Spokes and rings, each ring with its number: in the middle of a side, as there are no values of systems."""
     for angle in angles:
         axes.plot([angle, angle], [rings[0], rings[-1]], color=_FAINT, linewidth=0.8, zorder=1)
+    side = math.pi / len(angles)
     for ring in rings:
         axes.plot(_closed(angles), [ring] * (len(angles) + 1), color=_FAINT, linewidth=0.8, zorder=1, clip_on=False)
-        axes.annotate(
-            f"{ring:g}%", (0, ring), xytext=(3, 1), textcoords="offset points", fontsize=8, color=_SOFT, zorder=1
+        axes.text(
+            -side,
+            rings[0] + (ring - rings[0]) * math.cos(side),
+            f"{ring}%",
+            fontsize=8,
+            color=_SOFT,
+            ha="center",
+            va="center",
+            zorder=1.5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
 
 
@@ -193,7 +197,6 @@ def _bars(figure: Figure, tasks: Sequence[str], series: Mapping[str, Sequence[fl
     axes.set_xlim(-0.5, len(tasks) - 0.5)
     axes.set_ylim(0, 100)
     axes.set_ylabel("accuracy, %")
-    axes.tick_params(axis="x", length=0)
     axes.grid(axis="y", color=_FAINT)
     _bare(axes)
     return handles
@@ -214,12 +217,12 @@ def _bar_styles() -> Iterator[dict[str, Any]]:
 
 
 def _cells(figure: Figure, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Axes:
-    names = [_folded(label, 14) for label in labels]
     slanted = len(labels) > 9
+    names = [shortened(one_line(label), 30) if slanted else _folded(label, 14) for label in labels]
     wide = 0.62 if slanted else max(0.7, *(0.085 * width(line) for name in names for line in name.split("\n")))
-    axes, scale = _side_by_side(figure, wide * len(labels), 0.56 * len(matrix))
+    axes, scale = _side_by_side(figure, wide * len(labels), max(1.6, 0.56 * len(matrix)))
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
-    axes.pcolormesh(shares, cmap=_SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
+    axes.pcolormesh(shares, cmap=SHADES, vmin=0, vmax=1, edgecolors="white", linewidth=1.5)
     for row, counts in enumerate(matrix):
         for column, count in enumerate(counts):
             _count(axes, row, column, count, shares[row][column])
@@ -230,11 +233,11 @@ def _cells(figure: Figure, labels: Sequence[str], matrix: Sequence[Sequence[int]
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
     axes.invert_yaxis()
-    axes.tick_params(length=0)
     _bare(axes)
-    bar = figure.colorbar(ScalarMappable(cmap=_SHADES), cax=scale, ticks=[0, 0.5, 1], format=lambda x, _: f"{x:.0%}")
+    bar = figure.colorbar(ScalarMappable(cmap=SHADES), cax=scale, ticks=[0, 0.5, 1], format=lambda x, _: f"{x:.0%}")
     bar.set_label("share of the true task")
-    bar.outline.set_visible(False)  # type: ignore[operator]  # typed as a class, not as its instance
+    bar.outline.set_visible(False)
+    scale.tick_params(length=0)
     return axes
 
 
@@ -246,7 +249,7 @@ def _side_by_side(figure: Figure, wide: float, high: float) -> tuple[Axes, Axes]
 
 
 def _count(axes: Axes, row: int, column: int, count: int, share: float) -> None:
-    colour = "white" if share > _DARK else "black" if count else _SOFT
+    colour = "white" if share > DARK else "black" if count else _SOFT
     weight = "bold" if row == column else "normal"
     axes.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center", color=colour, fontweight=weight)
 
@@ -259,8 +262,8 @@ def _drawing() -> Iterator[None]:
     """Settings for one figure. `$` in a name is no formula, and identifiers in an SVG are not drawn by lot."""
     installed = {font.name for font in fontManager.ttflist}
     settings: Any = {  # typed as the names of all settings, one by one
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans", *islice((name for name in _CHINESE if name in installed), 1)],
+        # The first that has a character draws it; the last is for whoever opens an SVG without either.
+        "font.family": ["DejaVu Sans", *islice((name for name in _CHINESE if name in installed), 1), "sans-serif"],
         "font.size": 10,
         "hatch.linewidth": 1.2,
         "text.parse_math": False,
@@ -277,7 +280,8 @@ def _frame(
     figure: Figure, title: str, handles: Sequence[Artist] = (), names: Sequence[str] | Mapping[str, Any] = ()
 ) -> None:
     """The title above everything that is drawn so far, and the legend to the right of it: whatever their lengths."""
-    boxes = [axes.get_tightbbox().transformed(figure.transFigure.inverted()) for axes in figure.axes]
+    drawn = filter(None, (axes.get_tightbbox() for axes in figure.axes))
+    boxes = [box.transformed(figure.transFigure.inverted()) for box in drawn]
     left, right = min(box.x0 for box in boxes), max(box.x1 for box in boxes)
     low, high = min(box.y0 for box in boxes), max(box.y1 for box in boxes)
     wide, tall = figure.get_size_inches()
@@ -300,7 +304,9 @@ def _saved(figure: Figure, path: Path) -> tuple[Path, Path]:
 
 
 def _bare(axes: Axes) -> None:
+    """No frame, no tick marks, the grid behind what it measures."""
     axes.set_axisbelow(True)
+    axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
 

@@ -67,12 +67,16 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two systems of one table; `p_adjusted` is McNemar's p corrected for the number of the table's pairs (Holm)."""
+    """Two systems of one table, and both tests' p corrected for the number of the table's pairs (Holm).
+
+    `p_bootstrap` is the one to go by where questions of a category resemble each other.
+    """
 
     first: str
     second: str
     found: Comparison
-    p_adjusted: float
+    p_mcnemar: float
+    p_bootstrap: float
 
 
 @dataclass(frozen=True)
@@ -232,8 +236,8 @@ def _pairs(right: Mapping[str, Bools], core: Matrix) -> tuple[Pair, ...]:
     """Every two of a table."""
     named = list(combinations(right, 2))
     compared = [compare(right[first], right[second], core.clusters) for first, second in named]
-    adjusted = holm([each.p_mcnemar for each in compared])
-    return tuple(Pair(*names, each, p) for names, each, p in zip(named, compared, adjusted, strict=True))
+    exact, wild = holm([each.p_mcnemar for each in compared]), holm([each.p_bootstrap for each in compared])
+    return tuple(Pair(*names, each, *p) for names, each, *p in zip(named, compared, exact, wild, strict=True))
 
 
 def _scored(system: System, matrix: Matrix) -> Scored:

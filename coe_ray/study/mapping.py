@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from coe_ray.errors import DataError
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.questions import near_duplicate_key
 from coe_ray.study.matrix import Bools, Ints, Matrix
@@ -61,6 +62,8 @@ def cross_fitted_map(matrix: Matrix) -> TaskMap:
 
 def other_map(matrix: Matrix, other: Matrix, name: str) -> TaskMap:
     """Of a run on other questions. Raises `DataError` where it has none of these experts."""
+    if missing := sorted(set(matrix.experts) - set(other.experts)):
+        raise DataError(f"run {name} has no answers of {', '.join(missing)}; bench the same experts there")
     board = _board(other.among(matrix.experts), np.ones(other.size, dtype=np.bool_))
     note = f"made of the {other.size} questions of run {name}"
     return TaskMap(matrix.experts, (board,), np.zeros(matrix.size, dtype=np.intp), note)

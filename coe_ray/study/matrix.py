@@ -63,7 +63,7 @@ class Matrix:
             asked,
             experts,
             np.array([[_outcome(q, each) for q, each in zip(asked, row, strict=True)] for row in said], dtype=np.intp),
-            np.array([[_place(each.get("letter")) for each in row] for row in said], dtype=np.intp),
+            np.array([[_letter(each) for each in row] for row in said], dtype=np.intp),
             np.array([[[each.get(name) or 0 for each in row] for row in said] for name in _TOKENS], dtype=np.intp),
             _labels(kept),
         )
@@ -91,7 +91,7 @@ class Matrix:
             asked,
             experts,
             np.array(outcomes, dtype=np.intp),
-            np.array([[_place(each.answer) for each in row] for row in table], dtype=np.intp),
+            np.array([[_told(q, each) for q, each in zip(asked, row, strict=True)] for row in table], dtype=np.intp),
             np.zeros((2, len(experts), len(rows)), dtype=np.intp),
         )
 
@@ -173,12 +173,23 @@ def _recorded(question: Question, said: Recording) -> int:
     return OUTCOMES.index(grade(letter, question.answer))
 
 
+def _letter(said: Mapping[str, Any]) -> int:
+    """A refusal's letter, if one was found in it, is no answer."""
+    return NO_LETTER if said.get("refused") else _place(said.get("letter"))
+
+
+def _told(question: Question, said: Recording) -> int:
+    return _place(parse_letter(said.answer or "", question.letters or LETTERS).value)
+
+
 def _place(letter: str | None) -> int:
     return NO_LETTER if letter is None else LETTERS.find(letter)
 
 
 def _recorded_question(id_: str, rows: Iterable[Recording]) -> Question:
     task = next((each.task for each in rows if each.task), None)
+    if task is None:
+        raise DataError(f"recorded results on {id_!r} name no task; fill the column task in, or give the question")
     return Question(id_, "", task=task)
 
 
@@ -186,7 +197,8 @@ def _labels(records: Sequence[Record]) -> dict[str, Labels]:
     """Each classifier's label of each question, and their neighbours' vote."""
     names = tuple(records[0].get("labels", {}))
     labels: dict[str, Labels] = {name: tuple(_label(record["labels"][name]) for record in records) for name in names}
-    with_neighbours = [name for name in names if records[0]["labels"][name].get("neighbours")]
+    # The first record may be one of a failed call, which has none.
+    with_neighbours = [name for name in names if any(record["labels"][name].get("neighbours") for record in records)]
     if with_neighbours:
         labels[NEIGHBOURS] = tuple(_vote(record["labels"][with_neighbours[0]]) for record in records)
     return labels

@@ -101,5 +101,8 @@ def rows(by_model: Mapping[str, Load]) -> Sequence[tuple[str, ...]]:
         shown.append((name, load.kind, f"{load.calls:,}", f"{load.prompt_tokens:,}", most, price, cards))
     everything = by_model.values()
     calls, prompt = sum(each.calls for each in everything), sum(each.prompt_tokens for each in everything)
-    priced, gpus = [each.cost_at_most for each in everything if each.cost_at_most], sum(each.gpus for each in everything)
+    priced, gpus = (
+        [each.cost_at_most for each in everything if each.cost_at_most],
+        sum(each.gpus for each in everything),
+    )
     return [*shown, ("all", "", f"{calls:,}", f"{prompt:,}", "", f"{sum(priced):.2f}" if priced else "–", f"{gpus:g}")]

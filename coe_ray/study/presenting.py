@@ -178,8 +178,8 @@ def _pairs(findings: Findings, protocol: Protocol, answering: Answering) -> Grid
             _points(pair.found.difference),
             f"{_points(pair.found.low)} to {_points(pair.found.high)}",
             f"{pair.found.only_first} / {pair.found.only_second}",
-            f"{pair.p_adjusted:.3f}",
-            f"{pair.found.p_bootstrap:.3f}",
+            f"{pair.p_mcnemar:.3f}",
+            f"{pair.p_bootstrap:.3f}",
             f"{pair.found.needed:,}" if pair.found.needed else NONE,
         )
         for pair in answering.pairs
@@ -187,9 +187,10 @@ def _pairs(findings: Findings, protocol: Protocol, answering: Answering) -> Grid
     ]
     return Grid(
         f"Comparisons – {findings.profile}, mapping {_TITLES[protocol]}",
-        f"Points of accuracy, first less second; McNemar's exact p by Holm over {len(answering.pairs)} pairs, the "
-        "paired bootstrap's by itself; how many questions would tell the two apart (5 %, power 80 %).",
-        ("first", "second", "Δ", "95 %", "only first / second", "p (Holm)", "p bootstrap", "questions needed"),
+        f"Points of accuracy, first less second. Both p are corrected for {len(answering.pairs)} pairs (Holm): "
+        "McNemar's exact test takes questions for independent, the paired bootstrap does not. Last, how many questions "
+        "it would take to tell the two apart (5 %, power 80 %).",
+        ("first", "second", "Δ", "95 %", "only first / second", "p McNemar", "p bootstrap", "questions needed"),
         tuple(rows),
     )
 

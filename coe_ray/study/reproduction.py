@@ -27,7 +27,7 @@ from coe_ray.study.gathering import read_embeddings, read_trained, run_folder
 from coe_ray.study.leaks import refuse_leaks
 from coe_ray.study.matrix import Matrix
 from coe_ray.study.presenting import summary, tables
-from coe_ray.study.tables import latex, markdown, text
+from coe_ray.study.tables import Table, latex, markdown, text
 
 ORDER = "study.json"
 
@@ -77,7 +77,8 @@ def conclude(order: StudyOrder, asked: list[Asking], say: Say, draw: Draw) -> li
     write_whole(order.out / "tables.md", (heading + "\n".join(parts)).encode())
     write_whole(order.out / "tables.tex", "\n".join(latex(table) for _, made in shown for table in made).encode())
     for findings, made in shown:
-        say(f"profile {findings.profile}\n\n" + "\n".join(map(text, made)))
+        short = [table for table in made if isinstance(table, Table)]  # the rest is for the files
+        say(f"profile {findings.profile}\n\n" + "\n".join(map(text, short)))
     figures = [str(path.relative_to(order.out)) for each in every for path in draw(each, order.out / "figures")]
     content = {
         "order": _plain(order),

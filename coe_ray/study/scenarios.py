@@ -30,23 +30,28 @@ class Changed:
 
 def worked_out(profile: Profile) -> tuple[Changed, ...]:
     """The scenarios of a profile. Raises `ConfigError` for a change that cannot be, or that would restart an engine."""
-    return tuple(_changed(profile, name, scenario) for name, scenario in profile.study.scenarios.items())
+    found: tuple[Changed, ...] = ()
+    for name, scenario in profile.study.scenarios.items():
+        found = (*found, _changed(profile, found, name, scenario))
+    return found
 
 
-def _changed(profile: Profile, name: str, scenario: Scenario) -> Changed:
+def _changed(profile: Profile, before: tuple[Changed, ...], name: str, scenario: Scenario) -> Changed:
+    """`before` are the scenarios that were worked out already: all are asked in one run, so a name means one thing."""
     where = f"profile {profile.name!r}: study.scenarios.{name}"
     if unfit := set(scenario.change) - {"tasks", "models", "experts", "classifier"}:
         raise ConfigError(f"{where}: {sorted(unfit)[0]} cannot change in a scenario, only tasks, models and experts")
     after = patched(profile, scenario.change)
+    models = all_models(profile, before)
     for model, config in after.models.items():
         if isinstance(config, VllmModel) and profile.models.get(model) != config:
             raise ConfigError(f"{where}: models.{model} is of kind vllm; put it into the profile's own models")
-        if profile.models.get(model, config) != config:
-            raise ConfigError(f"{where}: models.{model} is another model in the profile; give it another name")
+        if models.get(model, config) != config:
+            raise ConfigError(f"{where}: models.{model} is another model elsewhere in the profile; rename it here")
     listed = {task.name for task in after.task_list}
     if strange := set(scenario.relabel.values()) - listed:
         raise ConfigError(f"{where}: relabel names {sorted(strange)[0]!r}, which is not among its tasks")
-    known = {**profile.experts, **profile.study.singles}
+    known = all_experts(profile, before)
     experts = {each: _asked_as(each, config, known, name) for each, config in after.experts.items()}
     return Changed(name, after, scenario.relabel, experts)
 

@@ -8,6 +8,7 @@ test that does not. Accuracies and differences are fractions; intervals are at 9
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ def accuracy_interval(correct: Bools, clusters: Ints, *, resamples: int = 10_000
     and for no questions.
     """
     units = _units(correct.astype(np.intp), clusters)
-    low, high = _interval(units.shares(resamples, np.random.default_rng(seed)))
+    low, high = _interval(units.shares(resamples, seed))
     return Interval(low, high, units.method)
 
 
@@ -78,8 +79,7 @@ def compare(first: Bools, second: Bools, clusters: Ints, *, resamples: int = 10_
     """
     _same_shape(first, second)
     units = _units(first.astype(np.intp) - second, clusters)
-    rng = np.random.default_rng(seed)
-    low, high = _interval(units.shares(resamples, rng))
+    low, high = _interval(units.shares(resamples, seed))
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     difference, discordant = (only_first - only_second) / first.size, (only_first + only_second) / first.size
     return Comparison(
@@ -89,7 +89,7 @@ def compare(first: Bools, second: Bools, clusters: Ints, *, resamples: int = 10_
         only_first=only_first,
         only_second=only_second,
         p_mcnemar=float(mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue),
-        p_bootstrap=units.p_of_no_difference(resamples, rng),
+        p_bootstrap=units.p_of_no_difference(resamples, seed),
         needed=questions_needed(discordant, difference),
     )
 
@@ -128,19 +128,34 @@ class _Units:
     copies: Ints
     method: str
 
-    def shares(self, resamples: int, rng: np.random.Generator) -> Floats:
+    def shares(self, resamples: int, seed: int) -> Floats:
         """The mean score of each bootstrap sample, shape (resamples,)."""
-        count = self.copies.sum()
-        draws = rng.multinomial(count, self.copies / count, size=resamples).astype(np.float64)
+        draws = _draws(tuple(self.copies.tolist()), resamples, seed)
         shares: Floats = (draws @ self.totals) / (draws @ self.sizes)
         return shares
 
-    def p_of_no_difference(self, resamples: int, rng: np.random.Generator) -> float:
+    def p_of_no_difference(self, resamples: int, seed: int) -> float:
         """How often random signs make the total score as large; the data is one more draw, so p is never 0."""
         # Whole numbers in floats: sums are exact, and ties are ties.
-        signs = 2.0 * rng.binomial(self.copies, 0.5, size=(resamples, self.copies.size)) - self.copies
+        signs = _signs(tuple(self.copies.tolist()), resamples, seed)
         as_large = np.abs(signs @ self.totals) >= abs(self.copies @ self.totals)
         return (1 + int(as_large.sum())) / (1 + resamples)
+
+
+@lru_cache(maxsize=4)
+def _draws(copies: tuple[int, ...], resamples: int, seed: int) -> Floats:
+    """How often each resample draws each unit, shape (resamples, U); kept, as a study compares hundreds of pairs."""
+    count = sum(copies)
+    draws = np.random.default_rng([seed, 0]).multinomial(count, np.array(copies) / count, size=resamples)
+    return draws.astype(np.float64)
+
+
+@lru_cache(maxsize=4)
+def _signs(copies: tuple[int, ...], resamples: int, seed: int) -> Floats:
+    """The sum of a random sign for each copy of a unit, shape (resamples, U)."""
+    heads = np.random.default_rng([seed, 1]).binomial(np.array(copies), 0.5, size=(resamples, len(copies)))
+    signs: Floats = 2.0 * heads - np.array(copies)
+    return signs
 
 
 def _units(scores: Ints, clusters: Ints) -> _Units:

@@ -29,14 +29,17 @@ class System:
         return right
 
     def metrics(self, matrix: Matrix) -> dict[str, object]:
-        """As in a bench's summary."""
+        """As in a bench's summary; without precision, recall and F1 where the right letters are not known."""
         rows = zip(matrix.tasks, matrix.answers, self.letters, self.outcomes, strict=True)
-        return system_metrics(
+        figures = system_metrics(
             Counter(
                 Graded(task, _letter(answer) or "", _letter(letter), OUTCOMES[outcome])
                 for task, answer, letter, outcome in rows
             )
         )
+        if (matrix.answers == NO_LETTER).any():
+            figures |= dict.fromkeys(("precision", "recall", "f1"))
+        return figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,11 @@ def majority(name: str, matrix: Matrix) -> System:
     """The letter that most experts give; between equals, the one of the expert that is best over all."""
     order = np.argsort(-matrix.right.mean(axis=1), kind="stable")
     letters = np.array([_most(column) for column in matrix.letters[order].T], dtype=np.intp)
-    outcomes = np.where(letters == matrix.answers, CORRECT, OUTCOMES.index("wrong"))
+    # Whoever gave the letter shows what it is worth: of recorded results the right letter need not be known.
+    givers = order[(matrix.letters[order] == letters).argmax(axis=0)]
+    outcomes = matrix.outcomes[givers, np.arange(matrix.size)]
     outcomes[letters == NO_LETTER] = OUTCOMES.index("unparsed")
-    return System(name, outcomes.astype(np.intp), letters)
+    return System(name, outcomes, letters)
 
 
 def question_oracle(name: str, matrix: Matrix) -> System:
