@@ -13,15 +13,12 @@ import argparse
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from coe_ray.errors import CoeError, ConfigError
-
-DEFECT = 70
-"""The exit code of what should not have happened (EX_SOFTWARE)."""
+from coe_ray.errors import ConfigError
+from jobs.manners import ended, parser
 
 QUIET = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started",
@@ -32,11 +29,7 @@ QUIET = {
 
 def main() -> int:
     asked = _asked()
-    try:
-        return _replayed(asked) if asked.replay else _measured(asked)
-    except Exception:  # a defect: 1 would say that the run is over and calls failed
-        traceback.print_exc()
-        return DEFECT
+    return ended("bench", _replayed if asked.replay else _measured, asked)
 
 
 def _measured(asked: argparse.Namespace) -> int:
@@ -49,43 +42,31 @@ def _measured(asked: argparse.Namespace) -> int:
 
     hush_ray_data()
     leaving = Leaving()
-    try:
-        ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
-        leaving.on_sigterm(_say)
-        environment = ray.get_runtime_context().runtime_env
-        out = outlives_the_job("--out", asked.out, environment)
-        journal = asked.journal
-        if journal and "://" not in journal:
-            journal = str(outlives_the_job("--journal", Path(journal), environment))
-        order = BenchOrder(
-            asked.profile or "local-cpu",
-            asked.data,
-            out,
-            asked.split,
-            asked.per_task,
-            asked.seed,
-            journal,
-            asked.retry_failed,
-        )
-        summary = run_bench(order, _say, _deploy, leaving)
-    except (CoeError, ConnectionError) as error:
-        return _refused(error)
-    return _told(summary, out)
+    ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
+    leaving.on_sigterm(_say)
+    environment = ray.get_runtime_context().runtime_env
+    out = outlives_the_job("--out", asked.out, environment)
+    journal = asked.journal
+    if journal and "://" not in journal:
+        journal = str(outlives_the_job("--journal", Path(journal), environment))
+    order = BenchOrder(
+        asked.profile or "local-cpu",
+        asked.data,
+        out,
+        asked.split,
+        asked.per_task,
+        asked.seed,
+        journal,
+        asked.retry_failed,
+    )
+    return _told(run_bench(order, _say, _deploy, leaving), out)
 
 
 def _replayed(asked: argparse.Namespace) -> int:
     from coe_ray.bench.replay import ReplayOrder, replay
 
-    try:
-        summary = replay(ReplayOrder(asked.replay, asked.out, asked.profile, asked.leaderboard), _say)
-    except CoeError as error:
-        return _refused(error)
+    summary = replay(ReplayOrder(asked.replay, asked.out, asked.profile, asked.leaderboard), _say)
     return _told(summary, asked.out or asked.replay)
-
-
-def _refused(error: Exception) -> int:
-    print(f"bench: {error}", file=sys.stderr)
-    return 2
 
 
 def _told(summary: Mapping[str, Any], out: Path) -> int:
@@ -96,28 +77,26 @@ def _told(summary: Mapping[str, Any], out: Path) -> int:
 
 
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", help="a shipped profile or a YAML file; local-cpu without it")
-    parser.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
-    parser.add_argument("--out", type=Path, help="the run folder; on a cluster, on shared storage")
-    parser.add_argument("--split", choices=["dev", "test"], default="test")
-    parser.add_argument("--per-task", type=int, metavar="N", help="draw N questions of each task; all without it")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument(
-        "--journal", help="where calls are kept: a folder or URI shared by runs; without it OUT/journal"
-    )
-    parser.add_argument("--retry-failed", action="store_true", help="ask again what failed for good")
-    parser.add_argument("--replay", type=Path, metavar="RUN", help="make a run's results again without a single call")
-    parser.add_argument("--leaderboard", type=Path, help="with --replay: the leaderboard that routes")
-    asked = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--profile", help="a shipped profile or a YAML file; local-cpu without it")
+    made.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
+    made.add_argument("--out", type=Path, help="the run folder; on a cluster, on shared storage")
+    made.add_argument("--split", choices=["dev", "test"], default="test")
+    made.add_argument("--per-task", type=int, metavar="N", help="draw N questions of each task; all without it")
+    made.add_argument("--seed", type=int, default=0, help="of the draw")
+    made.add_argument("--journal", help="where calls are kept: a folder or URI shared by runs; without it OUT/journal")
+    made.add_argument("--retry-failed", action="store_true", help="ask again what failed for good")
+    made.add_argument("--replay", type=Path, metavar="RUN", help="make a run's results again without a single call")
+    made.add_argument("--leaderboard", type=Path, help="with --replay: the leaderboard that routes")
+    asked = made.parse_args()
     if asked.per_task is not None and asked.per_task < 1:
-        parser.error("--per-task must be at least 1")
+        made.error("--per-task must be at least 1")
     if asked.out is None and asked.replay is None:
-        parser.error("--out is missing: the folder of the run")
+        made.error("--out is missing: the folder of the run")
     if asked.replay and (asked.journal or asked.retry_failed):
-        parser.error("--journal and --retry-failed are for runs: a replay reads its run's journal and asks nobody")
+        made.error("--journal and --retry-failed are for runs: a replay reads its run's journal and asks nobody")
     if asked.leaderboard and asked.replay is None:
-        parser.error("--leaderboard goes with --replay; a run takes its profile's")
+        made.error("--leaderboard goes with --replay; a run takes its profile's")
     return asked
 
 

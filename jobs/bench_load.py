@@ -23,6 +23,7 @@ from typing import Any
 
 from coe_ray.runs import RunFolder
 from jobs.local import local_ray
+from jobs.manners import ended, parser
 
 TASK, CATEGORY = "Log Parser", "LogParser"
 SAMPLE_S = 0.25
@@ -31,7 +32,10 @@ WARM_UP = 500
 
 
 def main() -> int:
-    asked = _asked()
+    return ended("bench_load", _measured, _asked())
+
+
+def _measured(asked: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="coe_ray-load-") as folder, local_ray():
         if asked.what == "rate":
             for at_once, failing in [*((each, 0.0) for each in asked.at_once), (asked.at_once[0], asked.failing)]:
@@ -44,8 +48,8 @@ def main() -> int:
 
 
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_subparsers(dest="what", required=True)
+    made = parser(__doc__)
+    what = made.add_subparsers(dest="what", required=True)
     rate = what.add_parser("rate", help="calls made, as a part of the ideal")
     rate.add_argument("--questions", type=int, default=2000)
     rate.add_argument("--latency", type=float, default=0.2, metavar="S")
@@ -53,7 +57,7 @@ def _asked() -> argparse.Namespace:
     rate.add_argument("--failing", type=float, default=0.05, metavar="SHARE", help="for one more run at the first N")
     memory = what.add_parser("memory", help="greatest memory of driver and workers")
     memory.add_argument("--sizes", type=int, nargs="+", default=[5_000, 50_000], metavar="QUESTIONS")
-    return parser.parse_args()
+    return made.parse_args()
 
 
 def _rate(folder: Path, questions: int, latency_s: float, at_once: int, failing: float) -> None:

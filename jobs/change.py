@@ -17,29 +17,29 @@ from typing import Any
 import ray
 import yaml
 
-from coe_ray.errors import CoeError, ConfigError
+from coe_ray.errors import ConfigError
 from coe_ray.serve.deployed import Served, change, served
+from jobs.manners import ended, parser
 
 
 def main() -> int:
     """0; 1 where the change was refused; 2 where nothing could be asked."""
-    asked = _asked()
-    try:
-        if not ray.is_initialized():
-            ray.init(address=asked.address, log_to_driver=False, logging_level="WARNING")
-        return asyncio.run(_obeyed(asked))
-    except (CoeError, ConnectionError) as error:
-        print(f"change: {error}", file=sys.stderr)
-        return 2
+    return ended("change", _changed, _asked())
+
+
+def _changed(asked: argparse.Namespace) -> int:
+    if not ray.is_initialized():
+        ray.init(address=asked.address, log_to_driver=False, logging_level="WARNING")
+    return asyncio.run(_obeyed(asked))
 
 
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group()
+    made = parser(__doc__)
+    what = made.add_mutually_exclusive_group()
     what.add_argument("--patch", type=Path, metavar="FILE", help="YAML or JSON; an empty mapping is the profile itself")
     what.add_argument("--back", action="store_true", help="what was served before")
-    parser.add_argument("--address", default="auto", help="of the Ray cluster (default: the one that runs here)")
-    return parser.parse_args()
+    made.add_argument("--address", default="auto", help="of the Ray cluster (default: the one that runs here)")
+    return made.parse_args()
 
 
 async def _obeyed(asked: argparse.Namespace) -> int:

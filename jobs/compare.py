@@ -1,4 +1,7 @@
-"""Our endpoint beside its peers, on one machine and in one run: `python -m jobs.compare` (or `make compare`).
+"""Our endpoint beside its peers, on one machine and in one run.
+
+    python -m jobs.compare                                  or `make compare`
+    python -m jobs.compare --rounds 2 --seconds 4 --json compare.json
 
 Measured are our endpoint with what it ships with (keys, limits, logs and metrics on), LiteLLM's proxy, a bare Ray Serve
 pass-through and the upstream itself, which answers at once. All are up the whole time and get each load in turn, in
@@ -23,13 +26,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from coe_ray.errors import CoeError, ConfigError, DataError
+from coe_ray.errors import ConfigError, DataError
 from coe_ray.files import write_whole
 from jobs.loading.contest import ENCODER, ROWS, Result, Round, Row, markdown
 from jobs.loading.encoding import encoder_rate
 from jobs.loading.ours import EXPERTS, make_key, serve_both, write_profile
 from jobs.loading.peers import MODEL, free_port, installed_litellm, litellm, upstream, version_of
 from jobs.local import local_ray
+from jobs.manners import ended, parser
 
 KEY = "COE_COMPARED_KEY"
 """The environment variable through which a load gets a contestant's key."""
@@ -48,22 +52,17 @@ class Contestants:
 
 
 def main() -> int:
-    asked = _asked()
-    try:
-        return _compared(asked)
-    except CoeError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
+    return ended("compare", _compared, _asked())
 
 
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each load")
-    parser.add_argument("--warm-up", type=float, default=2.0, metavar="S", help="before each load; does not count")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--litellm", type=Path, metavar="COMMAND", help="an installed one, instead of our own")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="every figure of every round")
-    return parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each load")
+    made.add_argument("--warm-up", type=float, default=2.0, metavar="S", help="before each load; does not count")
+    made.add_argument("--rounds", type=int, default=3, metavar="N")
+    made.add_argument("--litellm", type=Path, metavar="COMMAND", help="an installed one, instead of our own")
+    made.add_argument("--json", type=Path, metavar="FILE", help="every figure of every round")
+    return made.parse_args()
 
 
 def _compared(asked: argparse.Namespace) -> int:

@@ -1,5 +1,13 @@
-"""From nothing to an answered question and a finished benchmark report: what `make demo` runs after installing."""
+"""From nothing to an answered question and a finished benchmark report: what `make demo` runs after installing.
 
+    python -m jobs.demo
+
+A second demo goes on in the first one's folder.
+
+Exit codes: 0 all of it worked, 1 the benchmark has failed calls, 2 could not be shown.
+"""
+
+import argparse
 import hashlib
 import json
 import subprocess
@@ -21,6 +29,7 @@ from coe_ray.runs import RunFolder
 from coe_ray.types import Question
 from coe_ray.weights import downloaded, locate
 from jobs.local import DASHBOARD, local_ray, script
+from jobs.manners import ended, parser
 from jobs.serve import HOST, PORT, start
 
 PROFILE = "local-cpu"
@@ -32,6 +41,10 @@ URL = f"http://{HOST}:{PORT}/v1"
 
 
 def main() -> int:
+    return ended("demo", _shown, parser(__doc__).parse_args())
+
+
+def _shown(_: argparse.Namespace) -> int:
     begun = time.monotonic()
     profile = load_profile(PROFILE)
     run = _run_folder(profile)

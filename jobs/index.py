@@ -1,4 +1,12 @@
-"""Build the retrieval index of a profile: `python jobs/index.py --profile local-cpu`."""
+"""Build the retrieval index of a profile, of the labelled examples that it names.
+
+    python jobs/index.py --profile local-cpu
+    python jobs/index.py --profile my.yaml
+
+A running endpoint takes the new one within seconds; the old one is read until it is whole.
+
+Exit codes: 0 built, 2 could not be built.
+"""
 
 import argparse
 import sys
@@ -6,20 +14,19 @@ import time
 
 from coe_ray.bench.index import build_profile_index
 from coe_ray.config import load_profile
-from coe_ray.errors import CoeError
+from jobs.manners import ended, parser
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
-    arguments = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
+    return ended("index", _built, made.parse_args())
+
+
+def _built(asked: argparse.Namespace) -> int:
     started = time.monotonic()
-    try:
-        profile = load_profile(arguments.profile)
-        rows = build_profile_index(profile)
-    except CoeError as error:
-        print(f"index: {error}", file=sys.stderr)
-        return 2
+    profile = load_profile(asked.profile)
+    rows = build_profile_index(profile)
     print(f"{rows} labelled questions in {profile.index_folder} ({time.monotonic() - started:.1f} s)")
     return 0
 

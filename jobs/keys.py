@@ -13,40 +13,39 @@ import sys
 from pathlib import Path
 
 from coe_ray.config import home
-from coe_ray.errors import CoeError
 from coe_ray.keys import add_key, read_keys, remove_key
+from jobs.manners import ended, parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """0, or 2 where it could not be done."""
-    asked = _parser().parse_args(arguments)
+    return ended("keys", _done, _parser().parse_args(arguments))
+
+
+def _done(asked: argparse.Namespace) -> int:
     file: Path = asked.file or home() / "keys.json"
-    try:
-        match asked.command:
-            case "add":
-                _add(file, asked)
-            case "remove":
-                remove_key(file, asked.name)
-                print(f"{file}: {asked.name} is removed", file=sys.stderr)
-            case _:
-                _list(file)
-    except CoeError as error:
-        print(f"keys: {error}", file=sys.stderr)
-        return 2
+    match asked.command:
+        case "add":
+            _add(file, asked)
+        case "remove":
+            remove_key(file, asked.name)
+            print(f"{file}: {asked.name} is removed", file=sys.stderr)
+        case _:
+            _list(file)
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", type=Path, help="the file of hashed keys (default: keys.json in COE_RAY_HOME)")
-    commands = parser.add_subparsers(dest="command", required=True)
+    made = parser(__doc__)
+    made.add_argument("--file", type=Path, help="the file of hashed keys (default: keys.json in COE_RAY_HOME)")
+    commands = made.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="make a key and print it, once")
     add.add_argument("name", help="whose it is; it stands in logs and metrics")
     add.add_argument("--requests-per-minute", type=int, metavar="N", help="instead of the profile's")
     add.add_argument("--concurrency", type=int, metavar="N", help="requests at once, instead of the profile's")
     commands.add_parser("list", help="names, limits and the first 8 digits of each hash")
     commands.add_parser("remove", help="take a key away").add_argument("name")
-    return parser
+    return made
 
 
 def _add(file: Path, asked: argparse.Namespace) -> None:

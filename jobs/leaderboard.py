@@ -4,6 +4,8 @@
 
 A profile names the file as `leaderboard.path`. Use a run of the dev split (`jobs/bench.py --split dev`) where the
 test split is to be scored: a mapping made of the scored questions flatters itself.
+
+Exit codes: 0 written, 2 could not be made (no such run, or one with failed calls).
 """
 
 import argparse
@@ -11,21 +13,21 @@ import sys
 from pathlib import Path
 
 from coe_ray.bench.scoring import COE, board_of
-from coe_ray.errors import CoeError, DataError
+from coe_ray.errors import DataError
 from coe_ray.runs import RunFolder
 from coe_ray.types import Provenance
+from jobs.manners import ended, parser
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, type=Path, help="the folder of a finished bench run")
-    parser.add_argument("--out", required=True, type=Path, help="the leaderboard file to write")
-    asked = parser.parse_args()
-    try:
-        build(RunFolder(asked.run), asked.out)
-    except CoeError as error:
-        print(f"leaderboard: {error}", file=sys.stderr)
-        return 2
+    made = parser(__doc__)
+    made.add_argument("--run", required=True, type=Path, help="the folder of a finished bench run")
+    made.add_argument("--out", required=True, type=Path, help="the leaderboard file to write")
+    return ended("leaderboard", _built, made.parse_args())
+
+
+def _built(asked: argparse.Namespace) -> int:
+    build(RunFolder(asked.run), asked.out)
     return 0
 
 

@@ -19,45 +19,45 @@ from typing import Any
 
 import orjson
 
-from coe_ray.errors import CoeError, ConfigError
+from coe_ray.errors import ConfigError
 from coe_ray.files import write_whole
 from jobs.loading.figures import figures
 from jobs.loading.plan import Plan, run
 from jobs.loading.questions import Questions
 from jobs.loading.requests import Target
 from jobs.loading.table import table
+from jobs.manners import ended, parser
 
 
 def main() -> int:
-    asked = _asked()
-    try:
-        plan = _plan(asked)
-        told = figures(plan, run(plan))
-    except CoeError as error:
-        print(f"load: {error}", file=sys.stderr)
-        return 2
+    return ended("load", _loaded, _asked())
+
+
+def _loaded(asked: argparse.Namespace) -> int:
+    plan = _plan(asked)
+    told = figures(plan, run(plan))
     _tell(told, asked.json)
     return 0 if told["ok"] and not told["errors"]["total"] else 1
 
 
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url", help="up to and with /v1")
-    parser.add_argument("--model", default="coe", help="coe, or the name of an expert")
-    parser.add_argument("--seconds", type=_above(0.0), default=20.0, metavar="S")
-    parser.add_argument("--warm-up", type=float, default=2.0, metavar="S", help="before it; does not count")
-    pace = parser.add_mutually_exclusive_group()
+    made = parser(__doc__)
+    made.add_argument("url", help="up to and with /v1")
+    made.add_argument("--model", default="coe", help="coe, or the name of an expert")
+    made.add_argument("--seconds", type=_above(0.0), default=20.0, metavar="S")
+    made.add_argument("--warm-up", type=float, default=2.0, metavar="S", help="before it; does not count")
+    pace = made.add_mutually_exclusive_group()
     pace.add_argument("--clients", type=_count, default=32, metavar="N", help="closed loop: requests at once")
     pace.add_argument("--rate", type=_above(0.0), metavar="N", help="open loop: requests a second")
-    parser.add_argument("--seed", type=int, default=0, help="of the open loop's arrivals")
-    parser.add_argument("--stream", action="store_true", help="streamed answers, with the time to the first piece")
-    parser.add_argument("--repeat", type=_count, metavar="N", help="so many questions in rotation")
-    parser.add_argument("--data", metavar="DATA", help="a benchmark's questions: sample, devops-eval or a folder")
-    parser.add_argument("--key-env", metavar="NAME", help="environment variable that holds the endpoint's key")
-    parser.add_argument("--timeout", type=_above(0.0), default=60.0, metavar="S", help="of one request")
-    parser.add_argument("--processes", type=_count, default=1, metavar="P", help="that share the load")
-    parser.add_argument("--json", metavar="FILE", help="the figures as JSON; - prints them instead of the table")
-    return parser.parse_args()
+    made.add_argument("--seed", type=int, default=0, help="of the open loop's arrivals")
+    made.add_argument("--stream", action="store_true", help="streamed answers, with the time to the first piece")
+    made.add_argument("--repeat", type=_count, metavar="N", help="so many questions in rotation")
+    made.add_argument("--data", metavar="DATA", help="a benchmark's questions: sample, devops-eval or a folder")
+    made.add_argument("--key-env", metavar="NAME", help="environment variable that holds the endpoint's key")
+    made.add_argument("--timeout", type=_above(0.0), default=60.0, metavar="S", help="of one request")
+    made.add_argument("--processes", type=_count, default=1, metavar="P", help="that share the load")
+    made.add_argument("--json", metavar="FILE", help="the figures as JSON; - prints them instead of the table")
+    return made.parse_args()
 
 
 def _count(text: str) -> int:

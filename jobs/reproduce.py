@@ -14,27 +14,22 @@ Exit codes: 0 finished, 1 finished with failed calls, 2 could not run, 70 a defe
 import argparse
 import os
 import sys
-import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from coe_ray.errors import CoeError
 from coe_ray.study.asking import StudyOrder
-from jobs.bench import DEFECT, QUIET, hush_ray_data, outlives_the_job
+from jobs.bench import QUIET, hush_ray_data, outlives_the_job
+from jobs.manners import ended, parser
 
 
 def main() -> int:
-    asked = _asked()
-    try:
-        if asked.replay:
-            return _concluded(asked.replay)
-        return _planned(_order(asked)) if asked.dry_run else _measured(_order(asked))
-    except (CoeError, ConnectionError) as error:
-        print(f"reproduce: {error}", file=sys.stderr)
-        return 2
-    except Exception:  # a defect: 1 would say that the study is over and calls failed
-        traceback.print_exc()
-        return DEFECT
+    return ended("reproduce", _run, _asked())
+
+
+def _run(asked: argparse.Namespace) -> int:
+    if asked.replay:
+        return _concluded(asked.replay)
+    return _planned(_order(asked)) if asked.dry_run else _measured(_order(asked))
 
 
 def _measured(order: StudyOrder) -> int:
@@ -106,24 +101,22 @@ def _deploy(profile: str) -> None:
 
 
 def _asked() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", action="append", help="a shipped profile or a YAML file; again for several")
-    parser.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
-    parser.add_argument("--out", type=Path, help="the study's folder; on a cluster, on shared storage")
-    parser.add_argument("--per-task", type=int, metavar="N", help="draw N questions of each task; all without it")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--scoring", choices=["text", "next-token"], default="text", help="how letters are read")
-    parser.add_argument("--shots", type=int, default=0, metavar="K", help="solved questions before each question")
-    parser.add_argument(
-        "--mapping", type=Path, metavar="RUN", help="a run on other questions, for the held-out mapping"
-    )
-    parser.add_argument("--leave-out-leaks", action="store_true", help="leave out examples that are scored questions")
-    parser.add_argument("--fine-tune", action="store_true", help="fine-tune an encoder as Bench-CoE, too (minutes)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be called, and call nothing")
-    parser.add_argument("--replay", type=Path, metavar="OUT", help="tables and figures of a study again")
-    asked = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("--profile", action="append", help="a shipped profile or a YAML file; again for several")
+    made.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
+    made.add_argument("--out", type=Path, help="the study's folder; on a cluster, on shared storage")
+    made.add_argument("--per-task", type=int, metavar="N", help="draw N questions of each task; all without it")
+    made.add_argument("--seed", type=int, default=0, help="of the draw")
+    made.add_argument("--scoring", choices=["text", "next-token"], default="text", help="how letters are read")
+    made.add_argument("--shots", type=int, default=0, metavar="K", help="solved questions before each question")
+    made.add_argument("--mapping", type=Path, metavar="RUN", help="a run on other questions, for the held-out mapping")
+    made.add_argument("--leave-out-leaks", action="store_true", help="leave out examples that are scored questions")
+    made.add_argument("--fine-tune", action="store_true", help="fine-tune an encoder as Bench-CoE, too (minutes)")
+    made.add_argument("--dry-run", action="store_true", help="say what would be called, and call nothing")
+    made.add_argument("--replay", type=Path, metavar="OUT", help="tables and figures of a study again")
+    asked = made.parse_args()
     if asked.out is None and not (asked.dry_run or asked.replay):
-        parser.error("--out is needed: where the study is kept")
+        made.error("--out is needed: where the study is kept")
     return asked
 
 

@@ -1,4 +1,10 @@
-"""The endpoint on a Ray of its own: `python -m jobs.serve --profile local-cpu`, until Ctrl-C."""
+"""The endpoint on a Ray of its own, on loopback, until Ctrl-C.
+
+    python -m jobs.serve --profile local-cpu
+    python -m jobs.serve --profile my.yaml
+
+Exit codes: 0 stopped by Ctrl-C, 2 could not be served.
+"""
 
 import argparse
 import logging
@@ -10,29 +16,28 @@ from ray import serve
 from coe_ray.bench.index import ensure_profile_index
 from coe_ray.cluster import APPLICATION
 from coe_ray.config import load_profile
-from coe_ray.errors import CoeError
 from coe_ray.serve.app import AppArgs, build
 from jobs.local import connect, local_ray
+from jobs.manners import ended, parser
 
 HOST, PORT = "127.0.0.1", 8000
 """Loopback only: a profile may let everybody in."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
-    asked = parser.parse_args()
-    try:
-        profile = load_profile(asked.profile)
-        print(f"retrieval index in {profile.index_folder}", flush=True)
-        ensure_profile_index(profile)
-        with local_ray():
-            start(asked.profile)
-            print(f"serving profile {asked.profile} at http://{HOST}:{PORT}/v1 (Ctrl-C ends it)", flush=True)
-            wait_for_interrupt()
-    except CoeError as error:
-        print(f"serve: {error}", file=sys.stderr)
-        return 2
+    made = parser(__doc__)
+    made.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
+    return ended("serve", _served, made.parse_args())
+
+
+def _served(asked: argparse.Namespace) -> int:
+    profile = load_profile(asked.profile)
+    print(f"retrieval index in {profile.index_folder}", flush=True)
+    ensure_profile_index(profile)
+    with local_ray():
+        start(asked.profile)
+        print(f"serving profile {asked.profile} at http://{HOST}:{PORT}/v1 (Ctrl-C ends it)", flush=True)
+        wait_for_interrupt()
     print("stopped", flush=True)
     return 0
 

@@ -4,6 +4,8 @@
 
 Each labelled example of the profile is held against all the others. Printed is every confidence that occurs, with the
 share of the examples that it would decide and how many of those rightly, and the lowest that is accurate enough.
+
+Exit codes: 0 found, 2 there is none, or it could not be looked for.
 """
 
 import argparse
@@ -13,25 +15,24 @@ import sys
 from coe_ray.bench.index import opened_profile_index
 from coe_ray.bench.threshold import Threshold, lowest, thresholds, votes
 from coe_ray.config import load_profile
-from coe_ray.errors import CoeError
+from jobs.manners import ended, parser
 
 ROWS = 20
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
-    parser.add_argument("--accuracy", type=float, default=0.9, help="wanted where the LLM is skipped (default: 0.9)")
-    asked = parser.parse_args()
-    try:
-        profile = load_profile(asked.profile)
-        index, examples = opened_profile_index(profile)
-        steps = thresholds(asyncio.run(votes(profile, index, examples)))
-        _print(steps)
-        found = lowest(steps, asked.accuracy)
-    except CoeError as error:
-        print(f"threshold: {error}", file=sys.stderr)
-        return 2
+    made = parser(__doc__)
+    made.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
+    made.add_argument("--accuracy", type=float, default=0.9, help="wanted where the LLM is skipped (default: 0.9)")
+    return ended("threshold", _found, made.parse_args())
+
+
+def _found(asked: argparse.Namespace) -> int:
+    profile = load_profile(asked.profile)
+    index, examples = opened_profile_index(profile)
+    steps = thresholds(asyncio.run(votes(profile, index, examples)))
+    _print(steps)
+    found = lowest(steps, asked.accuracy)
     print(f"classifier:\n  skip_llm_above: {_rounded_down(found.confidence)}")
     return 0
 

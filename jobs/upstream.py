@@ -1,4 +1,6 @@
-"""An OpenAI-compatible endpoint with a fixed latency, to measure others with: `python -m jobs.upstream --latency 0.2`.
+"""An OpenAI-compatible endpoint with a fixed latency, to measure others with.
+
+    python -m jobs.upstream --latency 0.2
 
 It prints its port, answers every question with A after `--latency` seconds, as a stream where asked for one, and a
 share of the calls with 503 at once. `GET /stats` tells what it served, and the seconds between its first call and its
