@@ -68,11 +68,16 @@ def _leads_to(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _section(section: type[BaseModel]) -> str:
     keys = {name: field for name, field in section.model_fields.items() if name not in DERIVED}
-    rows = [
-        f"| `{name}` | {_cell(_kind(field.annotation))} | {_cell(_default(field))} |" for name, field in keys.items()
-    ]
+    rows = [f"| `{name}` | {_cell(_described(field))} | {_cell(_default(field))} |" for name, field in keys.items()]
     doc = inspect.cleandoc(section.__doc__ or "")
     return "\n".join([f"## {section.__name__}", "", doc, "", "| key | kind | default |", "|---|---|---|", *rows, ""])
+
+
+def _described(field: FieldInfo) -> str:
+    """The kind, and the bounds that are set."""
+    words = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
+    set_ = [(word, getattr(each, sign, None)) for sign, word in words.items() for each in field.metadata]
+    return " ".join([_kind(field.annotation), *(f"{word} {bound:g}" for word, bound in set_ if bound is not None)])
 
 
 def _kind(annotation: Any) -> str:
