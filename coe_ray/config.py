@@ -132,8 +132,9 @@ class Profile(Section):
         for where, model in self._references():
             if model not in self.models:
                 raise ValueError(f"{where}: no model {model!r} in models ({_suggest(model, self.models)})")
-        if reserved := {"coe", "auto"} & {*self.experts, *self.study.singles}:
-            raise ValueError(f"experts.{reserved.pop()}: this name is the route's own; choose another")
+        for section, taken in (("experts", {*self.experts}), ("study.singles", {*self.study.singles})):
+            if reserved := {"coe", "auto"} & taken:
+                raise ValueError(f"{section}.{reserved.pop()}: this name is the route's own; choose another")
         if twice := set(self.experts) & set(self.study.singles):
             raise ValueError(f"study.singles.{twice.pop()}: is an expert, too; choose another name")
         return self

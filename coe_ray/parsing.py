@@ -84,8 +84,9 @@ def likeliest_letter(tokens: Sequence[tuple[str, float]], letters: Sequence[str]
     Spellings of one letter (`A`, ` A`, `(A`) count together. Empty where no letter is among the tokens.
     """
     chances: dict[str, float] = {}
+    options = tuple(letters)  # in a text, "" and "AB" would be found too
     for token, logprob in tokens:
-        if (letter := _plain(token).strip("(（").strip()) in letters:
+        if (letter := _plain(token).strip("(（").strip()) in options:
             chances[letter] = chances.get(letter, 0.0) + math.exp(logprob)
     total = sum(chances.values())
     ranked = sorted(chances.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -44,10 +44,22 @@ def _content(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
     named = content.get("extends")
     if not isinstance(named, str):
         return content
-    base = _find(named if named in shipped_profiles() else path.parent / named)
-    if base in (path, *before):
+    base = _base(path, named)
+    # Resolved: a/../b.yaml and b.yaml are one file.
+    if base.resolve() in {each.resolve() for each in (path, *before)}:
         raise ConfigError(f"{path}: extends: leads back to {base.name}; one of them must extend nothing")
-    return merged(_anchored(_content(base, (*before, path)), base.parent), content)
+    below = _anchored(_content(base, (*before, path)), base.parent)
+    try:
+        return merged(below, content)
+    except RecursionError as error:
+        raise ConfigError(f"{path}: a mapping in it holds itself (a YAML alias); write it out") from error
+
+
+def _base(path: Path, named: str) -> Path:
+    try:
+        return _find(named if named in shipped_profiles() else path.parent / named)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: extends: {error}") from None
 
 
 _PATHS = (("leaderboard", "path"), ("retrieval", "index"), ("access", "keys"))
@@ -77,7 +89,14 @@ def _find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
     path = Path(name_or_path).expanduser().absolute()
-    if not path.is_file():
+    if not _is_file(path):
         known = ", ".join(shipped)
         raise ConfigError(f"no profile {str(name_or_path)!r}: give a YAML file or one of {known}")
     return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no name that a file could have
+        return False

@@ -10,14 +10,16 @@
 CSV, JSONL or Parquet. Such tables need no Ray: `Leaderboard.from_scores(scores(read_recordings(path)))`.
 """
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
-from pyarrow import csv, json, parquet
+from pyarrow import csv, parquet
 
 from coe_ray.errors import DataError
 
@@ -38,10 +40,13 @@ class Recording:
 
 def read_recordings(path: Path) -> tuple[Recording, ...]:
     """Raises `DataError`: not such a table, a cell that cannot be read, or one question and expert twice."""
-    table = _table(path)
-    if "question" not in table.column_names or not {"answer", "correct"} & set(table.column_names):
+    rows = _rows(path)
+    if not rows:
+        raise DataError(f"{path}: holds no recorded results")
+    columns = {name for row in rows for name in row}
+    if "question" not in columns or not {"answer", "correct"} & columns:
         raise DataError(f"{path}: recorded results need the columns question and answer or correct")
-    recordings = tuple(_recordings(path, table.to_pylist()))
+    recordings = tuple(_recordings(path, rows))
     pairs = Counter((each.question, each.expert) for each in recordings)
     if twice := [pair for pair, count in pairs.items() if count > 1]:
         question, expert = twice[0]
@@ -65,26 +70,42 @@ def scores(recordings: Iterable[Recording]) -> list[tuple[str, str, int, int]]:
     return [(expert, task, right[expert, task], count) for (expert, task), count in total.items()]
 
 
-def _table(path: Path) -> pa.Table:
-    readers = {".csv": _read_csv, ".jsonl": json.read_json, ".parquet": parquet.read_table}
+def _rows(path: Path) -> list[dict[str, Any]]:
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     if path.suffix not in readers:
         raise DataError(f"{path}: recorded results are .csv, .jsonl or .parquet")
     try:
         return readers[path.suffix](path)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as recorded results: {error}") from error
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _read_csv(path: Path) -> list[dict[str, Any]]:
     # Ids of digits only are no numbers, and the answer "true" is no truth value.
     columns = dict.fromkeys(("question", "expert", "answer", "correct", "task"), pa.string())
     options = csv.ConvertOptions(column_types=columns, strings_can_be_null=True, null_values=[""])
-    return csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=options)
+    table = csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=options)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    # Not pyarrow's reader: to it an id such as "2024-01-02" is a time.
+    rows = [orjson.loads(line) for line in path.read_bytes().removeprefix(BOM_UTF8).splitlines() if line.strip()]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ValueError(f"row {number} is no object")
+    return rows
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    return rows
 
 
 def _recordings(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Recording]:
     for number, row in enumerate(rows, 1):
-        if row["question"] is None:
+        if row.get("question") is None:
             raise DataError(f"{path}: row {number} names no question")
         answer, correct = _text(row.get("answer")), _truth(path, number, row.get("correct"))
         if answer is None and correct is None:

@@ -7,8 +7,8 @@ import pytest
 
 from coe_ray.chat import Rule, ScriptedModel
 from coe_ray.classify import Classifier, agreement
-from coe_ray.config import ClassifierConfig, SettingsConfig
 from coe_ray.errors import CallError
+from coe_ray.expert_config import ClassifierConfig, SettingsConfig
 from coe_ray.questions import make_question
 from coe_ray.types import UNKNOWN, Classification, Neighbour, Settings, Task
 from tests.planted import Listener

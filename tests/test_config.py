@@ -275,3 +275,79 @@ def test_keys_are_asked_for_where_nothing_else_is_said(tmp_path: Path) -> None:
     assert small_profile(tmp_path).keys_file == home() / "keys.json"
     assert small_profile(tmp_path, access={"keys": "own.json"}).keys_file == tmp_path / "own.json"
     assert small_profile(tmp_path, access={"keys": False}).keys_file is None
+
+
+def studied(**study: Any) -> dict[str, Any]:
+    """A study that needs a model of its own for a single and one for a classifier, and has two that nothing names."""
+    models = content()["models"] | {"large": hosted(), "r1": hosted(), "v3": api("http://h/v1"), "spare": hosted()}
+    singles = {"big": {"model": "large", "settings": {"max_tokens": 9}}}
+    classifiers = {"first": {"model": "r1", "k": 0}, "second": {"model": "v3"}, "third": {"model": "sorter"}}
+    return {"models": models, "study": {"singles": singles, "classifiers": classifiers} | study}
+
+
+def test_what_is_studied_beside_what_is_served(tmp_path: Path) -> None:
+    study = small_profile(tmp_path, **studied(transfer={"Plan": "Build"})).study
+    assert study.singles["big"].settings.settings() == Settings(max_tokens=9)
+    assert [each.model for each in study.classifiers.values()] == ["r1", "v3", "sorter"]
+    assert study.classifiers["second"].k == 4
+    assert (study.transfer, study.scenarios) == ({"Plan": "Build"}, {})
+
+
+def test_without_a_study_there_is_nothing_but_what_is_served(tmp_path: Path) -> None:
+    profile = small_profile(tmp_path)
+    assert (profile.study.singles, profile.study.classifiers, profile.study.scenarios) == ({}, {}, {})
+    assert profile.served == profile
+
+
+def test_served_is_all_but_what_the_study_alone_needs(tmp_path: Path) -> None:
+    profile = small_profile(tmp_path, **studied())
+    assert list(profile.served.models) == ["sorter", "one", "two", "spare"]
+    assert profile.served.study == profile.served.served.study == small_profile(tmp_path).study
+    same = {"models": profile.models, "study": profile.study}
+    assert profile.served.model_copy(update=same) == profile
+
+
+def test_a_model_that_is_served_and_studied_is_served(tmp_path: Path) -> None:
+    study = {"singles": {"big": {"model": "one"}}, "classifiers": {"first": {"model": "sorter"}}}
+    profile = small_profile(tmp_path, study=study)
+    assert profile.served.models == profile.models
+
+
+def test_what_is_served_can_be_changed_while_it_runs(tmp_path: Path) -> None:
+    served = small_profile(tmp_path, **studied()).served
+    assert patched(served, {}) == served
+    assert patched(served, {"experts": {"gamma": {"model": "spare"}}}).experts["gamma"].model == "spare"
+    with pytest.raises(ConfigError, match=r"experts\.gamma\.model: no model 'large'"):
+        patched(served, {"experts": {"gamma": {"model": "large"}}})
+
+
+@pytest.mark.parametrize(
+    ("study", "said"),
+    [
+        ({"singles": {"big": {"model": "larg"}}}, r"study\.singles\.big\.model: no model 'larg'"),
+        ({"classifiers": {"c": {"model": "r2"}}}, r"study\.classifiers\.c\.model: no model 'r2'"),
+        ({"singles": {"alpha": {"model": "one"}}}, r"study\.singles\.alpha: is an expert, too; choose another name"),
+        ({"singles": {"coe": {"model": "one"}}}, r"study\.singles\.coe: this name is the route's own"),
+        ({"singles": {"auto": {"model": "one"}}}, r"study\.singles\.auto: this name is the route's own"),
+        ({"singles": {"big": {"model": "one", "prompt": "step-by-step", "constrained": True}}}, "leaves no room"),
+        ({"single": {}}, r"study\.single: unknown key"),
+        ({"transfer": {"Plan": 5}}, r"study\.transfer\.Plan: Input should be a valid string"),
+        ({"scenarios": {"less": {}}}, r"study\.scenarios\.less\.change: missing; add it"),
+        ({"scenarios": {"less": {"change": {}, "relabels": {}}}}, r"study\.scenarios\.less\.relabels: unknown key"),
+        ({"scenarios": {"less": {"change": ["experts"]}}}, r"study\.scenarios\.less\.change: "),
+    ],
+)
+def test_what_is_wrong_in_a_study_is_said_with_its_key(tmp_path: Path, study: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        small_profile(tmp_path, study=study)
+
+
+@pytest.mark.parametrize(("style", "constrained"), [("next-token", True), ("next-token", False), ("direct", True)])
+def test_a_style_without_reasoning_may_be_constrained(tmp_path: Path, style: str, *, constrained: bool) -> None:
+    experts = {"alpha": {"model": "one", "prompt": style, "constrained": constrained}}
+    assert small_profile(tmp_path, experts=experts).experts["alpha"].prompt == style
+
+
+def test_an_empty_instruction_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"experts\.alpha\.instruction: "):
+        small_profile(tmp_path, experts={"alpha": {"model": "one", "instruction": ""}})

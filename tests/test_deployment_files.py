@@ -18,9 +18,10 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from coe_ray.cluster import APPLICATION, deployment_name, hosted_model_names
-from coe_ray.config import Profile, load_profile, patched, shipped_profiles
+from coe_ray.config import Profile, load_profile, patched
 from coe_ray.model_config import ApiModel, VllmModel
 from coe_ray.models import local_models
+from coe_ray.profile_files import shipped_profiles
 from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
 from coe_ray.serve.front import ENVIRONMENT
 from coe_ray.serve.ingress import Ingress

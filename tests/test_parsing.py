@@ -1,10 +1,12 @@
 """Letters and task labels out of what models really say, and nothing out of what they do not say."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.parsing import after_reasoning, parse_letter, parse_task
+from coe_ray.parsing import after_reasoning, likeliest_letter, parse_letter, parse_task
 from coe_ray.types import LETTERS, UNKNOWN
 
 TASKS = ("Build", "Code", "Test", "Integration Test", "Log Parser")
@@ -209,3 +211,62 @@ def test_long_repetitions_are_read_in_time(piece: str) -> None:
     text = piece * (20_000 // len(piece))
     parse_letter(text, "ABCD")
     parse_task(text, TASKS)
+
+
+def tokens(**chances: float) -> list[tuple[str, float]]:
+    return [(token, math.log(chance)) for token, chance in chances.items()]
+
+
+def test_the_likeliest_letter_comes_first_and_chances_are_among_the_letters() -> None:
+    told = [("B", math.log(0.2)), ("The", math.log(0.5)), ("A", math.log(0.3)), ("Z", -9.0)]
+    (first, most), (second, least) = likeliest_letter(told, ("A", "B", "C"))
+    assert (first, second) == ("A", "B")
+    assert [most, least] == pytest.approx([0.6, 0.4])
+
+
+@pytest.mark.parametrize("token", ["A", " A", "(A", " (A", "\nA", "（A", "Ａ", "（Ａ", "**A", "`A`", "\tA "])
+def test_a_letter_in_any_spelling_of_its_token(token: str) -> None:
+    assert likeliest_letter([(token, -1.0)], ("A", "B")) == (("A", 1.0),)
+
+
+def test_spellings_of_one_letter_count_together() -> None:
+    told = [("B", math.log(0.4)), (" A", math.log(0.3)), ("A", math.log(0.2)), ("(A", math.log(0.1))]
+    assert dict(likeliest_letter(told, ("A", "B"))) == pytest.approx({"A": 0.6, "B": 0.4})
+
+
+def test_between_equals_the_first_letter_comes_first() -> None:
+    assert [letter for letter, _ in likeliest_letter(tokens(C=0.5, B=0.5), ("A", "B", "C"))] == ["B", "C"]
+
+
+@pytest.mark.parametrize(
+    "token", ["", " ", "(", "**", "a", "AB", "A.", "A)", "An", "The", "E", "\u200bA", "答案", "<think>", "Ⓐ5"]
+)
+def test_what_is_no_letter_among_the_options_has_no_chance(token: str) -> None:
+    assert likeliest_letter([(token, -0.1)], ("A", "B", "C", "D")) == ()
+    assert likeliest_letter([(token, -0.1)], "ABCD") == ()
+
+
+def test_nothing_comes_of_nothing() -> None:
+    assert likeliest_letter([], ("A", "B")) == ()
+    assert likeliest_letter([("A", -0.1)], ()) == ()
+    assert likeliest_letter([("A", -math.inf), ("B", -math.inf)], ("A", "B")) == ()
+
+
+def test_a_letter_that_is_as_good_as_impossible_is_last_and_breaks_nothing() -> None:
+    assert likeliest_letter([("A", -9999.0), ("B", -0.1)], ("A", "B")) == (("B", 1.0), ("A", 0.0))
+
+
+TOLD = st.lists(
+    st.tuples(st.sampled_from(["A", " A", "(B", "B", "C", "", "The"]) | st.text(max_size=4), st.floats(max_value=0)),
+    max_size=20,
+)
+
+
+@given(TOLD, st.integers(0, len(LETTERS)))
+def test_any_alternatives_give_chances_that_add_up_or_nothing(told: list[tuple[str, float]], count: int) -> None:
+    letters = tuple(LETTERS[:count])
+    chances = likeliest_letter(told, letters)
+    assert {letter for letter, _ in chances} <= set(letters)
+    assert len(dict(chances)) == len(chances)
+    assert not chances or sum(chance for _, chance in chances) == pytest.approx(1)
+    assert [chance for _, chance in chances] == sorted((chance for _, chance in chances), reverse=True)

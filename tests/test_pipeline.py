@@ -1,17 +1,28 @@
 """The whole online flow with scripted models: classified, routed, answered, or failed by name."""
 
+import math
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coe_ray.chat import ChatModel
+from coe_ray.chat import ChatModel, in_one_piece
 from coe_ray.errors import CallError, CallTimeout, ConfigError, DataError
+from coe_ray.expert_config import ExpertConfig, SettingsConfig
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.models import local_models
-from coe_ray.pipeline import CompositionOfExperts, asked_question, checked_leaderboard, load_leaderboard
+from coe_ray.pipeline import (
+    CompositionOfExperts,
+    Expert,
+    Shots,
+    asked_question,
+    checked_leaderboard,
+    load_leaderboard,
+)
 from coe_ray.questions import make_question
-from coe_ray.types import UNKNOWN, Call, Message, Neighbour, Settings
+from coe_ray.types import UNKNOWN, Call, Completion, Delta, Message, Neighbour, Question, Settings
 from tests.planted import BOARD, Listener, Shelf, content, small_profile
 
 BUILD = "Which tool is there to compile?\nA. make\nB. ping"
@@ -216,3 +227,129 @@ def test_the_question_is_the_last_user_message_with_the_options_found_in_it() ->
 
 def test_a_conversation_without_a_user_asks_nothing() -> None:
     assert asked_question(Call((Message("system", "be brief"),))).text == ""
+
+
+LOGS = make_question("Which template?", ("one", "two"), "B", "Log Parser", category="english/LogParser")
+
+
+class AboutToSay:
+    """A model that says one thing and was about to say others."""
+
+    name = "about to say"
+
+    def __init__(self, text: str, *first_token: tuple[str, float], refusal: str | None = None) -> None:
+        self.completion = Completion(text, refusal=refusal, first_token=first_token)
+
+    async def complete(self, call: Call) -> Completion:
+        return self.completion
+
+    def stream(self, call: Call) -> AsyncIterator[Delta]:
+        return in_one_piece(self, call)
+
+
+def expert(model: ChatModel | None = None, shots: Shots | None = None, **config: Any) -> Expert:
+    config = {"model": "one", "prompt": "next-token", **config}
+    return Expert("alpha", model or AboutToSay("A"), ExpertConfig(**config), shots or {})
+
+
+def test_a_next_token_is_asked_for_with_all_that_it_could_be() -> None:
+    call = expert().call(LOGS, Call(()))
+    assert call.settings == Settings(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
+    assert call.messages[-1].content == "Which template?\nA. one\nB. two\nAnswer:"
+    assert (call.choices, call.question) == (("A", "B"), LOGS)
+
+
+@pytest.mark.parametrize("asked", [Settings(), Settings(max_tokens=99, temperature=1.5, top_logprobs=2, seed=7)])
+def test_nobodys_settings_change_how_a_next_token_is_asked_for(asked: Settings) -> None:
+    own = SettingsConfig(temperature=0.9, max_tokens=512, top_p=0.5)
+    settings = expert(settings=own).call(LOGS, Call((), asked)).settings
+    forced = Settings(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
+    assert settings == Settings(top_p=0.5).overridden(Settings(seed=asked.seed)).overridden(forced)
+
+
+def test_in_other_styles_no_alternatives_are_asked_for() -> None:
+    for style in ("direct", "step-by-step"):
+        settings = expert(prompt=style).call(LOGS, Call(())).settings
+        assert (settings.logprobs, settings.top_logprobs, settings.max_tokens) == (None, None, None)
+
+
+def test_a_question_without_options_is_put_as_it_is_whatever_the_style() -> None:
+    messages = (Message("user", "Why?"),)
+    call = expert(shots={"": (LOGS,)}).call(make_question("Why?"), Call(messages, Settings(max_tokens=9)))
+    assert (call.messages, call.choices) == (messages, ())
+    assert call.settings == Settings(temperature=0.0, max_tokens=9)
+
+
+def test_the_likeliest_letter_is_the_answer_whatever_was_said() -> None:
+    completion = Completion("the answer is (A)", first_token=(("The", -0.1), (" B", -1.0), ("A", -2.0)))
+    answer = expert().read(LOGS, completion)
+    assert (answer.letter, answer.rule, answer.completion) == ("B", "next token", completion)
+    assert [letter for letter, _ in answer.chances] == ["B", "A"]
+    assert dict(answer.chances)["B"] == pytest.approx(1 / (1 + math.exp(-1.0)))
+
+
+@pytest.mark.parametrize("told", [(), (("The", -0.1),), (("C", -0.1),), (("A", -math.inf),)], ids=str)
+def test_where_no_letter_was_among_the_alternatives_the_text_counts(told: tuple[tuple[str, float], ...]) -> None:
+    answer = expert().read(LOGS, Completion("B", first_token=told))
+    assert (answer.letter, answer.rule, answer.chances) == ("B", "bare letter", ())
+    answer = expert().read(LOGS, Completion("Well", first_token=told))
+    assert (answer.letter, answer.rule, answer.chances) == (None, "no rule matched", ())
+
+
+def test_alternatives_that_nobody_asked_for_do_not_count() -> None:
+    said = Completion("the answer is (A)", first_token=(("B", -0.1),))
+    for style in ("direct", "step-by-step"):
+        answer = expert(prompt=style).read(LOGS, said)
+        assert (answer.letter, answer.chances) == ("A", ())
+
+
+async def test_an_expert_that_is_scored_by_its_next_token_is_asked_and_read_so(tmp_path: Path) -> None:
+    experts = {"alpha": {"model": "one", "prompt": "next-token"}, "beta": {"model": "two"}}
+    model = AboutToSay("Well", ("B", -0.5), ("A", -1.0))
+    answer = await composed(tmp_path, {"one": model}, experts=experts).ask("alpha", LOGS)
+    assert (answer.expert, answer.letter, answer.rule) == ("alpha", "B", "next token")
+
+
+async def test_in_the_endpoint_a_next_token_is_the_answers_text(tmp_path: Path) -> None:
+    experts = {"alpha": {"model": "one", "prompt": "next-token"}, "beta": {"model": "two"}}
+    coe = composed(tmp_path, {"one": AboutToSay("B", ("B", -0.5))}, experts=experts)
+    deltas = [delta async for delta in (await coe.begin_from("alpha", LOGS, asked(BUILD))).rest]
+    assert deltas == []
+    assert (await coe.complete_from("alpha", LOGS, asked(BUILD))).text == "B"
+
+
+SHOT = make_question("Which pattern?", ("one", "two"), "A", "Log Parser", category="english/LogParser")
+SHOTS: Shots = {"english/LogParser": (SHOT,), "chinese/Python": (replace(SHOT, text="哪个?"),), "": (LOGS,)}
+
+
+@pytest.mark.parametrize("style", ["step-by-step", "direct", "next-token"])
+def test_solved_questions_of_the_same_category_stand_before_a_question(style: str) -> None:
+    call = expert(shots=SHOTS, prompt=style).call(LOGS, Call(()))
+    assert [message.role for message in call.messages] == ["system", "user", "assistant", "user"]
+    assert call.messages[1].content.startswith("Which pattern?")
+    assert call.messages[2].content == ("A" if style == "next-token" else "the answer is (A)")
+
+
+@pytest.mark.parametrize("category", [None, "english/RootCauseAnalysis", "LogParser"])
+def test_a_question_of_another_category_or_of_none_is_shown_nothing(category: str | None) -> None:
+    shots = {name: each for name, each in SHOTS.items() if name}
+    call = expert(shots=shots).call(replace(LOGS, category=category), Call(()))
+    assert [message.role for message in call.messages] == ["system", "user"]
+
+
+async def test_a_pipeline_shows_its_shots_to_every_expert_and_not_to_the_classifier(tmp_path: Path) -> None:
+    models: dict[str, Listener] = {name: Listener(name, "Task: Build; A") for name in ("sorter", "one", "two")}
+    profile = small_profile(tmp_path)
+    coe = CompositionOfExperts(profile, models, Shelf(), None, SHOTS)
+    await coe.classify(LOGS)
+    for name in coe.experts:
+        await coe.ask(name, LOGS)
+    assert [len(models[name].calls[0].messages) for name in ("sorter", "one", "two")] == [2, 4, 4]
+
+
+def test_the_right_answer_of_the_question_itself_is_never_in_the_prompt() -> None:
+    question = make_question("Which?", ("p", "q"), "B", "secret task", category="english/LogParser")
+    other = Question(question.id, question.text, question.options, category=question.category)
+    for style in ("step-by-step", "direct", "next-token"):
+        asking = expert(shots=SHOTS, prompt=style)
+        assert asking.call(question, Call(())).messages == asking.call(other, Call(())).messages

@@ -6,11 +6,12 @@ from coe_ray.parsing import parse_letter, parse_task
 from coe_ray.prompts import classifier_prompt, expert_prompt
 from coe_ray.questions import make_question
 from coe_ray.tasks import TASK_SETS
-from coe_ray.types import Neighbour, Task
+from coe_ray.types import Message, Neighbour, Question, Task
 
 TASKS = (Task("Build", "compiling"), Task("Test", "checking"))
 ENGLISH = make_question("Which tool compiles?", ("make", "ping"))
 CHINESE = make_question("哪个工具用于编译?", ("make", "ping"))
+STYLES = ("step-by-step", "direct", "next-token")
 NEAR = Neighbour("1", "the nearest example", "Build", 0.9, 0.6)
 FAR = Neighbour("2", "the farther example", "Test", 0.5, 0.4)
 
@@ -78,6 +79,69 @@ def test_the_expert_sees_question_and_options_and_is_told_the_form(style: str) -
     assert "the answer is (X)" in system.content
     assert ("step by step" in system.content) is (style == "step-by-step")
     assert user.content == "Which tool compiles?\nA. make\nB. ping"
+
+
+def test_the_next_token_after_a_question_is_to_be_its_letter() -> None:
+    system, user = expert_prompt(ENGLISH, "next-token")
+    assert "the letter of the right option and nothing else" in system.content
+    assert user.content == "Which tool compiles?\nA. make\nB. ping\nAnswer:"
+    system, user = expert_prompt(CHINESE, "next-token")
+    assert "只需回答正确选项的字母" in system.content
+    assert user.content == "哪个工具用于编译?\nA. make\nB. ping\n答案："
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_an_instruction_stands_in_the_place_of_our_own_words_in_every_language(style: str) -> None:
+    for question in (ENGLISH, CHINESE):
+        own, *rest = expert_prompt(question, style)
+        other, *same = expert_prompt(question, style, "Pick one.")
+        assert other == Message("system", "Pick one.") != own
+        assert same == rest
+
+
+def solved(text: str, answer: str) -> Question:
+    return make_question(text, ("one", "two"), answer, "Build")
+
+
+SHOTS = (solved("First?", "B"), solved("哪一个?", "A"))
+
+
+@pytest.mark.parametrize("style", ["step-by-step", "direct"])
+def test_shots_are_turns_before_the_question_answered_in_the_form_that_is_asked_for(style: str) -> None:
+    system, *turns = expert_prompt(ENGLISH, style, shots=SHOTS)
+    assert system == expert_prompt(ENGLISH, style)[0]
+    assert turns == [
+        Message("user", "First?\nA. one\nB. two"),
+        Message("assistant", "the answer is (B)"),
+        Message("user", "哪一个?\nA. one\nB. two"),
+        Message("assistant", "the answer is (A)"),
+        Message("user", "Which tool compiles?\nA. make\nB. ping"),
+    ]
+
+
+def test_shots_before_a_next_token_are_letters_each_in_its_language() -> None:
+    _, *turns = expert_prompt(ENGLISH, "next-token", shots=SHOTS)
+    assert [turn.content for turn in turns] == [
+        "First?\nA. one\nB. two\nAnswer:",
+        "B",
+        "哪一个?\nA. one\nB. two\n答案：",
+        "A",
+        "Which tool compiles?\nA. make\nB. ping\nAnswer:",
+    ]
+    assert [turn.role for turn in turns] == ["user", "assistant", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("letter", "AB")
+def test_an_answer_as_the_shots_give_it_is_read_as_that_letter(style: str, letter: str) -> None:
+    said = expert_prompt(ENGLISH, style, shots=(solved("First?", letter),))[2]
+    assert parse_letter(said.content, "AB").value == letter
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_questions_of_one_category_share_all_but_their_end_so_that_it_can_be_cached(style: str) -> None:
+    other = make_question("Where are the logs?", ("here", "there"))
+    assert expert_prompt(ENGLISH, style, shots=SHOTS)[:-1] == expert_prompt(other, style, shots=SHOTS)[:-1]
 
 
 @pytest.mark.parametrize("name", [task.name for tasks in TASK_SETS.values() for task in tasks])

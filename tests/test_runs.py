@@ -1,5 +1,6 @@
 """A run folder: begun once, gone on with, never mixed with another run; its files whole or not there."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from coe_ray.types import Question
 
 IDENTITY = {"profile": "small", "questions": "abc"}
 QUESTIONS = (
-    make_question("Which?", ("one", "two"), "A", "Build"),
+    make_question("Which?", ("one", "two"), "A", "Build", category="english/VersionControl"),
     make_question("哪个?", ("一", "二"), "B", None),
     make_question("Why?"),
 )
@@ -180,10 +181,27 @@ def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
         st.lists(st.text(), max_size=10),
         st.none() | st.sampled_from("AB"),
         st.none() | st.text(),
+        st.none() | st.sampled_from(("english", "chinese")),
+        st.none() | st.text(),
     )
 )
 def test_any_question_comes_back_out_of_its_row(question: Question) -> None:
     assert question_of({**question_row(question), "options": list(question.options)}) == question
+
+
+def test_questions_of_a_release_without_categories_are_read_and_have_none(tmp_path: Path) -> None:
+    write_questions(tmp_path / "q", QUESTIONS)
+    for file in (tmp_path / "q").iterdir():
+        pq.write_table(pq.read_table(file).drop_columns(["category"]), file)
+    assert tuple(read_questions(tmp_path / "q")) == tuple(replace(each, category=None) for each in QUESTIONS)
+    assert question_of({**question_row(QUESTIONS[2]), "options": []}) == QUESTIONS[2]
+
+
+def test_files_with_and_without_categories_stand_side_by_side(tmp_path: Path) -> None:
+    write_questions(tmp_path / "q", QUESTIONS)
+    first = min((tmp_path / "q").iterdir())
+    pq.write_table(pq.read_table(first).drop_columns(["category"]), first)
+    assert read_questions(tmp_path / "q") == [replace(QUESTIONS[0], category=None), *QUESTIONS[1:]]
 
 
 def test_a_replay_or_an_older_run_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def read_completion(faults: Faults, body: bytes) -> Completion:
     scrub = faults.secret.scrub_answer
     text = scrub(_text(message.get("content")))
     usage = usage_in(payload.get("usage"))
-    return Completion(text, reason, usage, refusal and scrub(refusal), first_token=_first_token(choice))
+    first_token = tuple((scrub(token), chance) for token, chance in _first_token(choice))
+    return Completion(text, reason, usage, refusal and scrub(refusal), first_token=first_token)
 
 
 def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
@@ -37,7 +38,8 @@ def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
     tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
     first = tokens[0] if isinstance(tokens, list) and tokens else None
     told = first.get("top_logprobs") if isinstance(first, dict) else None
-    return tokens_in([(each.get("token"), each.get("logprob")) for each in told or () if isinstance(each, dict)])
+    alternatives = told if isinstance(told, list) else ()
+    return tokens_in([(each.get("token"), each.get("logprob")) for each in alternatives if isinstance(each, dict)])
 
 
 def deltas_of(completion: Completion) -> Iterator[Delta]:

@@ -142,7 +142,7 @@ class Matrix:
         """The questions of which no call failed: an outage says nothing of anybody's skill."""
         keep = ~(self.outcomes == FAILED).any(axis=0)
         for labels in self.labels.values():
-            keep &= np.array([label is not None for label in labels])
+            keep &= np.array([label is not None for label in labels], dtype=np.bool_)
         return self.only(keep)
 
     def among(self, experts: Sequence[str]) -> "Matrix":

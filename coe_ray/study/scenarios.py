@@ -41,7 +41,10 @@ def _changed(profile: Profile, before: tuple[Changed, ...], name: str, scenario:
     where = f"profile {profile.name!r}: study.scenarios.{name}"
     if unfit := set(scenario.change) - {"tasks", "models", "experts", "classifier"}:
         raise ConfigError(f"{where}: {sorted(unfit)[0]} cannot change in a scenario, only tasks, models and experts")
-    after = patched(profile, scenario.change)
+    try:
+        after = patched(profile, scenario.change)
+    except ConfigError as error:  # the file's own keys are right
+        raise ConfigError(f"{where}: {error}") from error
     models = all_models(profile, before)
     for model, config in after.models.items():
         if isinstance(config, VllmModel) and profile.models.get(model) != config:

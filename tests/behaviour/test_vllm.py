@@ -15,8 +15,9 @@ from openai import OpenAI
 
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.bench.index import build_profile_index
-from coe_ray.config import Profile, load_profile, shipped_profiles
+from coe_ray.config import Profile, load_profile
 from coe_ray.leaderboard import Leaderboard
+from coe_ray.profile_files import shipped_profiles
 from coe_ray.prompts import answer_sentence, task_label
 from coe_ray.types import UNKNOWN, Question
 from tests.serve.cluster import Cluster

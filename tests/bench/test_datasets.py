@@ -20,6 +20,7 @@ from coe_ray.bench import hub
 from coe_ray.bench.datasets import Benchmark, load_benchmark, stratified
 from coe_ray.bench.devops_eval import expected_sizes
 from coe_ray.bench.rejects import Rejected, write_rejected
+from coe_ray.bench.rows import category_of
 from coe_ray.errors import DataError
 from coe_ray.questions import near_duplicate_key, question_id
 from coe_ray.tasks import DEVOPS_EVAL_A, DEVOPS_EVAL_B, OPSEVAL
@@ -166,6 +167,46 @@ def test_every_layout_and_name_finds_its_task(tmp_path: Path, path: str, text: s
     write_csv(tmp_path / path, row(text))
     (question,) = load_benchmark(tmp_path).questions
     assert (question.task, question.language) == (task, language)
+
+
+@pytest.mark.parametrize(
+    ("file", "category"),
+    [
+        ("english/test/LogParser.csv", "english/LogParser"),
+        ("english/dev/LogParser.csv", "english/LogParser"),
+        ("data/test/RootCauseAnalysis.csv", "RootCauseAnalysis"),
+        ("data/chinese/test/TEST/UnitTesting.csv", "chinese/UnitTesting"),
+        ("en/test/OPERATE/AIOps/LogParser.csv", "en/OPERATE/AIOps/LogParser"),
+        ("Test/CI:CD.csv", "CI:CD"),
+        ("test/Wired Network.json", "Wired Network"),
+        ("english/test/Test.csv", "english/Test"),
+        ("test/test.csv", "test"),
+        ("test/Node.js.csv", "Node.js"),
+        ("LogParser.csv", "LogParser"),
+    ],
+)
+def test_a_files_category_is_its_name_and_folders_without_those_of_the_split(file: str, category: str) -> None:
+    assert category_of(file) == category
+
+
+def test_every_question_has_the_category_of_its_file_and_examples_share_it(tmp_path: Path) -> None:
+    write_csv(tmp_path / "english/test/Go.csv", row("one"), row("two"))
+    write_csv(tmp_path / "english/dev/Go.csv", row("three"), row("four", "A,B"))
+    write_csv(tmp_path / "chinese/test/TEST/UnitTesting.csv", row("五"))
+    write_json(tmp_path / "test/Log Analysis.json", [entry("six?")])
+    benchmark = load_benchmark(tmp_path)
+    assert {question.text: question.category for question in (*benchmark.questions, *benchmark.examples)} == {
+        **dict.fromkeys(("one", "two", "three", "four"), "english/Go"),
+        "五": "chinese/UnitTesting",
+        "six?": "Log Analysis",
+    }
+
+
+def test_the_sample_has_solved_examples_of_every_category_that_is_asked() -> None:
+    benchmark = load_benchmark("sample")
+    solved = {example.category for example in benchmark.examples if example.answer}
+    asked = {question.category for question in benchmark.questions}
+    assert "english/LogParser" in asked <= solved
 
 
 @pytest.mark.parametrize("header", ["id,Question,A,B,C,D,Answer", " ID , question ,A , B,C,D,answer ,explanation"])

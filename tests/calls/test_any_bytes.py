@@ -17,7 +17,10 @@ from tests.calls.model_under_test import CALL, FAULTS, KEY, made, said
 pytestmark = pytest.mark.asyncio
 
 
-NAMES = ("error", "choices", "message", "content", "usage", "prompt_tokens", "code", "delta", "finish_reason")
+NAMES = (
+    *("error", "choices", "message", "content", "usage", "prompt_tokens", "code", "delta", "finish_reason"),
+    *("logprobs", "top_logprobs", "token", "logprob"),
+)
 WILD = st.integers(-(2**70), 2**70) | st.sampled_from([2**31, 2**63, 2**64 - 1, -1])
 SCALARS = st.none() | st.booleans() | st.integers(-9, 600) | WILD | st.floats(allow_nan=False) | st.text(max_size=5)
 JSON = st.recursive(
@@ -33,6 +36,9 @@ PLACES = (
     '{"choices": %s}',
     '{"choices": [{"message": {"content": %s}, "delta": {"content": %s}}]}',
     '{"choices": [{"message": {"content": "B"}, "delta": {"content": "B"}}], "usage": %s}',
+    '{"choices": [{"message": {"content": "B"}, "logprobs": %s}]}',
+    '{"choices": [{"message": {"content": "B"}, "logprobs": {"content": [{"top_logprobs": %s}]}}]}',
+    '{"choices": [{"message": {}, "logprobs": {"content": [{"top_logprobs": [{"token": "A", "logprob": %s}]}]}}]}',
     '{"choices": [{"message": {"content": "B"}}], "usage": {"prompt_tokens": %s, "completion_tokens": %s}}',
 )
 NESTS = (("[", "]"), ('{"error": ', "}"), ('{"message": ', "}"), ('[{"text": ', "}]"), ('{"code": [', "]}"))

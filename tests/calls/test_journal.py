@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from coe_ray.calls.audit import audit
+from coe_ray.calls.counts import tokens_in
 from coe_ray.calls.journal import Journal, call_key
 from coe_ray.calls.records import Outcome, Part, finished_line, issued_line, prompt_hash, record_in, reused_line
 from coe_ray.errors import BadCall, CallError, ContentFiltered, DataError, ServerFault
@@ -30,6 +31,7 @@ COMPLETIONS = st.builds(
     st.none() | st.text(max_size=9),
     FEW,
     st.floats(0, 1e6),
+    st.lists(st.tuples(st.text(max_size=3), st.floats(-1e4, 0)), max_size=3).map(tokens_in),
 )
 FAILURES = st.builds(
     lambda kind, message, **fields: kind(message="" + message, **fields),
@@ -234,7 +236,7 @@ LINES = tuple(
     orjson.loads(line)
     for line in (
         issued_line(key("one"), "model-a", prompt_hash(call("one"))),
-        finished_line(key("one"), "model-a", 1.0, ANSWER),
+        finished_line(key("one"), "model-a", 1.0, replace(ANSWER, first_token=(("A", -0.25), (" B", -1.5)))),
         finished_line(key("one"), "model-a", 1.0, BadCall("model-a", "no", status=400, retry_after=2.0, body="{}")),
         reused_line(key("one"), "model-a"),
     )
@@ -279,6 +281,28 @@ def test_an_answer_counts_though_its_tokens_do_not(tmp_path: Path, usage: object
     line = {"key": key("one").hex(), "model": "m", "at": 1.0, "answer": {"text": "x", "usage": usage}}
     (tmp_path / "old.jsonl").write_bytes(orjson.dumps(line) + b"\n")
     assert Journal.open(tmp_path).find(key("one")) == Completion("x")
+
+
+def test_an_answer_of_a_journal_that_knew_no_first_tokens_has_none(tmp_path: Path) -> None:
+    answer = {"text": "A", "finish_reason": "stop", "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    old = {"key": key("one").hex(), "model": "m", "at": 1.0, "answer": {**answer, "refusal": None, "attempts": 1}}
+    (tmp_path / "old.jsonl").write_bytes(orjson.dumps(old) + b"\n")
+    assert Journal.open(tmp_path).find(key("one")) == Completion("A", usage=Usage(3, 1), first_token=())
+
+
+@pytest.mark.parametrize("told", [None, 5, "A", {}, {"A": -1.0}, [], [["A"]], [["A", 0.5]], [[1, -1.0]], [None]])
+def test_an_answer_counts_though_its_first_tokens_do_not(tmp_path: Path, told: object) -> None:
+    line = {"key": key("one").hex(), "model": "m", "at": 1.0, "answer": {"text": "x", "first_token": told}}
+    (tmp_path / "old.jsonl").write_bytes(orjson.dumps(line) + b"\n")
+    assert Journal.open(tmp_path).find(key("one")) == Completion("x")
+
+
+def test_an_impossible_token_is_lost_and_nothing_with_it() -> None:
+    # JSON knows no infinity.
+    line = finished_line(key("one"), "m", 1.0, Completion("A", first_token=(("A", -0.5), ("B", float("-inf")))))
+    record = record_in(line)
+    assert record is not None
+    assert record.outcome == Completion("A", first_token=(("A", -0.5),))
 
 
 def test_a_pipe_with_a_segment_s_name_holds_nobody_up(tmp_path: Path) -> None:
@@ -348,6 +372,8 @@ def different(asked: Call) -> list[Call]:
         replace(asked, settings=Settings(temperature=0.5)),
         replace(asked, settings=replace(asked.settings, seed=1)),
         replace(asked, settings=replace(asked.settings, temperature=0.0)),
+        replace(asked, settings=replace(asked.settings, logprobs=True)),
+        replace(asked, settings=replace(asked.settings, logprobs=True, top_logprobs=20)),
         replace(asked, question=question),
         replace(asked, question=replace(question, id="other")),
     ]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from coe_ray.chat import in_one_piece
 from coe_ray.classify import Classifier
-from coe_ray.config import ClassifierConfig
+from coe_ray.expert_config import ClassifierConfig
 from coe_ray.models import local_models
 from coe_ray.parsing import parse_task
 from coe_ray.pipeline import CompositionOfExperts, asked_question

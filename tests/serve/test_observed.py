@@ -36,7 +36,9 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def observed(world: Path, collector: Collector) -> Iterator[Cluster]:
-    profile = write_profile(world.parent / "observed.yaml", f"{collector.url}/v1")
+    # Patient: the first call to an API waits until the rate governor is up, on a busy machine for seconds.
+    patience = {"deadline_s": 60.0, "failover_after_s": 30.0}
+    profile = write_profile(world.parent / "observed.yaml", f"{collector.url}/v1", routing=patience)
     traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
     with Cluster.started(SERVE | traced) as cluster:
         assert cluster.deploy(profile) is None
