@@ -1,11 +1,16 @@
 """What jobs/reproduce.py measures of a profile beside what is served."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, field_validator
 
 from coe_ray.expert_config import ClassifierConfig, ExpertConfig
 from coe_ray.model_config import Section
+
+Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
+"""Of a scenario: a folder is called by it."""
+
+RESERVED = ("neighbours", "random")
 
 
 class Scenario(Section):
@@ -30,4 +35,12 @@ class StudyConfig(Section):
     classifiers: dict[str, ClassifierConfig] = Field(default_factory=dict)
     singles: dict[str, ExpertConfig] = Field(default_factory=dict)
     transfer: dict[str, str] = Field(default_factory=dict)
-    scenarios: dict[str, Scenario] = Field(default_factory=dict)
+    scenarios: dict[Name, Scenario] = Field(default_factory=dict)
+
+    @field_validator("classifiers")
+    @classmethod
+    def _have_names_of_their_own(cls, classifiers: dict[str, ClassifierConfig]) -> dict[str, ClassifierConfig]:
+        for name in classifiers:
+            if name in RESERVED or name.startswith("bench-coe") or name.endswith("without RAG") or "@" in name:
+                raise ValueError(f"{name!r} is what a study calls other labels; choose another name")
+        return classifiers

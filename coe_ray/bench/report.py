@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from coe_ray.bench.columns import aligned, shortened, width
+from coe_ray.analysis.columns import aligned, shortened, width
 
 COE = "coe"
 """The name of the composition among `summary["systems"]`; every other system counts as a single expert."""

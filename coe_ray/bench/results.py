@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from coe_ray.bench.dead_letters import CLASSIFIER, DeadLetters
+from coe_ray.bench.insights import Insights
 from coe_ray.bench.report import render_report
 from coe_ray.bench.scoring import (
     Boards,
@@ -35,12 +36,14 @@ def write_results(
 ) -> dict[str, Any]:
     """Score the folder's records; `facts` of how they were made go into the summary, which is returned."""
     boards, leaderboard = _mapping(profile, questions, folder)
-    ledger = Ledger()
+    ledger, insights = Ledger(), Insights(profile, questions, boards)
     folder.write_answers(ledger.through(all_rows(questions, _records(folder, questions), boards)))
+    insights.take(_records(folder, questions))
     letters = DeadLetters(_models(profile))
     folder.write_dead_letters(letters.rows(_records(folder, questions)))
     summary = {
         **ledger.figures(questions),
+        **insights.told(),
         "failures": letters.kinds(),
         **facts,
         "profile": profile.name,
@@ -72,7 +75,7 @@ def _mapping(profile: Profile, questions: Mapping[str, Question], folder: RunFol
         own = board.narrowed(profile.experts)
         note = f"the profile's, made of {board.provenance.data} {board.provenance.split}".strip()
         return OneBoard(own), {"version": own.version, "mapping": "profile", "note": note}
-    boards = cross_fitted(expert_rows(questions, _records(folder, questions)))
+    boards = cross_fitted(expert_rows(questions, _records(folder, questions)), questions)
     if boards.whole is None:
         return boards, {"version": "none", "mapping": "cross-fitted", "note": "no expert has answered anything yet"}
     note = "the profile has no leaderboard for these tasks: each question is routed by the other folds' answers"

@@ -3,20 +3,19 @@
 Everything takes records one after the other and keeps counts alone, so that a run's size is not its memory.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from coe_ray.bench.metrics import Graded, classifier_metrics, grade, system_metrics
+from coe_ray.analysis.mapping import FOLDS, fold_of
+from coe_ray.analysis.metrics import Graded, classifier_metrics, outcome_of, system_metrics
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.route import route
 from coe_ray.runs import Record
-from coe_ray.types import UNKNOWN, Classification, Outcome, Provenance, Question
+from coe_ray.types import UNKNOWN, Classification, Provenance, Question
 
 COE = "coe"
-FOLDS = 5
 
 Row = dict[str, Any]
 
@@ -43,13 +42,17 @@ class OneBoard:
 
 @dataclass(frozen=True, slots=True)
 class FoldBoards:
-    """For every question the leaderboard of the other folds' answers: no question routes itself."""
+    """For every question the leaderboard of the other folds' answers: neither it nor its near duplicate routes itself.
+
+    `folds` are the questions', by their ids.
+    """
 
     by_fold: Mapping[int, Leaderboard]
     whole: Leaderboard | None
+    folds: Mapping[str, int] = field(default_factory=dict)
 
     def board(self, question_id: str) -> Leaderboard | None:
-        return self.by_fold.get(_fold(question_id))
+        return self.by_fold.get(self.folds.get(question_id, -1))
 
 
 def expert_rows(questions: Mapping[str, Question], records: Iterable[Record]) -> Iterator[Row]:
@@ -100,44 +103,38 @@ def _row(system: str, expert: str | None, question: Question, record: Record, sa
 _CARRIED = ("rule", "text", "error", "message", "attempts", "prompt_tokens", "completion_tokens", "seconds")
 
 
-def outcome_of(question: Question, said: Mapping[str, Any]) -> Outcome:
-    """What became of an answer, as a record has it."""
-    refused = bool(said.get("refused"))
-    failed = "error" in said and not refused
-    return grade(said.get("letter"), question.answer or "", refused=refused, failed=failed)
-
-
 def board_of(rows: Iterable[Row], provenance: Provenance = Provenance()) -> Leaderboard:
     """The leaderboard of these answers of single experts; failed calls say nothing about skill and stay out."""
-    return _board(_counted(rows), provenance=provenance)
+    return _board(_counted(rows, {}), provenance=provenance)
 
 
-def cross_fitted(rows: Iterable[Row]) -> FoldBoards:
+def cross_fitted(rows: Iterable[Row], questions: Mapping[str, Question]) -> FoldBoards:
     """Leaderboards of `FOLDS` folds, and the whole of all answers.
 
     With answers in one fold only there are no others; then all answers make the one leaderboard. Without any
     answer there is none.
     """
-    counts = _counted(rows)
+    folds = {id_: fold_of(question) for id_, question in questions.items()}
+    counts = _counted(rows, folds)
     if not counts:
         return FoldBoards({}, None)
     boards = {}
     for fold in range(FOLDS):
         others = any(of != fold for of, _, _ in counts)
         boards[fold] = _board(counts, without=fold if others else None)
-    return FoldBoards(boards, _board(counts))
+    return FoldBoards(boards, _board(counts), folds)
 
 
 _Counts = Mapping[tuple[int, str, str], tuple[int, int]]
 """(fold, expert, task) → right answers, answers."""
 
 
-def _counted(rows: Iterable[Row]) -> _Counts:
+def _counted(rows: Iterable[Row], folds: Mapping[str, int]) -> _Counts:
     correct: Counter[tuple[int, str, str]] = Counter()
     total: Counter[tuple[int, str, str]] = Counter()
     for row in rows:
         if row["outcome"] != "failed":
-            key = _fold(row["question_id"]), row["expert"], row["task"]
+            key = folds.get(row["question_id"], 0), row["expert"], row["task"]
             total[key] += 1
             correct[key] += row["outcome"] == "correct"
     return {key: (correct[key], count) for key, count in total.items()}
@@ -152,10 +149,6 @@ def _board(counts: _Counts, *, without: int | None = None, provenance: Provenanc
             total[expert, task] += answered
     scores = ((expert, task, correct[expert, task], count) for (expert, task), count in total.items())
     return Leaderboard.from_scores(scores, provenance)
-
-
-def _fold(question_id: str) -> int:
-    return int(hashlib.sha256(question_id.encode()).hexdigest(), 16) % FOLDS
 
 
 @dataclass(slots=True)

@@ -75,5 +75,8 @@ async def _decided(edition: Edition, question: Question) -> Route:
 
 
 def _coe(edition: Edition, expert: str, route: Route | None) -> dict[str, Any]:
-    """What is said of how the answer came about."""
-    return {**(route_object(route) if route else {"expert": expert}), "version": edition.version}
+    """What is said of how the answer came about; of a stream at its first piece."""
+    if route is None:
+        return {"expert": expert, "version": edition.version}
+    stages = {name: round(seconds, 6) for name, seconds in current_record().stages.items()}
+    return {**route_object(route), "version": edition.version, "stages": stages}

@@ -38,6 +38,8 @@ class AppArgs(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     profile: str = "local-cpu"
+    study: bool = False
+    """Host what the profile's study needs, too: jobs/reproduce.py does, an endpoint does not."""
     change: dict[str, Any] = {}
     """What is changed of the profile while it is served: the ingress's first `user_config`, see jobs/change.py."""
 
@@ -49,6 +51,7 @@ def build(args: AppArgs) -> Application:
     (`serve deploy` builds nothing where import path and arguments are the same).
     """
     profile = load_profile(args.profile)
+    profile = profile if args.study else profile.served
     if serve_runs():  # `serve run` builds before: the ingress looks again
         require_keys_or_loopback(profile.access, listening_host())
     for each in (profile, changed(profile, args.change)):
@@ -69,7 +72,8 @@ def build(args: AppArgs) -> Application:
 
 
 def _versioned(deployment: object, *settings: object) -> Deployment:
-    code = orjson.dumps([source_hash("coe_ray", "*.py"), *settings], option=orjson.OPT_SORT_KEYS)
+    parts = [source_hash("coe_ray", files) for files in ("*.py", "serve/console/static/*")]
+    code = orjson.dumps([*parts, *settings], option=orjson.OPT_SORT_KEYS)
     # `_internal`: Serve gives every deployment a random version otherwise, and so restarts it each time.
     named = {"version": hashlib.sha256(code).hexdigest()[:12], "_internal": True}
     return cast(Deployment, deployment).options(**named)  # mypy sees no class decorator

@@ -69,7 +69,7 @@ async def change(now: Served, patch: Mapping[str, Any]) -> Served:
         config = ServeDeploySchema.model_validate({"applications": [_with_change(file, patch) for file in files]})
         await asyncio.to_thread(client.deploy_apps, config)
     else:
-        if version_of(load_profile(now.profile), None) != now.base:
+        if version_of(load_profile(now.profile).served, None) != now.base:
             raise ConfigError(f"{now.profile}: has changed since it was deployed; deploy it again (`serve run …`)")
         application = await asyncio.to_thread(build, AppArgs(profile=now.profile, change=dict(patch)))
         try:

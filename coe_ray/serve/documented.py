@@ -4,13 +4,15 @@ Written here, as the handlers read bodies and write answers themselves, with orj
 form. The tests hold this document against the routes and against what they answer.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from coe_ray.serve.console.rows import Wanted
+from coe_ray.serve.console.schemas import SCHEMAS, LeaderboardList, QuestionAsked, RowList, RunList, WholeRun
 from coe_ray.serve.openai import DEADLINE, ChatRequest
-from coe_ray.types import Provenance, Standing
+from coe_ray.types import Outcome, Provenance, Standing
 
 
 class ErrorDetail(BaseModel):
@@ -53,7 +55,11 @@ class Tried(BaseModel):
 
 
 class Decision(BaseModel):
-    """The route with its reasons, and the version of the profile that it was made by."""
+    """The route with its reasons, the version of the profile that it was made by, and the seconds of each stage.
+
+    Stages are `retrieve`, `classify` and `route`, but of a decision that is `cached`, and `expert`: of a stream until
+    its first piece.
+    """
 
     expert: str
     version: str
@@ -68,6 +74,7 @@ class Decision(BaseModel):
     classifier: ClassifierSaid
     neighbours: list[NeighbourSaid]
     tried: list[Tried]
+    stages: dict[str, float]
 
 
 class NamedExpert(BaseModel):
@@ -141,6 +148,7 @@ class Health(BaseModel):
     status: Literal["ok", "degraded", "starting"]
     waiting_for: list[str]
     profile: str
+    asks_for_key: bool
     version: str
     leaderboard: str | None
     experts: list[str]
@@ -148,7 +156,10 @@ class Health(BaseModel):
     warnings: list[str]
 
 
-_SHOWN: tuple[type[BaseModel], ...] = (ChatRequest, ChatCompletion, Decision, ModelList, LeaderboardSaid, Health, Error)
+_SHOWN: tuple[type[BaseModel], ...] = (
+    *(ChatRequest, ChatCompletion, Decision, ModelList, LeaderboardSaid, Health, Error),
+    *SCHEMAS,
+)
 _SCHEMAS = "#/components/schemas/"
 
 _REFUSED = {
@@ -164,6 +175,8 @@ _ASKED_WRONGLY = {
     "503": "everything that could answer is full; Retry-After says when to ask again",
     "504": "no answer within the deadline",
 }
+_NOWHERE = {"404": "there is no such thing here"}
+_UNREADABLE = {"503": "files that cannot be read now"}
 _ROUTE_HEADERS = {
     "x-coe-version": "the version of the profile that answered",
     "x-coe-expert": "who answered, percent-encoded",
@@ -205,6 +218,7 @@ def _paths() -> dict[str, Any]:
                 {"404": "there is no leaderboard"},
             )
         },
+        **_console_paths(),
         "/healthz": {
             "get": {
                 "operationId": "health",
@@ -216,6 +230,39 @@ def _paths() -> dict[str, Any]:
             }
         },
     }
+
+
+def _console_paths() -> dict[str, Any]:
+    """What the console asks beside: leaderboards before, and bench runs."""
+    version, run, question = _in_path("version"), _in_path("run"), _in_path("question")
+    wrong = {"400": "a filter or a page that cannot be"}
+    versions = _answer("the versions that can be read", LeaderboardList)
+    board = _reading("leaderboard_version", _answer("one of them", LeaderboardSaid), _NOWHERE)
+    rows = _reading("rows", _answer("a page of a run's rows", RowList), {**_NOWHERE, **_UNREADABLE, **wrong})
+    row = _reading("row", _answer("one question of it", QuestionAsked), {**_NOWHERE, **_UNREADABLE})
+    one = _reading("run", _answer("how far it is, or what came of it", WholeRun), {**_NOWHERE, **_UNREADABLE})
+    return {
+        "/v1/leaderboards": {"get": _reading("leaderboards", versions)},
+        "/v1/leaderboards/{version}": {"get": {**board, "parameters": [version]}},
+        "/v1/runs": {"get": _reading("runs", _answer("the bench runs, the latest first", RunList), _UNREADABLE)},
+        "/v1/runs/{run}": {"get": {**one, "parameters": [run]}},
+        "/v1/runs/{run}/rows": {"get": {**rows, "parameters": [run, *_filters()]}},
+        "/v1/runs/{run}/rows/{question}": {"get": {**row, "parameters": [run, question]}},
+    }
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _filters() -> list[dict[str, Any]]:
+    """As `Wanted` takes them: pydantic says of what may be left out that it may be null, which no query can hold."""
+    schemas: dict[str, dict[str, Any]] = {name: {"type": "string"} for name in ("task", "expert", "system")}
+    schemas["outcome"] = {"enum": list(get_args(Outcome))}
+    told = Wanted.model_json_schema()["properties"]
+    for name in ("offset", "limit"):
+        schemas[name] = {key: told[name][key] for key in ("type", "minimum", "maximum", "default")}
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
 
 
 def _asking(name: str, answer: dict[str, Any]) -> dict[str, Any]:

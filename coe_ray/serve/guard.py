@@ -4,12 +4,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.serve.access import Access, Refused
+from coe_ray.serve.console.pages import PATHS
 from coe_ray.serve.openai import error_object
 from coe_ray.serve.records import current_record
 from coe_ray.serve.responses import Json
 
-OPEN = frozenset({"/healthz"})
-"""Paths that ask for no key: probes of health have none. They say nothing of questions, clients or secrets."""
+OPEN = frozenset({"/healthz"}) | PATHS
+"""Paths that ask for no key: probes of health have none, nor has a browser before its page is there. They say nothing
+of questions, clients or secrets."""
 
 
 class Guard:

@@ -1,5 +1,6 @@
 """The HTTP door: OpenAI's form around `CompositionOfExperts`. Each request becomes one walk through the pipeline."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -14,9 +15,13 @@ from starlette.routing import Route
 
 from coe_ray.cluster import collect_garbage_rarely, hosted_fingerprint, stays_up
 from coe_ray.config import Profile
+from coe_ray.leaderboard import Leaderboard
 from coe_ray.serve.access import Access
 from coe_ray.serve.answering import completion, decision, stream
 from coe_ray.serve.behind import RETRIEVER, Behind
+from coe_ray.serve.console.boards import boards, listed
+from coe_ray.serve.console.pages import page_routes
+from coe_ray.serve.console.reading import run_routes
 from coe_ray.serve.documented import document
 from coe_ray.serve.edition import Edition, Printer, version_of
 from coe_ray.serve.editions import Editions
@@ -67,7 +72,7 @@ class Ingress:
         """Serve asks for it once the replica is made. Not FastAPI: its part of a request was a tenth of the time."""
         # The guard is within: who is refused is watched, too.
         api = Starlette(
-            routes=self.routes(),
+            routes=[*self.routes(), *page_routes()],
             middleware=[Middleware(Watched), Middleware(Guard, self._access)],
             exception_handlers=ERROR_HANDLERS,
         )
@@ -75,12 +80,15 @@ class Ingress:
         return api
 
     def routes(self) -> list[Route]:
-        """What the endpoint answers."""
+        """What the endpoint answers, but for the files of its console."""
         return [
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
             Route("/v1/route", self.route, methods=["POST"]),
             Route("/v1/models", self.models),
             Route("/v1/leaderboard", self.leaderboard),
+            Route("/v1/leaderboards", self.leaderboards),
+            Route("/v1/leaderboards/{version}", self.leaderboard_version),
+            *run_routes(),
             Route("/healthz", self.healthz),
             Route("/openapi.json", self.openapi),
         ]
@@ -133,6 +141,23 @@ class Ingress:
             raise RequestError(404, "this profile has no leaderboard yet; see jobs/leaderboard.py", code="not_found")
         return Json(board.as_dict())
 
+    async def leaderboards(self, _: Request) -> Response:
+        """The versions that can be read here: what is served, what was, and what lies beside it."""
+        served = self._edition().coe.leaderboard
+        found = await self._boards()
+        return Json({"object": "list", "data": [listed(board, served) for board in found.values()]})
+
+    async def leaderboard_version(self, request: Request) -> Response:
+        """One of them."""
+        board = (await self._boards()).get(request.path_params["version"])
+        if board is None:
+            raise RequestError(404, "no leaderboard of that version is here", param="version", code="not_found")
+        return Json(board.as_dict())
+
+    async def _boards(self) -> dict[str, Leaderboard]:
+        served, history = self._edition().coe.leaderboard, await self._editions.history()
+        return await asyncio.to_thread(boards, self._profile, served, history)
+
     async def healthz(self, _: Request) -> Response:
         """200 where what every answer needs is up; 503 until all was up once, or while retriever or classifier are not.
 
@@ -146,6 +171,7 @@ class Ingress:
             "status": "starting" if unready else "degraded" if waiting else "ok",
             "waiting_for": waiting,
             "profile": edition.profile.name,
+            "asks_for_key": edition.profile.keys_file is not None,
             "version": edition.version,
             "leaderboard": board.version if board else None,
             "experts": list(edition.coe.experts),

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from coe_ray.analysis.leaks import refuse_leaks, without_leaks
+from coe_ray.analysis.matrix import OWN
 from coe_ray.bench.datasets import Benchmark, load_benchmark
 from coe_ray.bench.examiner import Labeller
 from coe_ray.bench.run import drawn
@@ -13,14 +15,12 @@ from coe_ray.errors import ConfigError, DataError
 from coe_ray.expert_config import ClassifierConfig, ExpertConfig
 from coe_ray.model_config import ApiModel, ModelConfig, VllmModel
 from coe_ray.pipeline import Shots
-from coe_ray.study.leaks import refuse_leaks, without_leaks
 from coe_ray.study.scenarios import Changed, all_experts, all_models, worked_out
 from coe_ray.types import Question
 
 Scoring = Literal["text", "next-token"]
 
 WITHOUT_RAG = " without RAG"
-OWN_CLASSIFIER = "classifier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def scenario_label(variant: str, scenario: str) -> str:
 
 
 def _classifiers(profile: Profile) -> Mapping[str, ClassifierConfig]:
-    return profile.study.classifiers or {OWN_CLASSIFIER: profile.classifier}
+    return profile.study.classifiers or {OWN: profile.classifier}
 
 
 def _variants(classifiers: Mapping[str, ClassifierConfig]) -> dict[str, ClassifierConfig]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from coe_ray.analysis.mapping import PROTOCOLS
 from coe_ray.study.figures import heat_map, losses_chart, radar
 from coe_ray.study.findings import RANDOM_LABELS, Findings
-from coe_ray.study.mapping import PROTOCOLS
 from coe_ray.study.presenting import main_label, per_task
 
 LOSSES = ("classification", "unknown", "mapping", "extraction")

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.patches import Patch
 
-from coe_ray.bench.columns import one_line, shortened, width, wrapped
+from coe_ray.analysis.columns import one_line, shortened, width, wrapped
 from coe_ray.files import write_whole
 
 # Black and a grey stand in the place of the palette's yellow, which is too pale for lines on white.

@@ -10,17 +10,13 @@ from itertools import combinations
 
 import numpy as np
 
-from coe_ray.bench.metrics import classifier_metrics
-from coe_ray.config import Profile
-from coe_ray.encoder import Vectors
-from coe_ray.study.asking import scenario_label, variants
-from coe_ray.study.bench_coe import trained_labels, translated
-from coe_ray.study.losses import Losses, Regret, losses, regret
-from coe_ray.study.mapping import PROTOCOLS, Protocol, TaskMap, cross_fitted_map, other_map, paper_map
-from coe_ray.study.matrix import NEIGHBOURS, Bools, Labels, Matrix
-from coe_ray.study.scenarios import Changed
-from coe_ray.study.statistics import Comparison, Interval, accuracy_interval, compare, holm
-from coe_ray.study.systems import (
+from coe_ray.analysis.bench_coe import trained_labels, translated
+from coe_ray.analysis.losses import Losses, Regret, losses, regret
+from coe_ray.analysis.mapping import PROTOCOLS, Protocol, TaskMap, cross_fitted_map, other_map, paper_map
+from coe_ray.analysis.matrix import NEIGHBOURS, Bools, Labels, Matrix
+from coe_ray.analysis.metrics import classifier_metrics
+from coe_ray.analysis.statistics import Comparison, Interval, accuracy_interval, compare, holm
+from coe_ray.analysis.systems import (
     Spread,
     System,
     alone,
@@ -30,6 +26,10 @@ from coe_ray.study.systems import (
     random_labels,
     routed,
 )
+from coe_ray.config import Profile
+from coe_ray.encoder import Vectors
+from coe_ray.study.asking import scenario_label, variants
+from coe_ray.study.scenarios import Changed
 from coe_ray.types import UNKNOWN, Question
 
 BENCH_COE, MOVED, FINE_TUNED = "bench-coe", "bench-coe moved", "bench-coe fine-tuned"

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from coe_ray.analysis.mapping import PROTOCOLS, Protocol
+from coe_ray.analysis.matrix import NEIGHBOURS
 from coe_ray.study.asking import WITHOUT_RAG
 from coe_ray.study.findings import (
     BENCH_COE,
@@ -19,8 +21,6 @@ from coe_ray.study.findings import (
     Findings,
     Scored,
 )
-from coe_ray.study.mapping import PROTOCOLS, Protocol
-from coe_ray.study.matrix import NEIGHBOURS
 from coe_ray.study.paper import TABLES, Published
 from coe_ray.study.tables import NONE, Figures, Grid, Line, Table
 

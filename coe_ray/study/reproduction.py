@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from coe_ray.analysis.leaks import refuse_leaks
+from coe_ray.analysis.matrix import Matrix
 from coe_ray.bench.results import commit
 from coe_ray.bench.sitting import Say
 from coe_ray.errors import DataError
@@ -24,8 +26,6 @@ from coe_ray.runs import RunFolder, read_questions
 from coe_ray.study.asking import Asking, StudyOrder, asking
 from coe_ray.study.findings import FINE_TUNED, Evidence, Findings, found
 from coe_ray.study.gathering import read_embeddings, read_trained, run_folder
-from coe_ray.study.leaks import refuse_leaks
-from coe_ray.study.matrix import Matrix
 from coe_ray.study.presenting import summary, tables
 from coe_ray.study.tables import Table, latex, markdown, text
 

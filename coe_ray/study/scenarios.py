@@ -41,6 +41,8 @@ def _changed(profile: Profile, before: tuple[Changed, ...], name: str, scenario:
     where = f"profile {profile.name!r}: study.scenarios.{name}"
     if unfit := set(scenario.change) - {"tasks", "models", "experts", "classifier"}:
         raise ConfigError(f"{where}: {sorted(unfit)[0]} cannot change in a scenario, only tasks, models and experts")
+    if "classifier" in scenario.change and profile.study.classifiers:
+        raise ConfigError(f"{where}: classifier changes nothing where study.classifiers are measured; add one there")
     try:
         after = patched(profile, scenario.change)
     except ConfigError as error:  # the file's own keys are right

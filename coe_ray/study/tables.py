@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coe_ray.bench.columns import aligned, one_line, shortened, width, wrapped
+from coe_ray.analysis.columns import aligned, one_line, shortened, width, wrapped
 from coe_ray.study.paper import Published
 
 COLUMNS = ("system", "Acc % (95% CI)", "Prec %", "Rec %", "F1 %", "paper Acc %", "Δ Acc")

@@ -1,8 +1,8 @@
 """A process that asks one endpoint through its gate and the cluster's governor; its first line of output is `up`.
 
-    python -m tests.behaviour.caller BASE_URL CALLS CALLERS MAX_CONCURRENCY
+    python -m tests.behaviour.caller BASE_URL CALLERS MAX_CONCURRENCY
 
-CALLS 0: until it is told to stop by an end of its input. The last line counts what came of the calls, as JSON.
+Until it is told to stop by an end of its input. The last line counts what came of the calls, as JSON.
 """
 
 import asyncio
@@ -25,26 +25,25 @@ CALL = Call((Message("user", "Where?"),))
 
 
 class Caller:
-    """`callers` callers at a time, until `calls` are made or `stopped` is set."""
+    """Calls until it is stopped; what is under way then is finished."""
 
-    def __init__(self, base_url: str, calls: int, max_concurrency: int) -> None:
+    def __init__(self, base_url: str, max_concurrency: int) -> None:
         gate = Gates(governed()).gate(base_url, "sk-shared", Limits(max_concurrency))
         self._model = HttpModel(
             name="m", model="m", base_url=base_url, gate=gate, api_key="sk-shared", retry=RetryPolicy(attempts=30)
         )
-        self._left = calls or sys.maxsize
+        self._stopped = False
         self.outcomes: Counter[str] = Counter()
 
     def stop(self) -> None:
-        self._left = 0
+        self._stopped = True
 
     async def run(self, callers: int) -> None:
         await asyncio.gather(*(self._ask() for _ in range(callers)))
         await self._model.close()
 
     async def _ask(self) -> None:
-        while self._left > 0:
-            self._left -= 1
+        while not self._stopped:
             try:
                 await self._model.complete(CALL)
                 self.outcomes["answered"] += 1
@@ -52,12 +51,11 @@ class Caller:
                 self.outcomes[type(error).__name__] += 1
 
 
-async def main(base_url: str, calls: str, callers: str, max_concurrency: str) -> None:
-    caller = Caller(base_url, int(calls), int(max_concurrency))
+async def main(base_url: str, callers: str, max_concurrency: str) -> None:
+    caller = Caller(base_url, int(max_concurrency))
     sys.stdout.write("up\n")
     sys.stdout.flush()
-    if calls == "0":
-        asyncio.get_running_loop().add_reader(sys.stdin, caller.stop)
+    asyncio.get_running_loop().add_reader(sys.stdin, caller.stop)
     await caller.run(int(callers))
     sys.stdout.write(orjson.dumps(caller.outcomes).decode() + "\n")
 

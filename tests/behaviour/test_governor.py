@@ -100,23 +100,23 @@ def provider() -> Iterator[Provider]:
 class Calling:
     """One caller process."""
 
-    def __init__(self, ray: OwnRay, provider: Provider, calls: int = 0, callers: int = 100) -> None:
-        command = [sys.executable, "-m", "tests.behaviour.caller", provider.base_url, str(calls), str(callers), "64"]
+    def __init__(self, ray: OwnRay, provider: Provider) -> None:
+        command = [sys.executable, "-m", "tests.behaviour.caller", provider.base_url, "100", "64"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, env=ray.environment, stdin=pipe, stdout=pipe, stderr=pipe)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"up\n", self.process.communicate()[1].decode()
 
     def outcomes(self) -> dict[str, int]:
-        """Stop it, unless it has a number of calls to make, and count."""
+        """Stop it, and count."""
         said, _ = self.process.communicate(timeout=PATIENCE_S)
         found: dict[str, int] = orjson.loads(said.splitlines()[-1])
         return found
 
 
 @contextlib.contextmanager
-def calling(ray: OwnRay, provider: Provider, processes: int, calls: int = 0) -> Iterator[list[Calling]]:
-    started = [Calling(ray, provider, calls) for _ in range(processes)]
+def calling(ray: OwnRay, provider: Provider, processes: int) -> Iterator[list[Calling]]:
+    started = [Calling(ray, provider) for _ in range(processes)]
     try:
         yield started
     finally:
@@ -148,8 +148,8 @@ def test_two_jobs_find_a_limit_that_drops_and_comes_back_and_share_it(ray: OwnRa
 
 
 def test_governor_is_killed_five_times_and_the_calls_go_on(ray: OwnRay, provider: Provider) -> None:
-    chance, calls = random.Random(5), 2000
-    with calling(ray, provider, 2, calls) as callers:
+    chance = random.Random(5)
+    with calling(ray, provider, 2) as callers:
         for kill in range(5):
             time.sleep(chance.uniform(1, 4))
             governors = wait_for_governors(ray)
@@ -157,7 +157,9 @@ def test_governor_is_killed_five_times_and_the_calls_go_on(ray: OwnRay, provider
                 os.kill(governors, signal.SIGKILL)  # Ray starts it again
             else:
                 subprocess.run([sys.executable, "-c", KILL], env=ray.environment, check=True)  # it has to be made again
-        assert all(each.process.poll() is None for each in callers), "it was over before the last kill"
-        assert [each.outcomes() for each in callers] == [{"answered": calls}] * 2
+        time.sleep(2)
+        outcomes = [each.outcomes() for each in callers]
     assert provider.share_refused <= 0.05
-    assert provider.answered == 2 * calls
+    answered = [outcome.pop("answered") for outcome in outcomes]
+    assert not any(outcomes)  # no call failed
+    assert provider.answered == sum(answered)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coe_ray.bench.metrics import Graded, classifier_metrics, grade, system_metrics
+from coe_ray.analysis.metrics import Graded, classifier_metrics, grade, system_metrics
 from coe_ray.bench.report import render_report, render_table
 from coe_ray.tasks import DEVOPS_EVAL_A, DEVOPS_EVAL_B
 

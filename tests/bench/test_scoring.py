@@ -135,7 +135,7 @@ def fold(id_: str) -> int:
 
 def test_every_question_has_a_leaderboard_of_the_other_folds() -> None:
     rows = list(expert_rows(MANY, MANY_RECORDS))
-    boards = cross_fitted(rows)
+    boards = cross_fitted(rows, QUESTIONS)
     for id_ in MANY:
         assert boards.board(id_) == board_of(row for row in rows if fold(row["question_id"]) != fold(id_))
     assert boards.whole == board_of(rows)
@@ -148,8 +148,8 @@ def test_a_questions_own_answers_do_not_change_its_route(id_: str) -> None:
         if each["id"] == id_:
             for answer in each["answers"].values():
                 answer["letter"] = "B" if answer["letter"] == "A" else "A"
-    before = cross_fitted(expert_rows(MANY, MANY_RECORDS))
-    after = cross_fitted(expert_rows(MANY, flipped))
+    before = cross_fitted(expert_rows(MANY, MANY_RECORDS), MANY)
+    after = cross_fitted(expert_rows(MANY, flipped), MANY)
     assert before.board(id_) == after.board(id_)
     (row,) = [row for row in coe_rows(MANY, MANY_RECORDS, before) if row["question_id"] == id_]
     (again,) = [row for row in coe_rows(MANY, flipped, after) if row["question_id"] == id_]
@@ -161,7 +161,7 @@ def test_a_questions_own_answers_do_not_change_its_route(id_: str) -> None:
 
 def test_with_one_fold_only_all_answers_make_the_leaderboard() -> None:
     rows = list(expert_rows(QUESTIONS, RECORDS[:1]))
-    boards = cross_fitted(rows)
+    boards = cross_fitted(rows, QUESTIONS)
     assert boards.board(BUILD[0].id) == boards.whole == board_of(rows)
 
 
@@ -172,12 +172,12 @@ def test_an_outage_in_all_other_folds_leaves_them_without_a_say() -> None:
         record(other, label("Build"), FAILED, FAILED),
     ]
     rows = list(expert_rows(MANY, records))
-    boards = cross_fitted(rows)
+    boards = cross_fitted(rows, QUESTIONS)
     assert boards.board(first.id) == boards.board(other.id) == board_of(rows)
 
 
 def test_an_outage_of_everything_leaves_no_leaderboard() -> None:
-    boards = cross_fitted(expert_rows(QUESTIONS, [record(BUILD[0], None, FAILED, FAILED)]))
+    boards = cross_fitted(expert_rows(QUESTIONS, [record(BUILD[0], None, FAILED, FAILED)]), QUESTIONS)
     assert (boards.board(BUILD[0].id), boards.whole) == (None, None)
 
 

@@ -66,7 +66,9 @@ async def test_a_key_opens_and_its_limits_are_told(app: Starlette, client: httpx
     assert answer.headers["x-ratelimit-remaining-requests"] == "59999"
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/", "/v1", "/nowhere", "/healthz/", "//healthz", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1", "/nowhere", "/healthz/", "/console/", "/console/app.js/", "/openapi.json"]
+)
 async def test_without_a_key_nothing_but_health_is_told(app: Starlette, client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from coe_ray.analysis.matrix import OWN
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.config import load_profile
 from coe_ray.errors import ConfigError, DataError
 from coe_ray.pipeline import Expert
-from coe_ray.study.asking import OWN_CLASSIFIER, asking, scenario_label, variants
+from coe_ray.study.asking import asking, scenario_label, variants
 from coe_ray.types import Call
 from tests.bench.world import row, write_csv
 from tests.study.orders import CONTENT, DEV, TASKS, asked_for, data_at, order_of, profile_at
@@ -34,7 +35,7 @@ def plain_task(name: str) -> dict[str, str]:
 def test_every_expert_and_the_profiles_own_classifier_are_asked(tmp_path: Path) -> None:
     asked = asked_for(tmp_path)
     assert asked.asked.experts == asked.profile.experts
-    assert list(asked.labellers) == [OWN_CLASSIFIER, f"{OWN_CLASSIFIER} without RAG"]
+    assert list(asked.labellers) == [OWN, f"{OWN} without RAG"]
     assert [each.profile.classifier.k for each in asked.labellers.values()] == [2, 0]
     assert (asked.scenarios, asked.shots) == ((), {})
     assert asked.profile == load_profile(tmp_path / "small.yaml")
@@ -56,7 +57,7 @@ def test_a_cascade_is_asked_itself_and_not_its_neighbours(tmp_path: Path) -> Non
 
 def test_variants_are_one_a_classifier_without_examples_and_two_with(tmp_path: Path) -> None:
     own = load_profile(profile_at(tmp_path, classifier={"model": "sorter", "k": 0}))
-    assert variants(own) == (f"{OWN_CLASSIFIER} without RAG",)
+    assert variants(own) == (f"{OWN} without RAG",)
     assert variants(load_profile("paper-set1")) == (
         "classifier-1",
         "classifier-1 without RAG",
@@ -229,13 +230,13 @@ def test_a_scenario_has_labels_of_its_own_over_its_tasks_and_examples(tmp_path: 
     change = {"tasks": [plain_task("Parsing"), plain_task("Root Cause Analysis")]}
     scenario = {"change": change, "relabel": {"Log Parser": "Parsing"}}
     asked = asked_for(tmp_path, study={"scenarios": {"renamed": scenario}})
-    label = scenario_label(OWN_CLASSIFIER, "renamed")
+    label = scenario_label(OWN, "renamed")
     assert label == "classifier @ renamed"
     assert list(asked.labellers) == [
         "classifier",
         "classifier without RAG",
         label,
-        scenario_label(f"{OWN_CLASSIFIER} without RAG", "renamed"),
+        scenario_label(f"{OWN} without RAG", "renamed"),
     ]
     labeller = asked.labellers[label]
     assert [task.name for task in labeller.profile.task_list] == ["Parsing", "Root Cause Analysis"]

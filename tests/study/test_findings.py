@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coe_ray.analysis.matrix import Matrix
 from coe_ray.bench.datasets import Benchmark
 from coe_ray.study import asking as asking_module
 from coe_ray.study.asking import Asking, StudyOrder, asking
@@ -21,7 +22,6 @@ from coe_ray.study.findings import (
     Findings,
     found,
 )
-from coe_ray.study.matrix import Matrix
 from coe_ray.study.presenting import summary, tables
 from coe_ray.study.tables import markdown, text
 from coe_ray.types import UNKNOWN, Task

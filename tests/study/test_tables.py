@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.bench.columns import width, wrapped
+from coe_ray.analysis.columns import width, wrapped
 from coe_ray.study.paper import NAMES, TABLES, Published
 from coe_ray.study.tables import COLUMNS, TERMINAL_WIDTH, Figures, Grid, Line, Table, as_grid, latex, markdown, text
 

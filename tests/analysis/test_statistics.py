@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, chi2, t
 
-from coe_ray.study.statistics import (
+from coe_ray.analysis.statistics import (
     FEWEST_CLUSTERS,
     Bools,
     Comparison,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.analysis.bench_coe import trained_labels, translated
 from coe_ray.encoder import Vectors
-from coe_ray.study.bench_coe import trained_labels, translated
 from coe_ray.types import UNKNOWN
 
 TASKS = ("Build", "日志", "Test")

@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 
+from coe_ray.analysis.matrix import Bools, Ints, Matrix
 from coe_ray.errors import DataError
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.questions import near_duplicate_key
-from coe_ray.study.matrix import Bools, Ints, Matrix
 from coe_ray.types import UNKNOWN, Question
 
 Protocol = Literal["paper", "held-out"]

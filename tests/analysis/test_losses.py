@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from coe_ray.study.losses import Losses, Regret, losses, regret
-from coe_ray.study.statistics import Bools, Ints
+from coe_ray.analysis.losses import Losses, Regret, losses, regret
+from coe_ray.analysis.statistics import Bools, Ints
 
 
 class Run(TypedDict):

@@ -5,13 +5,14 @@ nothing to count: never NaN, which JSON does not know.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sklearn.metrics import precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
-from coe_ray.types import UNKNOWN, Outcome
+from coe_ray.types import UNKNOWN, Outcome, Question
 
 NO_LETTER = ""
 """The predicted class of an unparsed or refused answer; no question has it as its true class."""
@@ -36,6 +37,13 @@ def grade(letter: str | None, answer: str, *, refused: bool = False, failed: boo
     if letter is None:
         return "unparsed"
     return "correct" if letter == answer else "wrong"
+
+
+def outcome_of(question: Question, said: Mapping[str, Any]) -> Outcome:
+    """What became of an answer, as a record has it."""
+    refused = bool(said.get("refused"))
+    failed = "error" in said and not refused
+    return grade(said.get("letter"), question.answer or "", refused=refused, failed=failed)
 
 
 def system_metrics(answers: Iterable[Graded] | Counter[Graded]) -> dict[str, object]:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.analysis.leaks import SHOWN, leaks, refuse_leaks, without_leaks
 from coe_ray.bench.datasets import load_benchmark
 from coe_ray.errors import DataError
 from coe_ray.questions import make_question
-from coe_ray.study.leaks import SHOWN, leaks, refuse_leaks, without_leaks
 from coe_ray.types import Question
 
 SAMPLE = load_benchmark("sample")

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from coe_ray.bench.metrics import grade
-from coe_ray.bench.scoring import outcome_of
+from coe_ray.analysis.metrics import grade, outcome_of
 from coe_ray.classify import agreement
 from coe_ray.errors import DataError
 from coe_ray.parsing import parse_letter
@@ -25,6 +24,9 @@ Ints = npt.NDArray[np.intp]
 OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "unparsed", "refused", "failed")
 CORRECT, FAILED = OUTCOMES.index("correct"), OUTCOMES.index("failed")
 NO_LETTER = -1
+
+OWN = "classifier"
+"""The labels of a run's one classifier, where no others were measured."""
 
 NEIGHBOURS = "neighbours"
 """The label that the retrieved neighbours vote for, kept beside those of the classifiers."""
@@ -50,22 +52,23 @@ class Matrix:
 
     @classmethod
     def from_records(cls, questions: Mapping[str, Question], records: Iterable[Record]) -> "Matrix":
-        """Of a run's records. Raises `DataError` where there is none, or one knows other experts than the others."""
-        kept = sorted((record for record in records if record["id"] in questions), key=lambda record: str(record["id"]))
-        if not kept:
+        """Of a run's records, one after the other: their texts are not kept.
+
+        Raises `DataError` where there is none, or one knows other experts than the others.
+        """
+        rows = sorted((_row(questions[each["id"]], each) for each in records if each["id"] in questions), key=_by_id)
+        if not rows:
             raise DataError("the run has no records yet; finish it first")
-        experts = tuple(kept[0]["answers"])
-        if any(tuple(record["answers"]) != experts for record in kept):
+        experts = rows[0].experts
+        if any(row.experts != experts for row in rows):
             raise DataError("the run's records do not all have the same experts; begin it anew")
-        asked = tuple(questions[record["id"]] for record in kept)
-        said = [[record["answers"][expert] for record in kept] for expert in experts]
         return cls(
-            asked,
+            tuple(row.question for row in rows),
             experts,
-            np.array([[_outcome(q, each) for q, each in zip(asked, row, strict=True)] for row in said], dtype=np.intp),
-            np.array([[_letter(each) for each in row] for row in said], dtype=np.intp),
-            np.array([[[each.get(name) or 0 for each in row] for row in said] for name in _TOKENS], dtype=np.intp),
-            _labels(kept),
+            np.array([row.outcomes for row in rows], dtype=np.intp).T,
+            np.array([row.letters for row in rows], dtype=np.intp).T,
+            np.array([row.tokens for row in rows], dtype=np.intp).transpose(2, 1, 0),
+            _labels(rows),
         )
 
     @classmethod
@@ -157,11 +160,35 @@ class Matrix:
         )
 
 
-_TOKENS = ("prompt_tokens", "completion_tokens")
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is kept of one record; `tokens` are prompt and completion tokens of each expert."""
+
+    question: Question
+    experts: tuple[str, ...]
+    outcomes: tuple[int, ...]
+    letters: tuple[int, ...]
+    tokens: tuple[tuple[int, int], ...]
+    labels: Mapping[str, str | None]
+    votes: Mapping[str, str | None]
 
 
-def _outcome(question: Question, said: Mapping[str, Any]) -> int:
-    return OUTCOMES.index(outcome_of(question, said))
+def _row(question: Question, record: Record) -> _Row:
+    said = record["answers"]
+    labels = record.get("labels") or {OWN: record["classification"] or record["classification_error"]}
+    return _Row(
+        question,
+        tuple(said),
+        tuple(OUTCOMES.index(outcome_of(question, each)) for each in said.values()),
+        tuple(map(_letter, said.values())),
+        tuple((each.get("prompt_tokens") or 0, each.get("completion_tokens") or 0) for each in said.values()),
+        {name: _label(each) for name, each in labels.items()},
+        {name: _vote(each) for name, each in labels.items() if each.get("neighbours")},
+    )
+
+
+def _by_id(row: _Row) -> str:
+    return row.question.id
 
 
 def _recorded(question: Question, said: Recording) -> int:
@@ -193,24 +220,27 @@ def _recorded_question(id_: str, rows: Iterable[Recording]) -> Question:
     return Question(id_, "", task=task)
 
 
-def _labels(records: Sequence[Record]) -> dict[str, Labels]:
+def _labels(rows: Sequence[_Row]) -> dict[str, Labels]:
     """Each classifier's label of each question, and their neighbours' vote."""
-    names = tuple(records[0].get("labels", {}))
-    labels: dict[str, Labels] = {name: tuple(_label(record["labels"][name]) for record in records) for name in names}
+    labels: dict[str, Labels] = {name: tuple(row.labels[name] for row in rows) for name in rows[0].labels}
     # The first record may be one of a failed call, which has none.
-    with_neighbours = [name for name in names if any(record["labels"][name].get("neighbours") for record in records)]
+    with_neighbours = [name for name in labels if any(name in row.votes for row in rows)]
     if with_neighbours:
-        labels[NEIGHBOURS] = tuple(_vote(record["labels"][with_neighbours[0]]) for record in records)
+        labels[NEIGHBOURS] = tuple(_voted(row, with_neighbours[0]) for row in rows)
     return labels
 
 
+def _voted(row: _Row, name: str) -> str | None:
+    return row.votes.get(name, None if row.labels[name] is None else UNKNOWN)
+
+
 def _label(said: Mapping[str, Any]) -> str | None:
-    return said.get("task")
+    """A classifier that refuses names no task, as one does that fits none."""
+    task: str | None = said.get("task")
+    return UNKNOWN if task is None and said.get("refused") else task
 
 
-def _vote(said: Mapping[str, Any]) -> str | None:
-    if "task" not in said:
-        return None
+def _vote(said: Mapping[str, Any]) -> str:
     found = [{**each, "question_id": each["id"], "text": ""} for each in said["neighbours"]]
-    agreed = agreement(weighted(found), {each["task"] for each in found}) if found else None
+    agreed = agreement(weighted(found), {each["task"] for each in found})
     return agreed.task if agreed else UNKNOWN

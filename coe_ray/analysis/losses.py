@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coe_ray.study.statistics import Bools, Ints
+from coe_ray.analysis.statistics import Bools, Ints
 
 
 @dataclass(frozen=True, slots=True)

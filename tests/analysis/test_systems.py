@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coe_ray.bench.metrics import Graded, system_metrics
-from coe_ray.recordings import Recording
-from coe_ray.study.mapping import cross_fitted_map, paper_map
-from coe_ray.study.matrix import NO_LETTER, OUTCOMES, Ints, Matrix
-from coe_ray.study.systems import (
+from coe_ray.analysis.mapping import cross_fitted_map, paper_map
+from coe_ray.analysis.matrix import NO_LETTER, OUTCOMES, Ints, Matrix
+from coe_ray.analysis.metrics import Graded, system_metrics
+from coe_ray.analysis.systems import (
     System,
     alone,
     majority,
@@ -21,8 +20,9 @@ from coe_ray.study.systems import (
     random_labels,
     routed,
 )
+from coe_ray.recordings import Recording
 from coe_ray.types import LETTERS, UNKNOWN
-from tests.study.grids import grid, grids
+from tests.analysis.grids import grid, grids
 
 
 def outcomes(system: System) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from coe_ray.bench.metrics import Graded, classifier_metrics, grade, system_metrics
+from coe_ray.analysis.metrics import Graded, classifier_metrics, grade, system_metrics
 from coe_ray.types import UNKNOWN, Outcome
 
 TASKS = ("Build", "Code", "Test")

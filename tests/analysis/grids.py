@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from hypothesis import strategies as st
 
+from coe_ray.analysis.matrix import NO_LETTER, OUTCOMES, Ints, Labels, Matrix
 from coe_ray.questions import make_question
-from coe_ray.study.matrix import NO_LETTER, OUTCOMES, Ints, Labels, Matrix
 from coe_ray.types import LETTERS, Question
 
 NO_ANSWER = {"-": "unparsed", "?": "refused", "!": "failed"}

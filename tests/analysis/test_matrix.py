@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.analysis.matrix import NEIGHBOURS, NO_LETTER, OUTCOMES, Matrix
 from coe_ray.errors import DataError
 from coe_ray.questions import make_question
 from coe_ray.recordings import Recording
 from coe_ray.runs import Record
-from coe_ray.study.matrix import NEIGHBOURS, NO_LETTER, OUTCOMES, Matrix
 from coe_ray.types import LETTERS, UNKNOWN, Question
-from tests.study.grids import grid, grids
+from tests.analysis.grids import grid, grids
 
 FAILED: dict[str, Any] = {"error": "ServerFault", "message": "503", "attempts": 6, "refused": False}
 FILTERED: dict[str, Any] = {"error": "ContentFiltered", "message": "filtered", "attempts": 1, "refused": True}

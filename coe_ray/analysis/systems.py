@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coe_ray.bench.metrics import Graded, system_metrics
-from coe_ray.study.matrix import CORRECT, NO_LETTER, OUTCOMES, Bools, Ints, Matrix
+from coe_ray.analysis.matrix import CORRECT, NO_LETTER, OUTCOMES, Bools, Ints, Matrix
+from coe_ray.analysis.metrics import Graded, system_metrics
 from coe_ray.types import LETTERS
 
 SEEDS = 1000

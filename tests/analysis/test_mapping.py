@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coe_ray.analysis.mapping import FOLDS, TaskMap, cross_fitted_map, fold_of, other_map, paper_map
+from coe_ray.analysis.matrix import CORRECT, OUTCOMES, Bools, Matrix
 from coe_ray.errors import DataError
 from coe_ray.leaderboard import Leaderboard
 from coe_ray.questions import make_question, near_duplicate_key
-from coe_ray.study.mapping import FOLDS, TaskMap, cross_fitted_map, fold_of, other_map, paper_map
-from coe_ray.study.matrix import CORRECT, OUTCOMES, Bools, Matrix
 from coe_ray.types import UNKNOWN, Question
-from tests.study.grids import asked, grid, grids, shown
+from tests.analysis.grids import asked, grid, grids, shown
 
 TASKS = ["Build", "Build", "Build", "Test", "Test", "Test", "Test", "Test"]
 # At Build alpha has 3 of 3 and beta 1 of 3, at Test alpha 2 of 5 and beta 3 of 5.
