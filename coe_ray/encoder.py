@@ -70,7 +70,7 @@ class SentenceEncoder:
         for _ in range(THREADS):
             self._idle.put(compiled.create_infer_request())
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="encoder")
-        # The first inference of a process must not be two at once: OpenVINO's bindings would wait for each other for ever.
+        # Not two at once as the first of a process: OpenVINO's bindings would then wait for each other for ever.
         self._vector("")
 
     def encode(self, texts: Sequence[str]) -> Vectors:

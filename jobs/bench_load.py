@@ -21,9 +21,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from coe_ray.manners import ended, parser
 from coe_ray.runs import RunFolder
 from jobs.local import local_ray
-from jobs.manners import ended, parser
 
 TASK, CATEGORY = "Log Parser", "LogParser"
 SAMPLE_S = 0.25

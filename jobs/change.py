@@ -18,8 +18,8 @@ import ray
 import yaml
 
 from coe_ray.errors import ConfigError
+from coe_ray.manners import ended, parser
 from coe_ray.serve.deployed import Served, change, served
-from jobs.manners import ended, parser
 
 
 def main() -> int:

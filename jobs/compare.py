@@ -28,12 +28,12 @@ from typing import Any
 
 from coe_ray.errors import ConfigError, DataError
 from coe_ray.files import write_whole
+from coe_ray.manners import ended, parser
 from jobs.loading.contest import ENCODER, ROWS, Result, Round, Row, markdown
 from jobs.loading.encoding import encoder_rate
 from jobs.loading.ours import EXPERTS, make_key, serve_both, write_profile
 from jobs.loading.peers import MODEL, free_port, installed_litellm, litellm, upstream, version_of
 from jobs.local import local_ray
-from jobs.manners import ended, parser
 
 KEY = "COE_COMPARED_KEY"
 """The environment variable through which a load gets a contestant's key."""

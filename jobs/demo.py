@@ -24,12 +24,12 @@ from coe_ray.bench.datasets import load_benchmark
 from coe_ray.bench.index import ensure_profile_index
 from coe_ray.bench.report import render_table
 from coe_ray.config import Profile, load_profile
+from coe_ray.manners import ended, parser
 from coe_ray.model_config import VllmModel
 from coe_ray.runs import RunFolder
 from coe_ray.types import Question
 from coe_ray.weights import downloaded, locate
 from jobs.local import DASHBOARD, local_ray, script
-from jobs.manners import ended, parser
 from jobs.serve import HOST, PORT, start
 
 PROFILE = "local-cpu"

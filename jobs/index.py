@@ -14,7 +14,7 @@ import time
 
 from coe_ray.bench.index import build_profile_index
 from coe_ray.config import load_profile
-from jobs.manners import ended, parser
+from coe_ray.manners import ended, parser
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coe_ray.config import home
 from coe_ray.keys import add_key, read_keys, remove_key
-from jobs.manners import ended, parser
+from coe_ray.manners import ended, parser
 
 
 def main(arguments: list[str] | None = None) -> int:

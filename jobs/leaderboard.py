@@ -14,9 +14,9 @@ from pathlib import Path
 
 from coe_ray.bench.scoring import COE, board_of
 from coe_ray.errors import DataError
+from coe_ray.manners import ended, parser
 from coe_ray.runs import RunFolder
 from coe_ray.types import Provenance
-from jobs.manners import ended, parser
 
 
 def main() -> int:

@@ -21,12 +21,12 @@ import orjson
 
 from coe_ray.errors import ConfigError
 from coe_ray.files import write_whole
+from coe_ray.manners import ended, parser
 from jobs.loading.figures import figures
 from jobs.loading.plan import Plan, run
 from jobs.loading.questions import Questions
 from jobs.loading.requests import Target
 from jobs.loading.table import table
-from jobs.manners import ended, parser
 
 
 def main() -> int:

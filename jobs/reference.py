@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from coe_ray.config import Profile
+from coe_ray.manners import ended, parser
 from coe_ray.tasks import TASK_SETS
-from jobs.manners import ended, parser
 
 HEAD = """# Profile reference
 

@@ -17,9 +17,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from coe_ray.bench.driver import QUIET, hush_ray_data, outlives_the_job
+from coe_ray.manners import ended, parser
 from coe_ray.study.asking import StudyOrder
-from jobs.bench import QUIET, hush_ray_data, outlives_the_job
-from jobs.manners import ended, parser
 
 
 def main() -> int:

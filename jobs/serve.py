@@ -16,9 +16,9 @@ from ray import serve
 from coe_ray.bench.index import ensure_profile_index
 from coe_ray.cluster import APPLICATION
 from coe_ray.config import load_profile
+from coe_ray.manners import ended, parser
 from coe_ray.serve.app import AppArgs, build
 from jobs.local import connect, local_ray
-from jobs.manners import ended, parser
 
 HOST, PORT = "127.0.0.1", 8000
 """Loopback only: a profile may let everybody in."""

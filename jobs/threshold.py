@@ -15,7 +15,7 @@ import sys
 from coe_ray.bench.index import opened_profile_index
 from coe_ray.bench.threshold import Threshold, lowest, thresholds, votes
 from coe_ray.config import load_profile
-from jobs.manners import ended, parser
+from coe_ray.manners import ended, parser
 
 ROWS = 20
 

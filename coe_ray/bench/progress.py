@@ -147,7 +147,7 @@ def read_desk(desk: Any) -> Count | None:
     try:
         count: Count = ray.get(desk.read.remote(), timeout=INTERVAL_S)
     except RayError as error:
-        log.warning("the progress cannot be read: %s", error)
+        log.info("the progress cannot be read: %s", error)
         return None
     return count
 

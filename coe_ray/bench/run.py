@@ -16,7 +16,7 @@ from coe_ray.bench.billing import bill
 from coe_ray.bench.datasets import Benchmark, Split, load_benchmark, stratified
 from coe_ray.bench.leaving import Leaving
 from coe_ray.bench.results import write_results
-from coe_ray.bench.sitting import Deploy, Say, Sitting, sit
+from coe_ray.bench.sitting import Deploy, Say, Sitting, check, sit
 from coe_ray.bench.streaming import plainly
 from coe_ray.calls.audit import audit
 from coe_ray.config import Profile, TaskConfig, load_profile
@@ -55,6 +55,7 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | No
     questions = drawn(benchmark, order.per_task, order.seed)
     folder = RunFolder(order.out)
     sitting = Sitting(order.profile, profile, benchmark, questions, folder, order.journal, order.retry_failed)
+    check(sitting)
     with plainly(folder), held(folder.lock):
         run = sit(sitting, _identity(order, profile, questions), say, deploy, leaving or Leaving())
         facts = {

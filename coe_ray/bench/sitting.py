@@ -54,12 +54,16 @@ class Sitting:
     def journal_place(self) -> str:
         return self.journal or str(self.folder.journal)
 
+    def examples(self) -> tuple[Path, tuple[Question, ...]]:
+        """The run's index and what it is made of: its own, as the endpoint's may hold another benchmark's questions."""
+        examples = known_examples(self.profile, self.benchmark.examples)
+        return (self.folder.index if examples else self.profile.index_folder), examples
+
 
 def sit(sitting: Sitting, identity: Mapping[str, Any], say: Say, deploy: Deploy, leaving: Leaving) -> str:
     """Ask what is not yet answered; the run's id. `identity` is what a folder must not change. Raises `CoeError`."""
-    _refuse_secrets(sitting.journal)
     benchmark, folder, questions = sitting.benchmark, sitting.folder, sitting.questions
-    index, examples = _examples(sitting.profile, benchmark, folder)
+    index, examples = sitting.examples()
     notes = {"tasks": [asdict(task) for task in benchmark.tasks]}
     run = folder.begin(identity, questions, notes)
     write_rejected(folder.rejected, benchmark.rejected)
@@ -81,26 +85,25 @@ def sit(sitting: Sitting, identity: Mapping[str, Any], say: Say, deploy: Deploy,
     return run
 
 
+def check(sitting: Sitting) -> None:
+    """Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line."""
+    _refuse_secrets(sitting.journal)
+    profile = sitting.profile
+    local_models(profile)
+    if not profile.classifier.k:
+        return
+    downloaded(profile.retrieval.encoder)
+    index, examples = sitting.examples()
+    if not examples and not has_index(index):
+        where = sitting.benchmark.name
+        raise DataError(f"{index}: no retrieval index there, and {where} has no examples; use jobs/index.py")
+
+
 def _refuse_secrets(journal: str | None) -> None:
     if journal and urlsplit(journal).username is not None:
         raise ConfigError(
             "--journal: a URI with credentials would stand in the run's files; give them in the environment"
         )
-
-
-def _examples(profile: Profile, benchmark: Benchmark, folder: RunFolder) -> tuple[Path, tuple[Question, ...]]:
-    """The run's index and what it is made of: of the benchmark's own, as the endpoint's may hold another's questions.
-
-    Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line.
-    """
-    local_models(profile)
-    examples = known_examples(profile, benchmark.examples)
-    index = folder.index if examples else profile.index_folder
-    if profile.classifier.k:
-        downloaded(profile.retrieval.encoder)
-    if profile.classifier.k and not examples and not has_index(index):
-        raise DataError(f"{index}: no retrieval index there, and {benchmark.name} has no examples; use jobs/index.py")
-    return index, examples
 
 
 def _examine(

@@ -11,7 +11,7 @@ import orjson
 
 from coe_ray.bench.leaving import Leaving
 from coe_ray.bench.run import asking as asking_hash
-from coe_ray.bench.sitting import Deploy, Say, Sitting, sit
+from coe_ray.bench.sitting import Deploy, Say, Sitting, check, sit
 from coe_ray.bench.streaming import plainly
 from coe_ray.encoder import SentenceEncoder, Vectors
 from coe_ray.files import held, write_whole
@@ -41,6 +41,7 @@ def gather(order: StudyOrder, asked: Asking, say: Say, deploy: Deploy, leaving: 
         labellers=asked.labellers,
         shots=asked.shots,
     )
+    check(sitting)
     with plainly(folder), held(folder.lock):
         sit(sitting, _identity(order, asked), say, deploy, leaving)
         _embed(folder, asked, say)

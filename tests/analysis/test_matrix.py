@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.analysis.matrix import NEIGHBOURS, NO_LETTER, OUTCOMES, Matrix
+from coe_ray.analysis.matrix import NEIGHBOURS, NO_LETTER, OUTCOMES, OWN, Matrix
 from coe_ray.errors import DataError
 from coe_ray.questions import make_question
 from coe_ray.recordings import Recording
@@ -120,8 +120,9 @@ def test_each_classifiers_label_is_kept_and_a_failed_one_is_none() -> None:
     assert matrix.labels == {"first": ("Build", None), "second": (UNKNOWN, "Test")}
 
 
-def test_without_further_classifiers_there_are_no_labels() -> None:
-    assert Matrix.from_records(by_id(*ASKED), [record(ASKED[0], alpha=said("A"))]).labels == {}
+def test_without_further_classifiers_the_runs_own_labels_are_kept() -> None:
+    own = record(ASKED[0], alpha=said("A"))
+    assert Matrix.from_records(by_id(*ASKED), [own]).labels == {OWN: (own["classification"]["task"],)}
 
 
 def test_the_neighbours_vote_by_their_weight() -> None:

@@ -1,12 +1,12 @@
 """Scoring a tiny world by hand: four outcomes apart, CoE's answers the experts' own, no question routing itself."""
 
 import copy
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 
+from coe_ray.analysis.mapping import fold_of
 from coe_ray.bench.scoring import COE, Ledger, OneBoard, Row, all_rows, board_of, coe_rows, cross_fitted, expert_rows
 from coe_ray.questions import make_question
 from coe_ray.runs import ANSWER_SCHEMA, Record
@@ -130,12 +130,12 @@ MANY_RECORDS = [
 
 
 def fold(id_: str) -> int:
-    return int(hashlib.sha256(id_.encode()).hexdigest(), 16) % 5
+    return fold_of(MANY[id_])
 
 
 def test_every_question_has_a_leaderboard_of_the_other_folds() -> None:
     rows = list(expert_rows(MANY, MANY_RECORDS))
-    boards = cross_fitted(rows, QUESTIONS)
+    boards = cross_fitted(rows, MANY)
     for id_ in MANY:
         assert boards.board(id_) == board_of(row for row in rows if fold(row["question_id"]) != fold(id_))
     assert boards.whole == board_of(rows)
@@ -172,7 +172,7 @@ def test_an_outage_in_all_other_folds_leaves_them_without_a_say() -> None:
         record(other, label("Build"), FAILED, FAILED),
     ]
     rows = list(expert_rows(MANY, records))
-    boards = cross_fitted(rows, QUESTIONS)
+    boards = cross_fitted(rows, MANY)
     assert boards.board(first.id) == boards.board(other.id) == board_of(rows)
 
 
@@ -188,3 +188,12 @@ def test_a_label_that_no_question_has_is_one_more_row_and_column() -> None:
     assert len(list(ledger.through(rows))) == 3
     confusion = ledger.figures({BUILD[0].id: BUILD[0]})["classifier"]["confusion"]
     assert confusion == {"labels": ["Build", "Deploy", UNKNOWN], "matrix": [[0, 1, 0], [0, 0, 0]]}
+
+
+def test_a_near_duplicate_does_not_route_its_twin() -> None:
+    asked = make_question("Which task?", ("one", "two"), "A", "Build")
+    twin = make_question("WHICH TASK", ("two", "one"), "B", "Build")
+    rows = list(expert_rows({asked.id: asked, twin.id: twin}, [record(twin, label("Build"), said("B"), said("A"))]))
+    boards = cross_fitted(rows, {asked.id: asked, twin.id: twin})
+    assert fold_of(asked) == fold_of(twin)
+    assert boards.folds[asked.id] == boards.folds[twin.id]

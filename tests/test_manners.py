@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from coe_ray import manners
 from coe_ray.errors import ConfigError
-from jobs import manners
 
-JOBS = Path(manners.__file__).parent
-NO_JOBS = ("__init__", "local", "manners")
+JOBS = Path(__file__).parents[1] / "jobs"
+NO_JOBS = ("__init__", "local")
 NAMES = sorted(path.stem for path in JOBS.glob("*.py") if path.stem not in NO_JOBS)
 
 
