@@ -1,125 +1,32 @@
-"""The reference of a profile's keys, out of the schema itself: docs/profile.md.
+"""Pages of reference, out of the code itself: every key of a profile, every path of the endpoint.
 
-    python -m jobs.reference > docs/profile.md
+    python -m jobs.reference profile > docs/profile.md
+    python -m jobs.reference http > docs/http.md
 
-The suite holds the file against the schema.
+The suite holds the pages against the code.
 
 Exit codes: 0 printed.
 """
 
 import argparse
-import inspect
 import sys
-from collections.abc import Iterator
-from types import NoneType
-from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
-
-from coe_ray.config import Profile
 from coe_ray.manners import ended, parser
-from coe_ray.tasks import TASK_SETS
+from jobs.pages.http_page import http_page
+from jobs.pages.profile_page import profile_page
 
-HEAD = """# Profile reference
-
-A profile is one YAML file. Unknown keys are refused; an error names file, key and remedy. This page is made out of the
-schema (`python -m jobs.reference`). Keys without a default must be there.
-
-"""
-DERIVED = ("file_name", "folder")
-"""Fields of a profile that come from where its file lies."""
+PAGES = {"profile": profile_page, "http": http_page}
 
 
 def main() -> int:
-    return ended("reference", _printed, parser(__doc__).parse_args())
+    made = parser(__doc__)
+    made.add_argument("page", choices=sorted(PAGES), help="which")
+    return ended("reference", _printed, made.parse_args())
 
 
-def _printed(_: argparse.Namespace) -> int:
-    print(reference(), end="")
+def _printed(asked: argparse.Namespace) -> int:
+    print(PAGES[asked.page](), end="")
     return 0
-
-
-def reference() -> str:
-    """The whole page."""
-    sets = ", ".join(f"`{name}` ({len(tasks)} tasks)" for name, tasks in TASK_SETS.items())
-    return HEAD + "\n".join(map(_section, _sections(Profile))) + f"\nShipped task sets: {sets}.\n"
-
-
-def _sections(root: type[BaseModel]) -> list[type[BaseModel]]:
-    """The root and every section that it leads to, in the order in which they are met."""
-    met: dict[type[BaseModel], None] = {}
-    waiting = [root]
-    while waiting:
-        section = waiting.pop(0)
-        if section not in met:
-            met[section] = None
-            waiting += [kind for field in section.model_fields.values() for kind in _leads_to(field.annotation)]
-    return list(met)
-
-
-def _leads_to(annotation: Any) -> Iterator[type[BaseModel]]:
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _leads_to(part)
-
-
-def _section(section: type[BaseModel]) -> str:
-    keys = {name: field for name, field in section.model_fields.items() if name not in DERIVED}
-    rows = [f"| `{name}` | {_cell(_described(field))} | {_cell(_default(field))} |" for name, field in keys.items()]
-    doc = inspect.cleandoc(section.__doc__ or "")
-    return "\n".join([f"## {section.__name__}", "", doc, "", "| key | kind | default |", "|---|---|---|", *rows, ""])
-
-
-def _described(field: FieldInfo) -> str:
-    """The kind, and the bounds that are set."""
-    words = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
-    set_ = [(word, getattr(each, sign, None)) for sign, word in words.items() for each in field.metadata]
-    return " ".join([_kind(field.annotation), *(f"{word} {bound:g}" for word, bound in set_ if bound is not None)])
-
-
-def _kind(annotation: Any) -> str:
-    """A type in the words of a YAML file."""
-    arguments = get_args(annotation)
-    match get_origin(annotation):
-        case None:
-            return _name(annotation)
-        case origin if origin is Union or str(origin) == "<class 'types.UnionType'>":
-            return " or ".join(_kind(each) for each in arguments if each is not NoneType)
-        case origin if str(origin) == "typing.Literal":
-            return " or ".join("`off`" if each is False else f"`{each}`" for each in arguments)
-        case origin if origin is dict:
-            return f"mapping of {_kind(arguments[1])}"
-        case origin if origin in (tuple, list):
-            return f"list of {_kind(arguments[0])}"
-        case _:  # Annotated
-            return _kind(arguments[0])
-
-
-def _name(kind: Any) -> str:
-    plain = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Any: "anything"}
-    if kind in plain:
-        return plain[kind]
-    name = getattr(kind, "__name__", str(kind))
-    return f"[{name}](#{name.lower()})"
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return ""
-    value = field.default_factory() if field.default_factory else field.default  # type: ignore[call-arg]
-    if value is None or value is PydanticUndefined:
-        return "–"
-    if isinstance(value, BaseModel):
-        changed = value.model_dump(exclude_unset=True)
-        return ", ".join(f"`{key}: {each}`" for key, each in changed.items()) or "its defaults"
-    return f"`{value}`" if value not in ({}, (), "") else "none"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Pages of reference, made out of the code that they describe."""
