@@ -94,12 +94,9 @@ def _asked() -> argparse.Namespace:
 
 
 def _deploy(profile: str) -> None:
-    from ray import serve
+    from coe_ray.serve.app import AppArgs, deploy
 
-    from coe_ray.cluster import APPLICATION
-    from coe_ray.serve.app import AppArgs, build
-
-    serve.run(build(AppArgs(profile=profile)), name=APPLICATION)
+    deploy(AppArgs(profile=profile))
 
 
 def _say(line: str) -> None:

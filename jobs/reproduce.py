@@ -92,12 +92,9 @@ def _order(asked: argparse.Namespace) -> StudyOrder:
 
 
 def _deploy(profile: str) -> None:
-    from ray import serve
+    from coe_ray.serve.app import AppArgs, deploy
 
-    from coe_ray.cluster import APPLICATION
-    from coe_ray.serve.app import AppArgs, build
-
-    serve.run(build(AppArgs(profile=profile, study=True)), name=APPLICATION)
+    deploy(AppArgs(profile=profile, study=True))
 
 
 def _asked() -> argparse.Namespace:

@@ -134,5 +134,5 @@ def test_a_pattern_that_is_no_regular_expression_is_a_config_error(tmp_path: Pat
 
 
 def test_recorded_answers_that_are_not_there_are_a_data_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"past.csv: cannot be read as recorded answers"):
+    with pytest.raises(DataError, match=r"past.csv: cannot be read as recorded results"):
         made(tmp_path, {"kind": "recorded", "path": "past.csv"})

@@ -96,4 +96,4 @@ class Notes:
             try:
                 self._folder.write_progress(replace(self._progress, at=time.time()))
             except OSError as error:  # a full disk ends the run where it loses something: not here
-                log.warning("the progress cannot be written: %s", error)
+                log.info("the progress cannot be written: %s", error)

@@ -10,9 +10,11 @@ from typing import Any, cast
 
 import orjson
 from pydantic import BaseModel, ConfigDict
+from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.schema import LoggingConfig
 
+from coe_ray.cluster import APPLICATION
 from coe_ray.config import load_profile
 from coe_ray.identities import source_hash
 from coe_ray.keys import read_keys
@@ -69,6 +71,16 @@ def build(args: AppArgs) -> Application:
     return ingress.options(user_config=args.change, logging_config=logs).bind(
         profile, retriever.bind(profile), _hosted(hosted, profile.classifier.model), warnings
     )
+
+
+def deploy(args: AppArgs) -> None:
+    """Serve the profile on this Ray for a job; returns when it answers. Raises `CoeError` as `build` does.
+
+    Where no Serve runs yet, one that lets everybody in listens on loopback only: a job asks through handles.
+    """
+    if load_profile(args.profile).access.keys is False and not serve_runs():
+        serve.start(http_options={"host": "127.0.0.1"})
+    serve.run(build(args), name=APPLICATION)
 
 
 def _versioned(deployment: object, *settings: object) -> Deployment:
