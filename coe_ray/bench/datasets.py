@@ -1,22 +1,24 @@
 """Benchmarks: the shipped sample, DevOps-Eval from the hub, or a folder in DevOps-Eval's or OpsEval's form.
 
-Every row of a split ends up either as a question with exactly one right letter or as a rejected row with its
-reason. `load_benchmark` is the one way in.
+A file's name tells its task: a category of DevOps-Eval, a shipped task, or a task of the profile's own. Every row of a
+split ends up either as a question with exactly one right letter or as a rejected row with its reason. `load_benchmark`
+is the one way in.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from coe_ray.bench.devops_eval import check_sizes, read_csv
 from coe_ray.bench.hub import downloaded
 from coe_ray.bench.opseval import read_json
 from coe_ray.bench.rejects import Rejected, summary
-from coe_ray.bench.rows import Row
+from coe_ray.bench.rows import TASK_NAMES, Row, plain
 from coe_ray.errors import DataError
 from coe_ray.tasks import TASK_SETS
 from coe_ray.types import Question, Task
@@ -34,7 +36,8 @@ class Benchmark:
 
     `questions` have exactly one right letter each and ids that occur once. `examples` are the labelled dev
     questions for the retrieval index: they need a task, but not a single answer. `tasks` are those that occur
-    in either, in the order of their task set. `rejected` are the rows of this split that are no question.
+    in either, in the order of their task sets, a profile's own last. `rejected` are the rows of this split that are no
+    question.
     """
 
     name: str
@@ -44,8 +47,10 @@ class Benchmark:
     rejected: tuple[Rejected, ...]
 
 
-def load_benchmark(source: str | Path, *, split: Split = "test") -> Benchmark:
+def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence[Task] = ()) -> Benchmark:
     """Load `"sample"`, `"devops-eval"` or a folder.
+
+    `tasks` are a profile's. Of those that are not shipped, a folder's file with the name of one holds its questions.
 
     Raises DataError if there is no such folder or split, if no row of it can be used, or if the hub cannot be
     reached or gives other than the published sizes.
@@ -59,7 +64,7 @@ def load_benchmark(source: str | Path, *, split: Split = "test") -> Benchmark:
     root = Path(source).expanduser().resolve()
     if not root.is_dir():
         raise DataError(f"no benchmark {str(source)!r}: give 'sample', 'devops-eval' or an existing folder")
-    return _benchmark(root.name, root, split)
+    return _benchmark(root.name, root, split, own=_own(tasks))
 
 
 def stratified(questions: Sequence[Question], per_task: int, seed: int) -> tuple[Question, ...]:
@@ -79,8 +84,16 @@ def _draw(question: Question, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{question.id}".encode()).hexdigest()
 
 
-def _benchmark(name: str, root: Path, split: Split, *, published: bool = False) -> Benchmark:
-    rows = _rows(root, split)
+def _own(tasks: Sequence[Task]) -> dict[str, Task]:
+    """Those that are not shipped, by their plain names."""
+    return {plain(task.name): task for task in tasks if plain(task.name) not in TASK_NAMES}
+
+
+def _benchmark(
+    name: str, root: Path, split: Split, *, published: bool = False, own: Mapping[str, Task] = MappingProxyType({})
+) -> Benchmark:
+    names = {plainly: task.name for plainly, task in own.items()}
+    rows = _rows(root, split, names)
     if not rows:
         raise DataError(
             f"{root}: no row in a {split} split; looked for {_SOUGHT.format(split=split)}, also below data/"
@@ -90,12 +103,12 @@ def _benchmark(name: str, root: Path, split: Split, *, published: bool = False) 
     questions, rejected = _parted(rows)
     if not questions:
         raise DataError(f"{root}: no usable row in the {split} split: {summary(rejected)}")
-    examples = _examples(rows if split == "dev" else _rows(root, "dev"))
-    return Benchmark(name, _tasks([*questions, *examples]), questions, examples, rejected)
+    examples = _examples(rows if split == "dev" else _rows(root, "dev", names))
+    return Benchmark(name, _tasks([*questions, *examples], own.values()), questions, examples, rejected)
 
 
-def _rows(root: Path, split: Split) -> list[Row]:
-    return [row for path in _files(root, split) for row in _READERS[path.suffix.lower()](root, path)]
+def _rows(root: Path, split: Split, own: Mapping[str, str]) -> list[Row]:
+    return [row for path in _files(root, split) for row in _READERS[path.suffix.lower()](root, path, own)]
 
 
 def _files(root: Path, split: Split) -> Iterator[Path]:
@@ -142,6 +155,6 @@ def _examples(rows: Sequence[Row]) -> tuple[Question, ...]:
     return tuple(kept.values())
 
 
-def _tasks(questions: Sequence[Question]) -> tuple[Task, ...]:
+def _tasks(questions: Sequence[Question], own: Iterable[Task]) -> tuple[Task, ...]:
     names = {question.task for question in questions}
-    return tuple(task for tasks in TASK_SETS.values() for task in tasks if task.name in names)
+    return tuple(task for tasks in (*TASK_SETS.values(), own) for task in tasks if task.name in names)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 from coe_ray.bench.rows import TASK_NAMES, Cells, Row, decoded, judge, plain
 from coe_ray.errors import DataError
@@ -52,18 +53,21 @@ def categories() -> tuple[Category, ...]:
     )
 
 
-def task_of(category: str, language: Language) -> str | None:
+def task_of(category: str, language: Language, own: Mapping[str, str] = MappingProxyType({})) -> str | None:
     """Name the task of a category's file; None if neither a category nor a task has that name.
 
-    The five AIOps categories are tasks of their own in English and belong to Operate in Chinese.
+    `own` are a profile's tasks by their plain names: they come before categories. The five AIOps categories are tasks
+    of their own in English and belong to Operate in Chinese.
     """
     name = plain(category)
+    if name in own:
+        return own[name]
     if language == "english" and name in _AIOPS:
         return _AIOPS[name]
     return _phases().get(name) or TASK_NAMES.get(name)
 
 
-def read_csv(root: Path, path: Path) -> list[Row]:
+def read_csv(root: Path, path: Path, own: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
     """Read one file, row for row; a file that cannot be read is one row with the number 0."""
     file = path.relative_to(root).as_posix()
     try:
@@ -74,7 +78,7 @@ def read_csv(root: Path, path: Path) -> list[Row]:
         return [Row(file, 0, "", reason="unreadable file: it is empty")]
     header, *rows = records
     columns = _columns(header)
-    return [_row(root, path, number, record, columns) for number, record in enumerate(rows, 1)]
+    return [_row(root, path, number, record, columns, own) for number, record in enumerate(rows, 1)]
 
 
 def expected_sizes() -> dict[tuple[str, str], int]:
@@ -129,7 +133,14 @@ def _columns(header: list[str] | csv.Error) -> dict[str, int]:
     return {heading: place for place, heading in reversed(list(enumerate(headings)))}
 
 
-def _row(root: Path, path: Path, number: int, record: list[str] | csv.Error, columns: Mapping[str, int]) -> Row:
+def _row(
+    root: Path,
+    path: Path,
+    number: int,
+    record: list[str] | csv.Error,
+    columns: Mapping[str, int],
+    own: Mapping[str, str],
+) -> Row:
     relative = path.relative_to(root)
     file = relative.as_posix()
     if isinstance(record, csv.Error):
@@ -138,7 +149,7 @@ def _row(root: Path, path: Path, number: int, record: list[str] | csv.Error, col
     options = tuple(cells.get(letter, "") for letter in _OPTIONS)
     text = cells.get("question", "")
     language = _folder_language(relative) or language_of("\n".join([text, *options]))
-    task = task_of(path.stem, language)
+    task = task_of(path.stem, language, own)
     if fault := _misfit(path.stem, task, record, columns):
         return Row(file, number, cells.get("id", ""), reason=fault, task=task, language=language)
     answer = cells.get("answer", "")
@@ -152,7 +163,7 @@ def _named(record: Sequence[str], columns: Mapping[str, int]) -> dict[str, str]:
 def _misfit(stem: str, task: str | None, record: Sequence[str], columns: Mapping[str, int]) -> str | None:
     """Name what is wrong with the file, or with the row's fit to it."""
     if task is None:
-        return f"unknown category: {stem!r} is no category of DevOps-Eval and no task"
+        return f"unknown category: {stem!r} is no category of DevOps-Eval and no task of the profile"
     if missing := [name for name in _NEEDED if name not in columns]:
         return f"missing column: {', '.join(missing)}"
     beyond = record[max(columns.values()) + 1 :]

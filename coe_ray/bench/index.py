@@ -80,7 +80,8 @@ def _encoder(profile: Profile) -> SentenceEncoder:
 def _examples(profile: Profile) -> tuple[Question, ...]:
     source = profile.retrieval.examples
     relative = profile.path(source)
-    return known_examples(profile, load_benchmark(relative if relative.is_dir() else source).examples)
+    benchmark = load_benchmark(relative if relative.is_dir() else source, tasks=profile.task_list)
+    return known_examples(profile, benchmark.examples)
 
 
 def known_examples(profile: Profile, examples: Sequence[Question]) -> tuple[Question, ...]:

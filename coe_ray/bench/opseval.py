@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from coe_ray.bench.rows import TASK_NAMES, Cells, Row, decoded, judge, plain
@@ -11,7 +12,7 @@ from coe_ray.questions import language_of, split_options
 _NOT_WORDS = {ord(character): None for character in " \t\r\n.,;:\u3002\uff0c\uff1b\uff1a"}
 
 
-def read_json(root: Path, path: Path) -> list[Row]:
+def read_json(root: Path, path: Path, own: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
     """Read one file, entry for entry; a file that is no JSON list is one row with the number 0."""
     file = path.relative_to(root).as_posix()
     try:
@@ -20,14 +21,15 @@ def read_json(root: Path, path: Path) -> list[Row]:
         return [Row(file, 0, "", reason=f"unreadable file: {error}")]
     if not isinstance(entries, list):
         return [Row(file, 0, "", reason=f"unreadable file: a list is needed, not {type(entries).__name__}")]
-    task = TASK_NAMES.get(plain(path.stem))
+    name = plain(path.stem)
+    task = own.get(name) or TASK_NAMES.get(name)
     return [_row(file, number, entry, path.stem, task) for number, entry in enumerate(entries, 1)]
 
 
 def _row(file: str, number: int, entry: object, stem: str, task: str | None) -> Row:
     given = str(entry.get("id", "")) if isinstance(entry, dict) else ""
     if task is None:
-        return Row(file, number, given, reason=f"unknown task: {stem!r} is no task of OpsEval")
+        return Row(file, number, given, reason=f"unknown task: {stem!r} is no task of OpsEval or of the profile")
     if not isinstance(entry, dict) or not _is_readable(entry):
         reason = "unreadable row: an object with question, answer and choices is needed"
         return Row(file, number, given, reason=reason, task=task)

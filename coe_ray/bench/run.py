@@ -50,8 +50,9 @@ def run_bench(order: BenchOrder, say: Say, deploy: Deploy, leaving: Leaving | No
     Needs a running Ray. `summary["incomplete"]` says whether calls failed.
     """
     started = time.monotonic()
-    benchmark = load_benchmark(order.data, split=order.split)
-    profile = fitted(load_profile(order.profile).served, benchmark.tasks, say)
+    profile = load_profile(order.profile).served
+    benchmark = load_benchmark(order.data, split=order.split, tasks=profile.task_list)
+    profile = fitted(profile, benchmark.tasks, say)
     questions = drawn(benchmark, order.per_task, order.seed)
     folder = RunFolder(order.out)
     sitting = Sitting(order.profile, profile, benchmark, questions, folder, order.journal, order.retry_failed)

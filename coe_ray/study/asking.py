@@ -59,7 +59,7 @@ def asking(order: StudyOrder, reference: str, folder: Path) -> Asking:
     """Work out what is asked for a profile; `folder` is where its indexes will lie. Raises `CoeError`."""
     profile = load_profile(reference)
     scenarios = worked_out(profile)
-    benchmark = load_benchmark(order.data)
+    benchmark = load_benchmark(order.data, tasks=profile.task_list)
     questions = drawn(_concerned(profile, scenarios, benchmark), order.per_task, order.seed)
     benchmark = _clean(order, benchmark, questions)
     models = all_models(profile, scenarios)

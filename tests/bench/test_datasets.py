@@ -24,6 +24,7 @@ from coe_ray.bench.rows import category_of
 from coe_ray.errors import DataError
 from coe_ray.questions import near_duplicate_key, question_id
 from coe_ray.tasks import DEVOPS_EVAL_A, DEVOPS_EVAL_B, OPSEVAL
+from coe_ray.types import Task
 from tests.bench.devops_eval_folder import write_folder
 
 HEADER = ["id", "question", "A", "B", "C", "D", "answer"]
@@ -264,7 +265,7 @@ def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path, bad: list[str], r
 def test_a_file_of_no_known_category_is_rejected_row_for_row(tmp_path: Path) -> None:
     write_csv(tmp_path / "english/test/Go.csv", row())
     write_csv(tmp_path / "english/test/Cooking.csv", row("How long?"), row("How hot?"))
-    reason = "unknown category: 'Cooking' is no category of DevOps-Eval and no task"
+    reason = "unknown category: 'Cooking' is no category of DevOps-Eval and no task of the profile"
     assert load_benchmark(tmp_path).rejected == tuple(
         Rejected("english/test/Cooking.csv", number, "7", reason) for number in (1, 2)
     )
@@ -389,7 +390,7 @@ def test_a_file_that_is_no_list_is_one_rejected_row(tmp_path: Path, content: str
 def test_opseval_rows_of_an_unknown_task_are_rejected(tmp_path: Path) -> None:
     write_json(tmp_path / "test/Log Analysis.json", [entry()])
     write_json(tmp_path / "test/Cooking.json", [entry(), entry("x")])
-    assert reasons(load_benchmark(tmp_path)) == ["unknown task: 'Cooking' is no task of OpsEval"] * 2
+    assert reasons(load_benchmark(tmp_path)) == ["unknown task: 'Cooking' is no task of OpsEval or of the profile"] * 2
 
 
 def test_tasks_come_in_the_order_of_their_set(tmp_path: Path) -> None:
@@ -451,6 +452,22 @@ def test_devops_eval_comes_from_the_pinned_archive(
     assert asked["repository"] == "codefuse-ai/CodeFuse-DevOps-Eval"
     assert (asked["repo_type"], asked["revision"]) == ("dataset", hub.REVISION)
     assert (benchmark.name, len(benchmark.questions), len(benchmark.examples)) == ("devops-eval", 5_977, 300)
+
+
+def test_a_profile_has_tasks_of_its_own(tmp_path: Path) -> None:
+    own = (Task("Runbook Steps", "which step comes next"), Task("Python", "scripts of ours"), DEVOPS_EVAL_B[1])
+    for name in ("RunbookSteps", "Python", "Go"):
+        write_csv(tmp_path / "test" / f"{name}.csv", row(f"{name}?"))
+    write_json(tmp_path / "dev" / "runbook-steps.json", [entry("And then?")])
+    benchmark = load_benchmark(tmp_path, tasks=own)
+    assert {question.text: question.task for question in benchmark.questions} == {
+        "RunbookSteps?": "Runbook Steps",
+        "Python?": "Python",  # the profile's own stands before the category of that name
+        "Go?": "Code",
+    }
+    assert [example.task for example in benchmark.examples] == ["Runbook Steps"]
+    assert benchmark.tasks == (DEVOPS_EVAL_B[1], own[0], own[1])
+    assert load_benchmark(tmp_path).rejected[-1].reason.startswith("unknown category: 'RunbookSteps'")
 
 
 def test_devops_eval_of_other_sizes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

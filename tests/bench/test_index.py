@@ -42,3 +42,14 @@ def test_an_index_of_other_examples_is_not_current(tmp_path: Path) -> None:
     assert profile_index_is_current(all_tasks)
     fewer = all_tasks.model_copy(update={"tasks": (*all_tasks.tasks, "devops-eval-a")})
     assert not profile_index_is_current(fewer)
+
+
+def test_examples_of_a_profiles_own_task_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "data" / "dev" / "Runbooks.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text("question,A,B,C,D,answer\nWhat next?,p,q,r,s,A\n", encoding="utf-8")
+    (tmp_path / "data" / "test").mkdir()
+    (tmp_path / "data" / "test" / "Runbooks.csv").write_text("question,A,B,C,D,answer\nAnd then?,p,q,r,s,B\n", "utf-8")
+    tasks = [{"name": "Runbooks", "description": "which step comes next"}]
+    retrieval = {"encoder": {"hub": "fake/encoder"}, "examples": "data", "index": "i"}
+    assert build_profile_index(small_profile(tmp_path, tasks=tasks, retrieval=retrieval)) == 1
