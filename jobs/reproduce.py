@@ -16,10 +16,13 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coe_ray.bench.driver import QUIET, hush_ray_data, outlives_the_job
 from coe_ray.manners import ended, parser
-from coe_ray.study.asking import StudyOrder
+
+if TYPE_CHECKING:
+    from coe_ray.study.asking import StudyOrder
 
 
 def main() -> int:
@@ -29,11 +32,12 @@ def main() -> int:
 def _run(asked: argparse.Namespace) -> int:
     if asked.replay:
         return _concluded(asked.replay)
-    return _planned(_order(asked)) if asked.dry_run else _measured(_order(asked))
+    return _planned(_order(asked)) if asked.dry_run else _measured(asked)
 
 
-def _measured(order: StudyOrder) -> int:
+def _measured(asked: argparse.Namespace) -> int:
     os.environ.update({**QUIET, **os.environ})
+    # Here, as these read the settings above when they are imported; and --help need not wait for them.
     import ray
 
     from coe_ray.bench.leaving import Leaving
@@ -41,7 +45,7 @@ def _measured(order: StudyOrder) -> int:
     from coe_ray.study.reproduction import askings, write_order
 
     hush_ray_data()
-    leaving = Leaving()
+    leaving, order = Leaving(), _order(asked)
     askings(order)  # what is wrong is said before anything is asked
     ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
     leaving.on_sigterm(_say)
@@ -63,7 +67,7 @@ def _concluded(out: Path) -> int:
     return 1 if any(each.left_out for each in findings) else 0
 
 
-def _planned(order: StudyOrder) -> int:
+def _planned(order: "StudyOrder") -> int:
     """What would be called."""
     from coe_ray.study.plan import COLUMNS, loads, rows
     from coe_ray.study.reproduction import askings
@@ -76,7 +80,9 @@ def _planned(order: StudyOrder) -> int:
     return 0
 
 
-def _order(asked: argparse.Namespace) -> StudyOrder:
+def _order(asked: argparse.Namespace) -> "StudyOrder":
+    from coe_ray.study.asking import StudyOrder
+
     return StudyOrder(
         profiles=tuple(asked.profile or ["local-cpu"]),
         data=asked.data,

@@ -16,3 +16,10 @@ def test_importing_coe_ray_loads_neither_ray_nor_an_engine() -> None:
     script = f"import sys, coe_ray, coe_ray.models, coe_ray.runs; print(sorted(sys.modules.keys() & {set(heavy)}))"
     asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == "[]"
+
+
+def test_the_help_of_a_ray_job_waits_for_nothing_heavy() -> None:
+    heavy = ["ray", "torch", "lancedb", "pandas", "sklearn", "pyarrow"]
+    script = f"import sys, jobs.bench, jobs.reproduce; print(sorted(sys.modules.keys() & {set(heavy)}))"
+    asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "[]"
