@@ -4,17 +4,18 @@ Records are taken one after the other and their texts forgotten, but for the few
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from coe_ray.analysis.losses import losses, regret
-from coe_ray.analysis.matrix import OWN, Ints, Matrix
+from coe_ray.analysis.matrix import OWN, Bools, Ints, Matrix
 from coe_ray.analysis.metrics import outcome_of
 from coe_ray.analysis.statistics import accuracy_interval, compare
 from coe_ray.analysis.systems import alone, majority, question_oracle, random_expert, routed
+from coe_ray.bench.billing import MILLION
 from coe_ray.bench.scoring import COE, Boards
 from coe_ray.config import Profile
 from coe_ray.errors import DataError
@@ -38,7 +39,8 @@ class Insights:
         self._questions = questions
         self._boards = boards
         self._matrix: Matrix | None = None
-        self._label_tokens = [0, 0]
+        self._label_tokens: dict[str, tuple[int, int]] = {}
+        self._refused: set[str] = set()
         self._misroutes: list[tuple[float, str, dict[str, Any]]] = []
 
     def take(self, records: Iterable[Record]) -> None:
@@ -53,26 +55,34 @@ class Insights:
         matrix = self._matrix
         if matrix is None or not matrix.size:
             return dict.fromkeys(("verdict", "bounds", "losses", "regret", "costs"), None) | {"misroutes": []}
-        picked, best = self._picked(matrix, matrix.labels[OWN]), self._picked(matrix, matrix.tasks)
+        best, nobody = self._picked(matrix, matrix.tasks), len(matrix.experts)
+        # Where the classifier refused, nobody is asked: the last row, which is never right and has no letter.
+        refused = np.array([question.id in self._refused for question in matrix.questions])
+        picked = np.where(refused, nobody, self._picked(matrix, matrix.labels[OWN]))
+        right = np.vstack([matrix.right, np.zeros((1, matrix.size), dtype=np.bool_)])
+        unread = np.vstack([matrix.unread, np.ones((1, matrix.size), dtype=np.bool_)])
         named, true = np.array(matrix.labels[OWN]), np.array(matrix.tasks)
         unknown = named == UNKNOWN
-        lost = losses(matrix.right, matrix.unread, picked, best, unknown, (named != true) & ~unknown)
+        lost = losses(right, unread, picked, best, unknown, (named != true) & ~unknown)
+        coe = right[picked, np.arange(matrix.size)]
         return {
-            "verdict": self._verdict(matrix, picked),
+            "verdict": self._verdict(matrix, coe),
             "bounds": self._bounds(matrix, best),
             "losses": asdict(lost) | {"total": lost.total},
-            "regret": {task: asdict(each) for task, each in regret(matrix.right, picked, matrix.tasks).items()},
-            "costs": self._costs(matrix, picked),
+            "regret": {task: asdict(each) for task, each in regret(right, picked, matrix.tasks).items()},
+            "costs": self._costs(matrix, picked, float(coe.mean())),
             "misroutes": [shown for _, _, shown in sorted(self._misroutes, key=lambda each: each[:2], reverse=True)],
         }
 
     def _seen(self, records: Iterable[Record]) -> Iterator[Record]:
         for record in records:
             label = record["classification"]
-            if label is not None:
+            if label is None:
+                self._refused.add(record["id"])  # or it failed: then the matrix leaves it out
+            else:
                 usage = label.get("usage") or {}
-                self._label_tokens[0] += usage.get("prompt_tokens", 0)
-                self._label_tokens[1] += usage.get("completion_tokens", 0)
+                tokens = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+                self._label_tokens[record["id"]] = tokens
                 self._note_misroute(record, label)
             yield record
 
@@ -82,12 +92,11 @@ class Insights:
         picks = [matrix.experts.index(_best(board, label)) for board, label in zip(boards, labels, strict=True)]
         return np.array(picks, dtype=np.intp)
 
-    def _verdict(self, matrix: Matrix, picked: Ints) -> dict[str, Any]:
-        """CoE against the best single expert, paired."""
+    def _verdict(self, matrix: Matrix, coe: Bools) -> dict[str, Any]:
+        """CoE against the best single expert, paired; `coe` (N,) marks its right answers."""
         single = min(matrix.experts, key=lambda name: (-alone(matrix, name).right.mean(), name))
-        coe, best = routed(COE, matrix, picked), alone(matrix, single)
-        found = compare(coe.right, best.right, matrix.clusters)
-        interval = accuracy_interval(coe.right, matrix.clusters)
+        found = compare(coe, alone(matrix, single).right, matrix.clusters)
+        interval = accuracy_interval(coe, matrix.clusters)
         return {"best_single": single, "questions": matrix.size, "method": interval.method, **asdict(found)}
 
     def _bounds(self, matrix: Matrix, best: Ints) -> dict[str, float]:
@@ -99,32 +108,35 @@ class Insights:
             "random_expert": random_expert(matrix).accuracy,
         }
 
-    def _costs(self, matrix: Matrix, picked: Ints) -> dict[str, dict[str, float | None]]:
-        """Tokens and money of each system for the questions of the matrix; CoE pays its classifier and one expert."""
-        systems = {name: matrix.tokens[:, row].sum(axis=1) for row, name in enumerate(matrix.experts)}
-        costs = {name: self._cost(self._profile.experts[name].model, *tokens) for name, tokens in systems.items()}
-        routed_tokens = matrix.tokens[:, picked, np.arange(matrix.size)]
-        parts = [
-            self._cost(self._profile.experts[name].model, *routed_tokens[:, picked == row].sum(axis=1))
-            for row, name in enumerate(matrix.experts)
-            if (picked == row).any()
-        ]
-        label = self._cost(self._profile.classifier.model, *self._label_tokens)
-        whole = [label, *parts]
-        tokens = {name: int(each.sum()) for name, each in systems.items()}
-        tokens[COE] = int(routed_tokens.sum()) + sum(self._label_tokens)
-        money = {**costs, COE: None if None in whole else sum(each or 0.0 for each in whole)}
-        return {name: {"tokens": tokens[name], "cost": money[name]} for name in (COE, *matrix.experts)}
+    def _costs(self, matrix: Matrix, picked: Ints, accuracy: float) -> dict[str, dict[str, float | None]]:
+        """What each system costs for the questions of the matrix, and its accuracy on them.
+
+        CoE, whose accuracy is given, pays its classifier and the one expert that is `picked` (N,).
+        """
+        models = [self._profile.experts[name].model for name in matrix.experts]
+        labels = [self._label_tokens.get(question.id, (0, 0)) for question in matrix.questions]
+        coe = [(self._profile.classifier.model, np.sum(labels, axis=0))]
+        costs: dict[str, dict[str, float | None]] = {COE: {}}
+        for row, (name, model) in enumerate(zip(matrix.experts, models, strict=True)):
+            tokens, mine = matrix.tokens[:, row], picked == row
+            if mine.any():
+                coe.append((model, tokens[:, mine].sum(axis=1)))
+            costs[name] = self._paid([(model, tokens.sum(axis=1))]) | {"accuracy": float(matrix.right[row].mean())}
+        costs[COE] = self._paid(coe) | {"accuracy": accuracy}
+        return costs
+
+    def _paid(self, parts: Sequence[tuple[str, Ints]]) -> dict[str, float | None]:
+        """Of (model, prompt and completion tokens): tokens in all, and money where every model has a price."""
+        costs = [self._cost(model, *map(int, tokens)) for model, tokens in parts]
+        money = None if None in costs else sum(each or 0.0 for each in costs)
+        return {"tokens": int(sum(tokens.sum() for _, tokens in parts)), "cost": money}
 
     def _cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """In the currency of the profile's prices; `None` where an API has none. What is not an API costs no tokens."""
+        """In the currency of the profile's prices; `None` for a model without one, such as any that is no API."""
         config = self._profile.models[model]
-        if not isinstance(config, ApiModel):
+        if not isinstance(config, ApiModel) or config.price is None:
             return None
-        price = config.price
-        if price is None:
-            return None
-        return float(prompt_tokens * price.input + completion_tokens * price.output) / 1e6
+        return (prompt_tokens * config.price.input + completion_tokens * config.price.output) / MILLION
 
     def _note_misroute(self, record: Record, label: Mapping[str, Any]) -> None:
         """A question under a wrong label, whose expert was wrong where the true task's would have been right."""
@@ -134,7 +146,8 @@ class Insights:
         asked, meant = _best(board, label["task"]), _best(board, question.task)
         outcomes = {name: outcome_of(question, said) for name, said in record["answers"].items()}
         if outcomes[meant] == "correct" and outcomes[asked] not in ("correct", "failed"):
-            shown = _misroute(question, label, asked, meant, record["answers"])
+            said = {"asked": _said(asked, record, outcomes), "meant": _said(meant, record, outcomes)}
+            shown = _misroute(question, label) | said
             entry = (float(label["confidence"]), question.id, shown)
             keep = heapq.heappush if len(self._misroutes) < SHOWN else heapq.heappushpop
             keep(self._misroutes, entry)
@@ -147,22 +160,26 @@ def _best(board: Leaderboard | None, task: str | None) -> str:
     return (standing or board.best_on_average()).expert
 
 
-def _misroute(
-    question: Question, label: Mapping[str, Any], asked: str, meant: str, answers: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _misroute(question: Question, label: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "question_id": question.id,
-        "text": question.text[:LONGEST],
-        "options": [option[:LONGEST] for option in question.options],
+        "text": _beginning(question.text),
+        "options": [_beginning(option) for option in question.options],
         "answer": question.answer,
         "task": question.task,
         "label": label["task"],
         "confidence": label["confidence"],
         "neighbours": [{"task": each["task"], "similarity": each["similarity"]} for each in label["neighbours"]],
-        "asked": {"expert": asked, "letter": answers[asked].get("letter"), "text": _cut(answers[asked])},
-        "meant": {"expert": meant, "letter": answers[meant].get("letter"), "text": _cut(answers[meant])},
     }
 
 
-def _cut(said: Mapping[str, Any]) -> str:
-    return str(said.get("text") or "")[-LONGEST:]  # the letter stands at the end
+def _said(expert: str, record: Record, outcomes: Mapping[str, str]) -> dict[str, Any]:
+    answer = record["answers"][expert]
+    text = str(answer.get("text") or answer.get("message") or "")
+    # Its end is kept: the letter stands there.
+    cut = text if len(text) <= LONGEST else "…" + text[1 - LONGEST :]
+    return {"expert": expert, "letter": answer.get("letter"), "outcome": outcomes[expert], "text": cut}
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
