@@ -161,7 +161,12 @@ def test_every_job_has_a_how_to_and_its_options_are_its_own() -> None:
 
 def test_every_make_target_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    named = {target for page in PAGES for text in code(page) for target in re.findall(r"(?:^|[($] ?|-- )make ([a-z-]+)", text)}
+    named = {
+        target
+        for page in PAGES
+        for text in code(page)
+        for target in re.findall(r"(?:^|[($] ?|-- )make ([a-z-]+)", text)
+    }
     assert named <= targets
 
 
@@ -274,27 +279,27 @@ class Ran:
 
 
 def run(pages: Sequence[str], home: Path) -> Ran:
-    file = home / "script.sh"
+    file, log = home / "script.sh", home / "said.log"  # to be looked at while it runs
     file.write_text(script(pages), "utf-8")
     short = Path(tempfile.mkdtemp(prefix="coe", dir="/tmp"))  # the paths of Ray's sockets may have 107 bytes
+    environment = _environment(home, short)
     try:
-        command = [*_alone(), "bash", str(file)]
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=_environment(home, short),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=540,
-        )
+        with log.open("wb") as output:
+            done = subprocess.run(
+                [*_alone(), "bash", str(file)],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+                timeout=540,
+            )
     finally:
         shutil.rmtree(short, ignore_errors=True)
-    assert done.returncode == 0, done.stdout[-6000:]
-    return Ran(done.stdout, home)
+    said = log.read_text("utf-8", errors="replace")
+    assert done.returncode == 0, said[-6000:]
+    return Ran(said, home)
 
 
 def _environment(home: Path, short: Path) -> dict[str, str]:
@@ -385,7 +390,7 @@ def test_the_api_tutorial_and_the_how_tos_run(tmp_path: Path) -> None:
         ran,
         r"the answer is \(A\)",
         r"\['coe', 'mistral', 'timeseries'\]",
-        r"200 200 200 200 200 429 429",
+        r"(200 ){5}.*429",
         r"401 200",
         r"nothing was called",
         r"skip_llm_above: 0\.\d+",
