@@ -184,7 +184,7 @@ def test_every_profile_shown_loads(block: Block, tmp_path: Path) -> None:
         stub = {"kind": "scripted", "rules": [{"pattern": ".", "reply": "unknown"}]}
         base = load_profile("api")
         known = {*base.models, *content.get("models", {})}
-        made_up = {name: stub for name in _models_named(content) - known}
+        made_up = dict.fromkeys(_models_named(content) - known, stub)
         assert patched(patched(base, {"models": made_up}), content).experts
 
 
