@@ -32,9 +32,10 @@ def linear(values: Iterable[float], most: int = MOST_TICKS) -> Axis:
     """Around all values, in steps of 1, 2 or 5 times a power of ten, with at most `most` + 1 ticks."""
     known = list(values) or [0.0, 1.0]
     low, high = min(known), max(known)
-    # Where there is only one value, the axis is as long as what shows that it is one.
-    length = max(high - low, abs(high) * 1e-6, 1e-9)
-    for step in _steps(length / most):
+    # One value alone makes no axis.
+    low = min(low, high - 0.02 * abs(high))
+    high = high if high > low else 1.0
+    for step in _steps((high - low) / most):
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         last = max(last, first + 1)
         if last - first <= most:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from coe_ray.analysis.columns import one_line, shortened, width
@@ -105,13 +106,13 @@ def placed(
 
     `lines` are to be kept clear, and so are marks and labels from the leaders of others, where that can be.
     """
-    taken = [*(mark_box(x, y) for x, y in marks), *lines]
+    taken = [mark_box(x, y) for x, y in marks]
     labels: list[Label | None] = []
     for name, mark in zip(names, marks, strict=True):
-        candidates = list(beside(name, *mark, area.bottom - area.top))
-        others = [box for box in taken if box != mark_box(*mark) and box not in lines]
-        clear = (each for each in candidates if not _crosses(mark, each.leader, others))
-        found = first_free(clear, area, taken) or first_free(candidates, area, taken)
+        others = [box for box in taken if box != mark_box(*mark)]
+        everywhere = partial(beside, name, *mark, area.bottom - area.top)
+        clear = (each for each in everywhere() if not _crosses(mark, each.leader, others))
+        found = first_free(clear, area, [*taken, *lines]) or first_free(everywhere(), area, taken)
         labels.append(found)
         taken += [found.box] if found else []
     return labels

@@ -9,7 +9,7 @@ from coe_ray.bench.report.labels import Box, Label, placed, short
 from coe_ray.bench.report.words import label
 
 WIDTH, HEIGHT = 420.0, 330.0
-PLOT = Box(34.0, 30.0, 408.0, 284.0)
+PLOT = Box(34.0, 30.0, 396.0, 284.0)
 NAME = 22
 """Columns of a name in the drawing."""
 
