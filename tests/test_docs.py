@@ -293,7 +293,7 @@ def run(pages: Sequence[str], home: Path) -> Ran:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 check=False,
-                timeout=540,
+                timeout=840,
             )
     finally:
         shutil.rmtree(short, ignore_errors=True)
@@ -362,7 +362,7 @@ def missing(home: Path, *names: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("checkout_as_it_was")
 def test_the_laptop_tutorial_runs(tmp_path: Path) -> None:
     """With the real model on vLLM: from nothing to a served leaderboard."""
@@ -381,7 +381,7 @@ def test_the_laptop_tutorial_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("checkout_as_it_was")
 def test_the_api_tutorial_and_the_how_tos_run(tmp_path: Path) -> None:
     """With a stand-in for the provider."""
