@@ -44,11 +44,11 @@ def linear(values: Iterable[float], most: int = MOST_TICKS) -> Axis:
 
 
 def spread(values: Iterable[float]) -> Axis:
-    """Logarithmic where all values are positive and the largest is over ten times the least; linear from 0 else."""
+    """Logarithmic where all values are positive and the largest is over ten times the least; linear else."""
     known = list(values)
     if known and min(known) > 0 and max(known) > 10 * min(known):
         return _logarithmic(min(known), max(known))
-    return linear([0.0, *known])
+    return linear(known)
 
 
 def _steps(least: float) -> Iterable[float]:
