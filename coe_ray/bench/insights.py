@@ -20,7 +20,7 @@ from coe_ray.bench.scoring import COE, Boards
 from coe_ray.config import Profile
 from coe_ray.errors import DataError
 from coe_ray.leaderboard import Leaderboard
-from coe_ray.model_config import ApiModel
+from coe_ray.model_config import ApiModel, PythonModel
 from coe_ray.runs import Record
 from coe_ray.types import UNKNOWN, Question
 
@@ -132,8 +132,10 @@ class Insights:
         return {"tokens": int(sum(tokens.sum() for _, tokens in parts)), "cost": money}
 
     def _cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """In the currency of the profile's prices; `None` for a model without one, such as any that is no API."""
+        """In the currency of the profile's prices; `None` where nobody says it: of GPUs, or an API without a price."""
         config = self._profile.models[model]
+        if isinstance(config, PythonModel):
+            return 0.0
         if not isinstance(config, ApiModel) or config.price is None:
             return None
         return (prompt_tokens * config.price.input + completion_tokens * config.price.output) / MILLION
