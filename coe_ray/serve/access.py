@@ -137,6 +137,11 @@ class Access:
         self._anonymous.limits = _limits(config)
         self._take()
 
+    async def settled(self) -> None:
+        """Until the keys are those of the last seconds; to be waited for before anybody is let in."""
+        if self._file is not None:
+            await self._file.settled(self._clock())
+
     def admit(self, headers: Headers) -> Admission:
         """To be left when the answer is out, its stream included. Raises `Refused`: 401 or 429."""
         now = self._clock()

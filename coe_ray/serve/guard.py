@@ -25,6 +25,7 @@ class Guard:
         if scope["type"] != "http" or _path(scope) in OPEN:
             await self._app(scope, receive, send)
             return
+        await self._access.settled()
         try:
             admission = self._access.admit(Headers(scope=scope))
         except Refused as refused:

@@ -5,6 +5,7 @@ import contextlib
 import hmac
 import logging
 import math
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from starlette.datastructures import Headers
 from coe_ray.config import AccessConfig
 from coe_ray.errors import ConfigError, DataError
 from coe_ray.keys import add_key, digest_of, remove_key
-from coe_ray.serve import access
+from coe_ray.serve import access, key_file
 from coe_ray.serve.access import ANONYMOUS, LONGEST_KEY, Access, Refused, bearer, duration
 from coe_ray.serve.hosts import is_loopback, require_keys_or_loopback
-from coe_ray.serve.key_file import LOOK_EVERY_S
+from coe_ray.serve.key_file import LOOK_EVERY_S, SURE_S
 
 
 class Clock:
@@ -220,6 +221,17 @@ async def test_a_changed_file_is_taken_up(file: Path, clock: Clock) -> None:
     assert refusal(closed, sent(first)).status == 401
 
 
+async def test_after_a_quiet_time_the_very_first_request_meets_the_keys_as_they_are(file: Path, clock: Clock) -> None:
+    first = add_key(file, "first")
+    closed = gate(file, clock)
+    second = add_key(file, "second")
+    remove_key(file, "first")
+    clock.now += SURE_S
+    await closed.settled()
+    assert refusal(closed, sent(first)).status == 401
+    assert closed.admit(sent(second)).client == "second"
+
+
 async def test_what_is_under_way_stays_counted_when_the_file_changes(file: Path, clock: Clock) -> None:
     key = add_key(file, "ci", concurrency=1)
     closed = gate(file, clock)
@@ -275,8 +287,26 @@ async def test_a_storage_that_hangs_does_not_stop_anybody(
     closed._file._looking = hanging
     for _ in range(10):
         clock.now += LOOK_EVERY_S
+        await closed.settled()
         assert closed.admit(sent(key)).client == "ci"
     assert closed._file._looking is hanging
+
+
+async def test_a_storage_that_begins_to_hang_is_waited_for_once(
+    file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, go_on = add_key(file, "ci"), threading.Event()
+    closed = gate(file, clock)
+    assert closed._file is not None
+    monkeypatch.setattr(closed._file, "look", lambda: go_on.wait(30))
+    monkeypatch.setattr(key_file, "PATIENCE_S", 0.05)
+    clock.now += SURE_S
+    await closed.settled()
+    for _ in range(3):
+        clock.now += LOOK_EVERY_S
+        assert closed.admit(sent(key)).client == "ci"
+        await asyncio.wait_for(closed.settled(), 20)
+    go_on.set()
 
 
 def test_a_gate_without_a_file_of_keys_does_not_open(file: Path, clock: Clock) -> None:
