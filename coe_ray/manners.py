@@ -10,6 +10,9 @@ from coe_ray.errors import CoeError
 COULD_NOT, DEFECT, INTERRUPTED = 2, 70, 130
 """Exit codes: nothing could be done as asked; what should not have happened (EX_SOFTWARE); Ctrl-C."""
 
+LONGEST = 800
+"""Characters of what a defect says of itself. What dies within Ray is told of over many lines, the cause last."""
+
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """Its help is the job's own docstring, examples and all."""
@@ -29,7 +32,8 @@ def ended(job: str, work: Callable[[argparse.Namespace], int], asked: argparse.N
         _tell(job, str(error), asked)
         return COULD_NOT
     except Exception as error:  # a defect: 1 would say that the job is over
-        _tell(job, f"a defect of coe_ray: {error!r}; the same command with --debug shows where", asked)
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+        _tell(job, f"a defect of coe_ray: {what}; the same command with --debug shows where", asked)
         return DEFECT
 
 

@@ -3,6 +3,7 @@
 Secrets never stand in a profile: an API model names the environment variable that holds its key.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -161,7 +162,7 @@ class ApiModel(Section):
     kind: Literal["api"]
     base_url: str = Field(pattern=r"^https?://")
     model: str
-    key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    key_env: str | None = None
     revision: str = ""
     max_concurrency: int = Field(default=64, ge=1)
     requests_per_minute: int | None = Field(default=None, ge=1)
@@ -169,6 +170,14 @@ class ApiModel(Section):
     attempts: int = Field(default=8, ge=1)
     timeout_s: float = Field(default=300.0, gt=0)
     price: Price | None = None
+
+    @field_validator("key_env")
+    @classmethod
+    def _named(cls, value: str | None) -> str | None:
+        # In capitals, as they are: whoever writes the key itself here is not to read it in an error, nor in a log.
+        if value is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+            raise ValueError("the name of an environment variable in capitals belongs here, and never a key")
+        return value
 
     @field_validator("base_url")
     @classmethod

@@ -183,6 +183,14 @@ def test_a_key_put_into_a_profile_does_not_come_out_in_the_error(tmp_path: Path,
     assert SECRET not in "".join(traceback.format_exception(error.value))
 
 
+@pytest.mark.parametrize("key", ["sk-proj-1a2b", "abcdef0123456789", "0f9e8d7c", "GLM KEY", ""])
+def test_what_cannot_be_the_name_of_a_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
+    path = write_profile(tmp_path, content(models={"one": api("https://api.example.com/v1") | {"key_env": key}}))
+    with pytest.raises(ConfigError, match=r"key_env: the name of an environment variable in capitals") as error:
+        load_profile(path)
+    assert not key or key not in "".join(traceback.format_exception(error.value))
+
+
 @pytest.mark.parametrize("url", [f"https://me:{SECRET}@h/v1", f"http://me:a/{SECRET}@h", f"http://h/v1?key={SECRET}"])
 def test_a_key_in_an_address_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
     path = write_profile(tmp_path, content(models={"one": api(url)}))

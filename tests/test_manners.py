@@ -36,7 +36,7 @@ def test_help_goes_to_standard_output_without_a_terminal() -> None:
     [
         (ConfigError("no such profile; give another"), 2, "job: no such profile; give another\n"),
         (ConnectionError("nobody answers"), 2, "job: nobody answers\n"),
-        (KeyError("x"), 70, "job: a defect of coe_ray: KeyError('x'); the same command with --debug shows where\n"),
+        (KeyError("x"), 70, "job: a defect of coe_ray: KeyError: 'x'; the same command with --debug shows where\n"),
         (KeyboardInterrupt(), 130, "job: interrupted\n"),
     ],
 )
