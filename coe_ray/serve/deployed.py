@@ -70,7 +70,10 @@ async def change(now: Served, patch: Mapping[str, Any]) -> Served:
         await asyncio.to_thread(client.deploy_apps, config)
     else:
         if version_of(load_profile(now.profile).served, None) != now.base:
-            raise ConfigError(f"{now.profile}: has changed since it was deployed; deploy it again (`serve run …`)")
+            raise ConfigError(
+                f"{now.profile}: has changed since it was deployed; deploy it again (`serve run …`), "
+                "or put it back and give what is to change as a patch"
+            )
         application = await asyncio.to_thread(build, AppArgs(profile=now.profile, change=dict(patch)))
         try:
             await asyncio.to_thread(serve.run, application, name=APPLICATION, route_prefix=_prefix(applications))
