@@ -34,7 +34,7 @@ serve: $(STAMP)
 	$(BIN)/python -m jobs.serve --profile $(PROFILE)
 
 test: $(STAMP)
-	RAY_AUTH_MODE=disabled $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	RAY_AUTH_MODE=disabled $(BIN)/python -m pytest
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

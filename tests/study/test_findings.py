@@ -63,7 +63,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Asking:
         "planted", tuple(Task(task, f"about {task}") for task in TASKS), tuple(planted.questions(PER_TASK)), (), ()
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asking_module, "load_benchmark", lambda _: benchmark)
+        patch.setattr(asking_module, "load_benchmark", lambda _, **__: benchmark)
         return asking(StudyOrder((), "planted", folder), str(write_profile(folder, content)), folder)
 
 
