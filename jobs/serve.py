@@ -14,10 +14,9 @@ import time
 from ray import serve
 
 from coe_ray.bench.index import ensure_profile_index
-from coe_ray.cluster import APPLICATION
 from coe_ray.config import load_profile
 from coe_ray.manners import ended, parser
-from coe_ray.serve.app import AppArgs, build
+from coe_ray.serve.app import AppArgs, deploy
 from jobs.local import connect, local_ray
 
 HOST, PORT = "127.0.0.1", 8000
@@ -47,7 +46,7 @@ def start(profile: str) -> None:
     connect()
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every deployment's options
     serve.start(http_options={"host": HOST, "port": PORT})
-    serve.run(build(AppArgs(profile=profile)), name=APPLICATION)
+    deploy(AppArgs(profile=profile))
 
 
 def wait_for_interrupt() -> None:

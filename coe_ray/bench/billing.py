@@ -8,8 +8,6 @@ from coe_ray.calls.audit import Audit
 from coe_ray.config import Profile
 from coe_ray.model_config import ApiModel
 
-MILLION = 1_000_000
-
 
 def bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:
     """`calls` of `summary.json`: all models together, and each. `cost` is None where no model has a price."""
@@ -20,9 +18,8 @@ def bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:
 
 
 def _cost(audit: Audit, profile: Profile, name: str) -> float | None:
-    """In the currency of the profile's prices, which are for a million tokens."""
+    """In the currency of the profile's prices."""
     model = profile.models.get(name)
     if not isinstance(model, ApiModel) or model.price is None:
         return None
-    spent = audit.prompt_tokens * model.price.input + audit.completion_tokens * model.price.output
-    return spent / MILLION
+    return model.price.of(audit.prompt_tokens, audit.completion_tokens)

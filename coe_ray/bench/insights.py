@@ -15,7 +15,6 @@ from coe_ray.analysis.matrix import OWN, Bools, Ints, Matrix
 from coe_ray.analysis.metrics import outcome_of
 from coe_ray.analysis.statistics import accuracy_interval, compare
 from coe_ray.analysis.systems import alone, majority, question_oracle, random_expert, routed
-from coe_ray.bench.billing import MILLION
 from coe_ray.bench.scoring import COE, Boards
 from coe_ray.config import Profile
 from coe_ray.errors import DataError
@@ -138,7 +137,7 @@ class Insights:
             return 0.0
         if not isinstance(config, ApiModel) or config.price is None:
             return None
-        return (prompt_tokens * config.price.input + completion_tokens * config.price.output) / MILLION
+        return config.price.of(prompt_tokens, completion_tokens)
 
     def _note_misroute(self, record: Record, label: Mapping[str, Any]) -> None:
         """A question under a wrong label, whose expert was wrong where the true task's would have been right."""

@@ -88,7 +88,7 @@ def _cost(profile: Profile, name: str, load: Load) -> float | None:
     config = profile.models[name]
     if not isinstance(config, ApiModel) or config.price is None or load.completion_tokens is None:
         return None
-    return (load.prompt_tokens * config.price.input + load.completion_tokens * config.price.output) / 1e6
+    return config.price.of(load.prompt_tokens, load.completion_tokens)
 
 
 def rows(by_model: Mapping[str, Load]) -> Sequence[tuple[str, ...]]:

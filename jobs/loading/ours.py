@@ -63,13 +63,12 @@ def serve_both(profile: Path, upstream_url: str, port: int) -> tuple[str, str]:
     from ray import serve
     from ray.serve import Deployment
 
-    from coe_ray.cluster import APPLICATION
-    from coe_ray.serve.app import AppArgs, build
+    from coe_ray.serve.app import AppArgs, deploy
     from jobs.loading.passthrough import PassThrough
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every deployment's options
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(build(AppArgs(profile=str(profile))), name=APPLICATION)
+    deploy(AppArgs(profile=str(profile)))
     bare = cast(Deployment, PassThrough)  # mypy sees no class decorator
     serve.run(bare.bind(upstream_url), name="bare", route_prefix="/bare")
     return f"http://127.0.0.1:{port}/v1", f"http://127.0.0.1:{port}/bare"
