@@ -4,18 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coe_ray.bench.datasets import load_benchmark
-    from coe_ray.config import load_profile
-    from coe_ray.leaderboard import Leaderboard
-    from coe_ray.pipeline import CompositionOfExperts
+    from coe_ray.bench.datasets.load import load_benchmark
+    from coe_ray.profile.profile import load_profile
+    from coe_ray.routing.leaderboard import Leaderboard
+    from coe_ray.routing.pipeline import CompositionOfExperts
 
 __all__ = ["CompositionOfExperts", "Leaderboard", "load_benchmark", "load_profile"]
 
 _HOME = {
-    "CompositionOfExperts": "coe_ray.pipeline",
-    "Leaderboard": "coe_ray.leaderboard",
-    "load_benchmark": "coe_ray.bench.datasets",
-    "load_profile": "coe_ray.config",
+    "CompositionOfExperts": "coe_ray.routing.pipeline",
+    "Leaderboard": "coe_ray.routing.leaderboard",
+    "load_benchmark": "coe_ray.bench.datasets.load",
+    "load_profile": "coe_ray.profile.profile",
 }
 
 

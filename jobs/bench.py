@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from coe_ray.bench.driver import QUIET, hush_ray_data, outlives_the_job
-from coe_ray.manners import ended, parser
+from coe_ray.core.command_line import ended, parser
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def _measured(asked: argparse.Namespace) -> int:
     # Here, as these read the settings above when they are imported; and --help need not wait for them.
     import ray
 
-    from coe_ray.bench.leaving import Leaving
+    from coe_ray.bench.graceful_shutdown import Leaving
     from coe_ray.bench.run import BenchOrder, run_bench
 
     hush_ray_data()

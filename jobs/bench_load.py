@@ -21,8 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from coe_ray.manners import ended, parser
-from coe_ray.runs import RunFolder
+from coe_ray.core.command_line import ended, parser
+from coe_ray.core.run_folder import RunFolder
 from jobs.local import local_ray
 
 TASK, CATEGORY = "Log Parser", "LogParser"

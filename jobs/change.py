@@ -17,9 +17,9 @@ from typing import Any
 import ray
 import yaml
 
-from coe_ray.errors import ConfigError
-from coe_ray.manners import ended, parser
-from coe_ray.serve.deployed import Served, change, served
+from coe_ray.core.command_line import ended, parser
+from coe_ray.core.errors import ConfigError
+from coe_ray.serve.snapshot.admin import Served, change, served
 
 
 def main() -> int:

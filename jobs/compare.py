@@ -26,9 +26,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from coe_ray.errors import ConfigError, DataError
-from coe_ray.files import write_whole
-from coe_ray.manners import ended, parser
+from coe_ray.core.command_line import ended, parser
+from coe_ray.core.errors import ConfigError, DataError
+from coe_ray.core.files import write_whole
 from jobs.loading.contest import ENCODER, ROWS, Result, Round, Row, markdown
 from jobs.loading.encoding import encoder_rate
 from jobs.loading.ours import EXPERTS, make_key, serve_both, write_profile

@@ -20,15 +20,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from coe_ray.bench.datasets import load_benchmark
-from coe_ray.bench.index import ensure_profile_index
+from coe_ray.bench.datasets.load import load_benchmark
+from coe_ray.bench.indexing import ensure_profile_index
 from coe_ray.bench.report import render_table
-from coe_ray.config import Profile, load_profile
-from coe_ray.manners import ended, parser
-from coe_ray.model_config import VllmModel
-from coe_ray.runs import RunFolder
-from coe_ray.types import Question
-from coe_ray.weights import downloaded, locate
+from coe_ray.core.command_line import ended, parser
+from coe_ray.core.run_folder import RunFolder
+from coe_ray.core.types import Question
+from coe_ray.llm.weights import downloaded, locate
+from coe_ray.profile.models import VllmModel
+from coe_ray.profile.profile import Profile, load_profile
 from jobs.local import DASHBOARD, local_ray, script
 from jobs.serve import HOST, PORT, start
 

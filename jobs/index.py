@@ -12,9 +12,9 @@ import argparse
 import sys
 import time
 
-from coe_ray.bench.index import build_profile_index
-from coe_ray.config import load_profile
-from coe_ray.manners import ended, parser
+from coe_ray.bench.indexing import build_profile_index
+from coe_ray.core.command_line import ended, parser
+from coe_ray.profile.profile import load_profile
 
 
 def main() -> int:

@@ -12,9 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from coe_ray.config import home
-from coe_ray.keys import add_key, read_keys, remove_key
-from coe_ray.manners import ended, parser
+from coe_ray.core.api_keys import add_key, read_keys, remove_key
+from coe_ray.core.command_line import ended, parser
+from coe_ray.profile.profile import home
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from coe_ray.bench.scoring import COE, board_of
-from coe_ray.errors import DataError
-from coe_ray.manners import ended, parser
-from coe_ray.runs import RunFolder
-from coe_ray.types import Provenance
+from coe_ray.core.command_line import ended, parser
+from coe_ray.core.errors import DataError
+from coe_ray.core.run_folder import RunFolder
+from coe_ray.core.types import Provenance
 
 
 def main() -> int:

@@ -19,9 +19,9 @@ from typing import Any
 
 import orjson
 
-from coe_ray.errors import ConfigError
-from coe_ray.files import write_whole
-from coe_ray.manners import ended, parser
+from coe_ray.core.command_line import ended, parser
+from coe_ray.core.errors import ConfigError
+from coe_ray.core.files import write_whole
 from jobs.loading.figures import figures
 from jobs.loading.plan import Plan, run
 from jobs.loading.questions import Questions

@@ -14,7 +14,7 @@ from pathlib import Path
 import ray
 from ray import serve
 
-from coe_ray.serve.front import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import ENVIRONMENT
 
 ADDRESS = "127.0.0.1:6379"
 DASHBOARD = "http://127.0.0.1:8265"

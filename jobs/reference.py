@@ -11,7 +11,7 @@ Exit codes: 0 printed.
 import argparse
 import sys
 
-from coe_ray.manners import ended, parser
+from coe_ray.core.command_line import ended, parser
 from jobs.pages.http_page import http_page
 from jobs.pages.profile_page import profile_page
 

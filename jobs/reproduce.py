@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coe_ray.bench.driver import QUIET, hush_ray_data, outlives_the_job
-from coe_ray.manners import ended, parser
+from coe_ray.core.command_line import ended, parser
 
 if TYPE_CHECKING:
-    from coe_ray.study.asking import StudyOrder
+    from coe_ray.paper.plan_calls import StudyOrder
 
 
 def main() -> int:
@@ -40,9 +40,9 @@ def _measured(asked: argparse.Namespace) -> int:
     # Here, as these read the settings above when they are imported; and --help need not wait for them.
     import ray
 
-    from coe_ray.bench.leaving import Leaving
-    from coe_ray.study.gathering import gather
-    from coe_ray.study.reproduction import askings, write_order
+    from coe_ray.bench.graceful_shutdown import Leaving
+    from coe_ray.paper.execute import gather
+    from coe_ray.paper.reproduction import askings, write_order
 
     hush_ray_data()
     leaving, order = Leaving(), _order(asked)
@@ -58,8 +58,8 @@ def _measured(asked: argparse.Namespace) -> int:
 
 
 def _concluded(out: Path) -> int:
-    from coe_ray.study.drawing import draw
-    from coe_ray.study.reproduction import askings, conclude, read_order
+    from coe_ray.paper.paper_figures import draw
+    from coe_ray.paper.reproduction import askings, conclude, read_order
 
     order = read_order(out)
     findings = conclude(order, askings(order), _say, draw)
@@ -69,9 +69,9 @@ def _concluded(out: Path) -> int:
 
 def _planned(order: "StudyOrder") -> int:
     """What would be called."""
-    from coe_ray.study.plan import COLUMNS, loads, rows
-    from coe_ray.study.reproduction import askings
-    from coe_ray.study.tables import Grid, text
+    from coe_ray.paper.estimate import COLUMNS, loads, rows
+    from coe_ray.paper.reproduction import askings
+    from coe_ray.paper.table_format import Grid, text
 
     for each in askings(order):
         asked = f"{len(each.questions)} questions, {len(each.asked.experts)} experts, {len(each.labellers)} classifiers"
@@ -81,7 +81,7 @@ def _planned(order: "StudyOrder") -> int:
 
 
 def _order(asked: argparse.Namespace) -> "StudyOrder":
-    from coe_ray.study.asking import StudyOrder
+    from coe_ray.paper.plan_calls import StudyOrder
 
     return StudyOrder(
         profiles=tuple(asked.profile or ["local-cpu"]),

@@ -13,9 +13,9 @@ import time
 
 from ray import serve
 
-from coe_ray.bench.index import ensure_profile_index
-from coe_ray.config import load_profile
-from coe_ray.manners import ended, parser
+from coe_ray.bench.indexing import ensure_profile_index
+from coe_ray.core.command_line import ended, parser
+from coe_ray.profile.profile import load_profile
 from coe_ray.serve.app import AppArgs, deploy
 from jobs.local import connect, local_ray
 

@@ -12,10 +12,10 @@ import argparse
 import asyncio
 import sys
 
-from coe_ray.bench.index import opened_profile_index
+from coe_ray.bench.indexing import opened_profile_index
 from coe_ray.bench.threshold import Threshold, lowest, thresholds, votes
-from coe_ray.config import load_profile
-from coe_ray.manners import ended, parser
+from coe_ray.core.command_line import ended, parser
+from coe_ray.profile.profile import load_profile
 
 ROWS = 20
 

@@ -17,15 +17,16 @@ from packaging.utils import canonicalize_name
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
-from coe_ray.cluster import APPLICATION, deployment_name, hosted_model_names
-from coe_ray.config import Profile, load_profile, patched
-from coe_ray.model_config import ApiModel, VllmModel
-from coe_ray.models import local_models
-from coe_ray.profile_files import shipped_profiles
+from coe_ray.cluster.health import APPLICATION, hosted_model_names
+from coe_ray.cluster.hosted import deployment_name
+from coe_ray.llm.factory import local_models
+from coe_ray.profile.loading import shipped_profiles
+from coe_ray.profile.models import ApiModel, VllmModel
+from coe_ray.profile.profile import Profile, load_profile, patched
 from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
-from coe_ray.serve.front import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.ingress import Ingress
-from coe_ray.serve.retriever import RetrieverDeployment
 
 ROOT = Path(__file__).parent.parent
 SECRET = re.compile(

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from coe_ray.config import Profile, load_profile, patched
+from coe_ray.profile.profile import Profile, load_profile, patched
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

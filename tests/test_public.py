@@ -13,7 +13,7 @@ def test_what_is_public_is_pinned() -> None:
 
 def test_importing_coe_ray_loads_neither_ray_nor_an_engine() -> None:
     heavy = ["ray", "torch", "vllm", "transformers", "sentence_transformers"]
-    script = f"import sys, coe_ray, coe_ray.models, coe_ray.runs; print(sorted(sys.modules.keys() & {set(heavy)}))"
+    script = f"import sys, coe_ray, coe_ray.llm.factory, coe_ray.core.run_folder; print(sorted(sys.modules.keys() & {set(heavy)}))"
     asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == "[]"
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from coe_ray.config import load_profile
+from coe_ray.profile.profile import load_profile
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from coe_ray.encoder import Vectors
-from coe_ray.types import UNKNOWN
+from coe_ray.core.types import UNKNOWN
+from coe_ray.retrieval.encoder import Vectors
 
 FEWEST_TASKS = 2
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from coe_ray.errors import DataError
-from coe_ray.questions import near_duplicate_key
-from coe_ray.types import Question
+from coe_ray.core.errors import DataError
+from coe_ray.core.questions import near_duplicate_key
+from coe_ray.core.types import Question
 
 SHOWN = 5
 

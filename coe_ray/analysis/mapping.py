@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 
 from coe_ray.analysis.matrix import Bools, Ints, Matrix
-from coe_ray.errors import DataError
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.questions import near_duplicate_key
-from coe_ray.types import UNKNOWN, Question
+from coe_ray.core.errors import DataError
+from coe_ray.core.questions import near_duplicate_key
+from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.routing.leaderboard import Leaderboard
 
 Protocol = Literal["paper", "held-out"]
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "held-out")

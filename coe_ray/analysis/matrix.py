@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from coe_ray.analysis.metrics import grade, outcome_of
-from coe_ray.classify import agreement
-from coe_ray.errors import DataError
-from coe_ray.parsing import parse_letter
-from coe_ray.recordings import Recording
-from coe_ray.retrieval import weighted
-from coe_ray.runs import Record
-from coe_ray.types import LETTERS, UNKNOWN, Outcome, Question
+from coe_ray.core.errors import DataError
+from coe_ray.core.run_folder import Record
+from coe_ray.core.types import LETTERS, UNKNOWN, Outcome, Question
+from coe_ray.llm.recordings import Recording
+from coe_ray.retrieval.index import weighted
+from coe_ray.routing.classifier import agreement
+from coe_ray.routing.parsing import parse_letter
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.intp]

@@ -12,7 +12,7 @@ from typing import Any
 from sklearn.metrics import precision_recall_fscore_support
 from statsmodels.stats.proportion import proportion_confint
 
-from coe_ray.types import UNKNOWN, Outcome, Question
+from coe_ray.core.types import UNKNOWN, Outcome, Question
 
 NO_LETTER = ""
 """The predicted class of an unparsed or refused answer; no question has it as its true class."""

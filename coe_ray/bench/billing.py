@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from coe_ray.calls.audit import Audit
-from coe_ray.config import Profile
-from coe_ray.model_config import ApiModel
+from coe_ray.journal.audit import Audit
+from coe_ray.profile.models import ApiModel
+from coe_ray.profile.profile import Profile
 
 
 def bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coe_ray.errors import CallError, NoSuchModel, NotInJournal, call_error
-from coe_ray.runs import Record
+from coe_ray.core.errors import CallError, NoSuchModel, NotInJournal, call_error
+from coe_ray.core.run_folder import Record
 
 CLASSIFIER = "classifier"
 """The name under which calls of the first stage stand among those of the experts."""

@@ -16,12 +16,12 @@ from coe_ray.analysis.metrics import outcome_of
 from coe_ray.analysis.statistics import accuracy_interval, compare
 from coe_ray.analysis.systems import alone, majority, question_oracle, random_expert, routed
 from coe_ray.bench.scoring import COE, Boards
-from coe_ray.config import Profile
-from coe_ray.errors import DataError
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.model_config import ApiModel, PythonModel
-from coe_ray.runs import Record
-from coe_ray.types import UNKNOWN, Question
+from coe_ray.core.errors import DataError
+from coe_ray.core.run_folder import Record
+from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.profile.models import ApiModel, PythonModel
+from coe_ray.profile.profile import Profile
+from coe_ray.routing.leaderboard import Leaderboard
 
 SHOWN = 8
 """Misroutes that are shown: those that the classifier was surest of."""

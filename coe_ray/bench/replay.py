@@ -17,21 +17,21 @@ import orjson
 import pyarrow.parquet as pq
 
 from coe_ray.bench.billing import bill
-from coe_ray.bench.index import ensured_index
-from coe_ray.bench.records import examined, has_failed
+from coe_ray.bench.indexing import ensured_index
 from coe_ray.bench.results import write_results
+from coe_ray.bench.results_table import examined, has_failed
 from coe_ray.bench.run import asking, fitted
-from coe_ray.calls.audit import audit
-from coe_ray.calls.journal import Journal
-from coe_ray.chat import ChatModel
-from coe_ray.config import LeaderboardConfig, Profile, load_profile
-from coe_ray.errors import ConfigError
-from coe_ray.files import held, write_whole
-from coe_ray.model_config import RecordedModel, ScriptedModelConfig
-from coe_ray.models import journaled, local_models
-from coe_ray.pipeline import CompositionOfExperts
-from coe_ray.runs import QUESTIONS_PER_FILE, Record, RunFolder, read_questions, write_records
-from coe_ray.types import Question, Task
+from coe_ray.core.chat_model import ChatModel
+from coe_ray.core.errors import ConfigError
+from coe_ray.core.files import held, write_whole
+from coe_ray.core.run_folder import QUESTIONS_PER_FILE, Record, RunFolder, read_questions, write_records
+from coe_ray.core.types import Question, Task
+from coe_ray.journal.audit import audit
+from coe_ray.journal.journal import Journal
+from coe_ray.llm.factory import journaled, local_models
+from coe_ray.profile.models import RecordedModel, ScriptedModelConfig
+from coe_ray.profile.profile import LeaderboardConfig, Profile, load_profile
+from coe_ray.routing.pipeline import CompositionOfExperts
 
 Say = Callable[[str], None]
 

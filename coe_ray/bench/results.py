@@ -24,11 +24,11 @@ from coe_ray.bench.scoring import (
     cross_fitted,
     expert_rows,
 )
-from coe_ray.config import Profile
-from coe_ray.files import write_whole
-from coe_ray.pipeline import load_leaderboard
-from coe_ray.runs import Record, RunFolder
-from coe_ray.types import Question
+from coe_ray.core.files import write_whole
+from coe_ray.core.run_folder import Record, RunFolder
+from coe_ray.core.types import Question
+from coe_ray.profile.profile import Profile
+from coe_ray.routing.pipeline import load_leaderboard
 
 
 def write_results(

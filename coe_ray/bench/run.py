@@ -13,17 +13,17 @@ from typing import Any
 import orjson
 
 from coe_ray.bench.billing import bill
-from coe_ray.bench.datasets import Benchmark, Split, load_benchmark, stratified
-from coe_ray.bench.leaving import Leaving
+from coe_ray.bench.collect import Deploy, Say, Sitting, check, sit
+from coe_ray.bench.datasets.load import Benchmark, Split, load_benchmark, stratified
+from coe_ray.bench.graceful_shutdown import Leaving
 from coe_ray.bench.results import write_results
-from coe_ray.bench.sitting import Deploy, Say, Sitting, check, sit
-from coe_ray.bench.streaming import plainly
-from coe_ray.calls.audit import audit
-from coe_ray.config import Profile, TaskConfig, load_profile
-from coe_ray.files import held
-from coe_ray.identities import identity
-from coe_ray.runs import RunFolder
-from coe_ray.types import Question, Task
+from coe_ray.bench.stream import plainly
+from coe_ray.core.files import held
+from coe_ray.core.run_folder import RunFolder
+from coe_ray.core.types import Question, Task
+from coe_ray.journal.audit import audit
+from coe_ray.profile.fingerprint import identity
+from coe_ray.profile.profile import Profile, TaskConfig, load_profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from coe_ray.analysis.mapping import FOLDS, fold_of
 from coe_ray.analysis.metrics import Graded, classifier_metrics, outcome_of, system_metrics
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.route import route
-from coe_ray.runs import Record
-from coe_ray.types import UNKNOWN, Classification, Provenance, Question
+from coe_ray.core.run_folder import Record
+from coe_ray.core.types import UNKNOWN, Classification, Provenance, Question
+from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.routing.router import route
 
 COE = "coe"
 

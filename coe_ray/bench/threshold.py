@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from statsmodels.stats.proportion import proportion_confint
 
-from coe_ray.classify import agreement
-from coe_ray.config import Profile
-from coe_ray.errors import DataError
-from coe_ray.retrieval import Retriever
-from coe_ray.types import Question
+from coe_ray.core.errors import DataError
+from coe_ray.core.types import Question
+from coe_ray.profile.profile import Profile
+from coe_ray.retrieval.index import Retriever
+from coe_ray.routing.classifier import agreement
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,20 +14,20 @@ from ray import serve
 from ray.serve import Application, Deployment
 from ray.serve.schema import LoggingConfig
 
-from coe_ray.cluster import APPLICATION
-from coe_ray.config import load_profile
-from coe_ray.identities import source_hash
-from coe_ray.keys import read_keys
-from coe_ray.model_config import VllmModel
-from coe_ray.models import local_models
-from coe_ray.pipeline import checked_leaderboard, load_leaderboard
-from coe_ray.serve.capacity import require_capacity
-from coe_ray.serve.edition import changed
-from coe_ray.serve.front import ENVIRONMENT
-from coe_ray.serve.hosts import listening_host, require_keys_or_loopback, serve_runs
+from coe_ray.cluster.health import APPLICATION
+from coe_ray.core.api_keys import read_keys
+from coe_ray.llm.factory import local_models
+from coe_ray.profile.fingerprint import source_hash
+from coe_ray.profile.models import VllmModel
+from coe_ray.profile.profile import load_profile
+from coe_ray.routing.pipeline import checked_leaderboard, load_leaderboard
+from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.auth.loopback import listening_host, require_keys_or_loopback, serve_runs
+from coe_ray.serve.hosting.capacity import require_capacity
+from coe_ray.serve.hosting.feasibility import hardest_first
+from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.ingress import Ingress
-from coe_ray.serve.placement import hardest_first
-from coe_ray.serve.retriever import RetrieverDeployment
+from coe_ray.serve.snapshot.snapshot import changed
 
 log = logging.getLogger("ray.serve")
 
@@ -94,7 +94,7 @@ def _versioned(deployment: object, *settings: object) -> Deployment:
 def _hosted(models: dict[str, VllmModel], classifier: str) -> dict[str, Application]:
     if not models:
         return {}
-    from coe_ray.serve.models import model_deployment  # imports vLLM, which API-only installs do not have
+    from coe_ray.serve.hosting.vllm import model_deployment  # imports vLLM, which API-only installs do not have
 
     applications = {}
     for name in hardest_first(models):

@@ -13,27 +13,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from coe_ray.cluster import collect_garbage_rarely, hosted_fingerprint, stays_up
-from coe_ray.config import Profile
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.serve.access import Access
-from coe_ray.serve.answering import completion, decision, stream
-from coe_ray.serve.behind import RETRIEVER, Behind
-from coe_ray.serve.console.boards import boards, listed
+from coe_ray.cluster.health import collect_garbage_rarely, hosted_fingerprint, stays_up
+from coe_ray.profile.profile import Profile
+from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.serve.api.handlers import completion, decision, stream
+from coe_ray.serve.api.openai import RequestError, read_deadline, read_request
+from coe_ray.serve.api.openapi import document
+from coe_ray.serve.api.responses import ERROR_HANDLERS, Json, read_body
+from coe_ray.serve.auth.authenticator import Access
+from coe_ray.serve.auth.loopback import listening_host, require_keys_or_loopback
+from coe_ray.serve.auth.middleware import Guard
+from coe_ray.serve.console.leaderboards import boards, listed
 from coe_ray.serve.console.pages import page_routes
-from coe_ray.serve.console.reading import run_routes
-from coe_ray.serve.documented import document
-from coe_ray.serve.edition import Edition, Printer, version_of
-from coe_ray.serve.editions import Editions
-from coe_ray.serve.guard import Guard
-from coe_ray.serve.hosts import listening_host, require_keys_or_loopback
-from coe_ray.serve.metrics import metrics
-from coe_ray.serve.openai import RequestError, read_deadline, read_request
-from coe_ray.serve.records import current_record
-from coe_ray.serve.replicas import ReplicaCount
-from coe_ray.serve.responses import ERROR_HANDLERS, Json, read_body
-from coe_ray.serve.tracing import set_up_tracing
-from coe_ray.serve.watched import Watched
+from coe_ray.serve.console.run_routes import run_routes
+from coe_ray.serve.hosting.readiness import RETRIEVER, Behind
+from coe_ray.serve.hosting.replicas import ReplicaCount
+from coe_ray.serve.snapshot.manager import Editions
+from coe_ray.serve.snapshot.snapshot import Edition, Printer, version_of
+from coe_ray.serve.telemetry.metrics import metrics
+from coe_ray.serve.telemetry.middleware import Watched
+from coe_ray.serve.telemetry.request_log import current_record
+from coe_ray.serve.telemetry.tracing import set_up_tracing
 
 
 @serve.deployment(

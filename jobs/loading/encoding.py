@@ -5,9 +5,9 @@ from functools import partial
 from itertools import islice
 from time import monotonic
 
-from coe_ray.config import load_profile
-from coe_ray.encoder import SentenceEncoder
-from coe_ray.weights import downloaded
+from coe_ray.llm.weights import downloaded
+from coe_ray.profile.profile import load_profile
+from coe_ray.retrieval.encoder import SentenceEncoder
 from jobs.loading.questions import Questions
 from jobs.loading.together import begin, together
 

@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 from typing import Any, cast
 
-from coe_ray.config import load_profile
-from coe_ray.keys import add_key
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.tasks import TASK_SETS
+from coe_ray.core.api_keys import add_key
+from coe_ray.profile.profile import load_profile
+from coe_ray.profile.tasks import TASK_SETS
+from coe_ray.routing.leaderboard import Leaderboard
 from jobs.loading.peers import MODEL
 
 EXPERTS = ("first", "second")

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from coe_ray.config import home
-from coe_ray.errors import DataError
+from coe_ray.core.errors import DataError
+from coe_ray.profile.profile import home
 
 LITELLM = "1.106.2"
 """The release that is installed where no other one is given."""

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from coe_ray.bench.datasets import load_benchmark
-from coe_ray.errors import DataError
+from coe_ray.bench.datasets.load import load_benchmark
+from coe_ray.core.errors import DataError
 
 _TOPICS = (
     "a deployment was rolled back and its pods restart",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from coe_ray.serve.documented import document
+from coe_ray.serve.api.openapi import document
 
 HEAD = """# HTTP reference
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from coe_ray.config import Profile
-from coe_ray.tasks import TASK_SETS
+from coe_ray.profile.profile import Profile
+from coe_ray.profile.tasks import TASK_SETS
 
 HEAD = """# Profile reference
 

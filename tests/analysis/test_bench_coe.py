@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.analysis.bench_coe import trained_labels, translated
-from coe_ray.encoder import Vectors
-from coe_ray.types import UNKNOWN
+from coe_ray.core.types import UNKNOWN
+from coe_ray.retrieval.encoder import Vectors
 
 TASKS = ("Build", "日志", "Test")
 

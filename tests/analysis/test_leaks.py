@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.analysis.leaks import SHOWN, leaks, refuse_leaks, without_leaks
-from coe_ray.bench.datasets import load_benchmark
-from coe_ray.errors import DataError
-from coe_ray.questions import make_question
-from coe_ray.types import Question
+from coe_ray.bench.datasets.load import load_benchmark
+from coe_ray.core.errors import DataError
+from coe_ray.core.questions import make_question
+from coe_ray.core.types import Question
 
 SAMPLE = load_benchmark("sample")
 SCORED, EXAMPLES = SAMPLE.questions, SAMPLE.examples

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from coe_ray.analysis.mapping import FOLDS, TaskMap, cross_fitted_map, fold_of, other_map, paper_map
 from coe_ray.analysis.matrix import CORRECT, OUTCOMES, Bools, Matrix
-from coe_ray.errors import DataError
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.questions import make_question, near_duplicate_key
-from coe_ray.types import UNKNOWN, Question
+from coe_ray.core.errors import DataError
+from coe_ray.core.questions import make_question, near_duplicate_key
+from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.routing.leaderboard import Leaderboard
 from tests.analysis.grids import asked, grid, grids, shown
 
 TASKS = ["Build", "Build", "Build", "Test", "Test", "Test", "Test", "Test"]

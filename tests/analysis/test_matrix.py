@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.analysis.matrix import NEIGHBOURS, NO_LETTER, OUTCOMES, OWN, Matrix
-from coe_ray.errors import DataError
-from coe_ray.questions import make_question
-from coe_ray.recordings import Recording
-from coe_ray.runs import Record
-from coe_ray.types import LETTERS, UNKNOWN, Question
+from coe_ray.core.errors import DataError
+from coe_ray.core.questions import make_question
+from coe_ray.core.run_folder import Record
+from coe_ray.core.types import LETTERS, UNKNOWN, Question
+from coe_ray.llm.recordings import Recording
 from tests.analysis.grids import grid, grids
 
 FAILED: dict[str, Any] = {"error": "ServerFault", "message": "503", "attempts": 6, "refused": False}

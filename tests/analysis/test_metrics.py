@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from coe_ray.analysis.metrics import Graded, classifier_metrics, grade, system_metrics
-from coe_ray.types import UNKNOWN, Outcome
+from coe_ray.core.types import UNKNOWN, Outcome
 
 TASKS = ("Build", "Code", "Test")
 

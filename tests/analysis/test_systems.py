@@ -20,8 +20,8 @@ from coe_ray.analysis.systems import (
     random_labels,
     routed,
 )
-from coe_ray.recordings import Recording
-from coe_ray.types import LETTERS, UNKNOWN
+from coe_ray.core.types import LETTERS, UNKNOWN
+from coe_ray.llm.recordings import Recording
 from tests.analysis.grids import grid, grids
 
 

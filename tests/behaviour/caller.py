@@ -13,13 +13,13 @@ from collections import Counter
 import orjson
 import ray
 
-from coe_ray.calls.gate import Limits
-from coe_ray.calls.gates import Gates
-from coe_ray.calls.http import HttpModel
-from coe_ray.calls.retry import RetryPolicy
-from coe_ray.cluster import governed
-from coe_ray.errors import CallError
-from coe_ray.types import Call, Message
+from coe_ray.cluster.governors import governed
+from coe_ray.core.errors import CallError
+from coe_ray.core.types import Call, Message
+from coe_ray.llm.http import HttpModel
+from coe_ray.llm.retry import RetryPolicy
+from coe_ray.ratelimit.limiter import Limits
+from coe_ray.ratelimit.limiters import Gates
 
 CALL = Call((Message("user", "Where?"),))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from coe_ray.serve.front import ENVIRONMENT as SHIPPED
+from coe_ray.serve.auth.header_filter import ENVIRONMENT as SHIPPED
 from tests.behaviour.gpu_cluster import _REPLY, GpuCluster, _environment, _Program
 from tests.serve.cluster import free_port
 

@@ -1,6 +1,6 @@
 """What an API does in its bad hours, for `FaultServer`."""
 
-from tests.calls.fault_server import FaultServer, Reply, fault, piece, streamed
+from tests.support.fault_server import FaultServer, Reply, fault, piece, streamed
 
 FAULTS = {
     "hangs": Reply(delay_s=60.0),

@@ -6,17 +6,17 @@ from typing import Any, cast
 import yaml
 from ray.serve import Application, Deployment
 
-from coe_ray.cluster import deployment_name
-from coe_ray.config import load_profile
-from coe_ray.encoder import SentenceEncoder
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.model_config import VllmModel
-from coe_ray.questions import make_question
-from coe_ray.retrieval import build_index
+from coe_ray.cluster.hosted import deployment_name
+from coe_ray.core.questions import make_question
+from coe_ray.llm.weights import downloaded
+from coe_ray.profile.models import VllmModel
+from coe_ray.profile.profile import load_profile
+from coe_ray.retrieval.encoder import SentenceEncoder
+from coe_ray.retrieval.index import build_index
+from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.serve.hosting.retriever import RetrieverDeployment
+from coe_ray.serve.hosting.vllm import model_deployment
 from coe_ray.serve.ingress import Ingress
-from coe_ray.serve.models import model_deployment
-from coe_ray.serve.retriever import RetrieverDeployment
-from coe_ray.weights import downloaded
 from tests.behaviour.chaos_engines import TellingEngine, said_by
 
 HOSTED = ("alpha", "beta")

@@ -5,8 +5,8 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 
-from coe_ray.errors import ContentFiltered, ServerFault
-from coe_ray.types import UNKNOWN, Call, Completion, Delta, Question, Usage
+from coe_ray.core.errors import ContentFiltered, ServerFault
+from coe_ray.core.types import UNKNOWN, Call, Completion, Delta, Question, Usage
 
 PAUSE_S = 0.06
 """Between two words of a stream."""

@@ -12,23 +12,23 @@ from pathlib import Path
 import yaml
 
 from coe_ray.bench.billing import bill
-from coe_ray.bench.datasets import load_benchmark, stratified
-from coe_ray.bench.records import examined, has_failed
-from coe_ray.bench.rejects import write_rejected
+from coe_ray.bench.datasets.load import load_benchmark, stratified
+from coe_ray.bench.datasets.rejects import write_rejected
 from coe_ray.bench.results import write_results
-from coe_ray.calls.audit import audit
-from coe_ray.calls.journal import Journal
-from coe_ray.config import Profile, load_profile
-from coe_ray.encoder import SentenceEncoder
-from coe_ray.keys import add_key
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.models import journaled, local_models
-from coe_ray.pipeline import CompositionOfExperts
-from coe_ray.questions import make_question
-from coe_ray.retrieval import build_index
-from coe_ray.runs import Progress, Record, RunFolder, write_records
-from coe_ray.types import Neighbour, Provenance, Question
-from coe_ray.weights import locate
+from coe_ray.bench.results_table import examined, has_failed
+from coe_ray.core.api_keys import add_key
+from coe_ray.core.questions import make_question
+from coe_ray.core.run_folder import Progress, Record, RunFolder, write_records
+from coe_ray.core.types import Neighbour, Provenance, Question
+from coe_ray.journal.audit import audit
+from coe_ray.journal.journal import Journal
+from coe_ray.llm.factory import journaled, local_models
+from coe_ray.llm.weights import locate
+from coe_ray.profile.profile import Profile, load_profile
+from coe_ray.retrieval.encoder import SentenceEncoder
+from coe_ray.retrieval.index import build_index
+from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.routing.pipeline import CompositionOfExperts
 
 EXPERTS = ("aria", "basalt", "cinder", "timeseries")
 TASKS = (

@@ -7,8 +7,8 @@ import yaml
 from ray import serve
 from ray.serve import Application, Deployment
 
-from coe_ray.config import load_profile
-from coe_ray.leaderboard import Leaderboard
+from coe_ray.profile.profile import load_profile
+from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.serve.ingress import Ingress
 from tests.behaviour.hosted import engines
 

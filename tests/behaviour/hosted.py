@@ -7,12 +7,12 @@ import ray
 from ray import serve
 from ray.serve import Application, Deployment
 
-from coe_ray.cluster import deployment_name
-from coe_ray.config import Profile, load_profile
-from coe_ray.model_config import VllmModel
-from coe_ray.serve.capacity import require_capacity
-from coe_ray.serve.models import model_deployment
-from coe_ray.serve.placement import hardest_first
+from coe_ray.cluster.hosted import deployment_name
+from coe_ray.profile.models import VllmModel
+from coe_ray.profile.profile import Profile, load_profile
+from coe_ray.serve.hosting.capacity import require_capacity
+from coe_ray.serve.hosting.feasibility import hardest_first
+from coe_ray.serve.hosting.vllm import model_deployment
 from tests.behaviour.engines import INSIDE_THE_REAL_ONE, PacedEngine
 
 

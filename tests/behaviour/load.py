@@ -8,10 +8,11 @@ from typing import Any
 
 from ray import serve
 
-from coe_ray.cluster import APPLICATION, HostedModel, deployment_name, hosted_models
-from coe_ray.config import load_profile
-from coe_ray.errors import CallError
-from coe_ray.types import Call, Message
+from coe_ray.cluster.health import APPLICATION
+from coe_ray.cluster.hosted import HostedModel, deployment_name, hosted_models
+from coe_ray.core.errors import CallError
+from coe_ray.core.types import Call, Message
+from coe_ray.profile.profile import load_profile
 from tests.behaviour.hosted import homes, running
 
 CLIENTS = 8

@@ -13,9 +13,10 @@ import ray
 from ray import serve
 from ray.serve import Application, Deployment
 
-from coe_ray.cluster import APPLICATION, deployment_name
-from coe_ray.config import load_profile
-from coe_ray.model_config import ApiModel
+from coe_ray.cluster.health import APPLICATION
+from coe_ray.cluster.hosted import deployment_name
+from coe_ray.profile.models import ApiModel
+from coe_ray.profile.profile import load_profile
 from coe_ray.serve.ingress import Ingress
 
 HOSTED, BEHIND = "hosted", "behind"

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from coe_ray import weights
-from coe_ray.bench.datasets import load_benchmark
-from coe_ray.config import load_profile
-from coe_ray.encoder import SentenceEncoder, Vectors
-from coe_ray.tables import open_table, write_table
+from coe_ray.bench.datasets.load import load_benchmark
+from coe_ray.llm import weights
+from coe_ray.profile.profile import load_profile
+from coe_ray.retrieval.encoder import SentenceEncoder, Vectors
+from coe_ray.retrieval.vector_store import open_table, write_table
 
 pytestmark = pytest.mark.slow
 

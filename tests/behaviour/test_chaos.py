@@ -20,7 +20,7 @@ from tests.behaviour.chaos_load import Loading
 from tests.behaviour.chaos_report import WORKING, Blow, Report
 from tests.behaviour.chaos_world import CLOUD, HOSTED, NEXT_BEST, write_world
 from tests.bench.upstream import served
-from tests.calls.fault_server import FaultServer
+from tests.support.fault_server import FaultServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 

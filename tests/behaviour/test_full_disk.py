@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coe_ray.calls.audit import audit
+from coe_ray.journal.audit import audit
 from tests.behaviour.provider import Provider, provider
 from tests.bench.job import Bench
 from tests.bench.marked import write_marked, write_profile

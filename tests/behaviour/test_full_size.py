@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from coe_ray.tasks import DEVOPS_EVAL_A
-from tests.bench.devops_eval_folder import write_folder
+from coe_ray.profile.tasks import DEVOPS_EVAL_A
+from tests.bench.datasets.devops_eval_folder import write_folder
 from tests.bench.job import ENCODER, Bench, kill, wait_until
 from tests.bench.own_ray import RAY, ROOT, OwnRay, own_ray
 

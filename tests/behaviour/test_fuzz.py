@@ -15,9 +15,9 @@ import pytest
 import schemathesis
 from schemathesis import GenerationMode
 
-from coe_ray.keys import add_key
-from coe_ray.serve.documented import document
-from coe_ray.serve.front import ENVIRONMENT
+from coe_ray.core.api_keys import add_key
+from coe_ray.serve.api.openapi import document
+from coe_ray.serve.auth.header_filter import ENVIRONMENT
 from tests.behaviour.fuzz_cases import NOT_HTTP, documented, mutated
 from tests.behaviour.fuzz_requests import Reply, Request, all_sent
 from tests.bench.own_ray import OwnRay

@@ -16,7 +16,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from coe_ray.cluster import GOVERNORS, NAMESPACE
+from coe_ray.cluster.governors import GOVERNORS, NAMESPACE
 from tests.bench.own_ray import ROOT, OwnRay, own_ray
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from coe_ray.keys import add_key
-from coe_ray.serve.front import ENVIRONMENT
-from coe_ray.serve.openai import DEADLINE
+from coe_ray.core.api_keys import add_key
+from coe_ray.serve.api.openai import DEADLINE
+from coe_ray.serve.auth.header_filter import ENVIRONMENT
 from tests.bench.own_ray import OwnRay
 from tests.serve.cluster import Cluster, free_port
 from tests.serve.upstream import Upstream, running

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from coe_ray.leaderboard import Leaderboard
+from coe_ray.routing.leaderboard import Leaderboard
 from tests.serve.cluster import Cluster
 from tests.serve.upstream import Upstream, running
 from tests.serve.world import CONTAINERS, LEADERBOARD, build_world

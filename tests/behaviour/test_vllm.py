@@ -13,13 +13,13 @@ import pytest
 import yaml
 from openai import OpenAI
 
-from coe_ray.bench.datasets import load_benchmark
-from coe_ray.bench.index import build_profile_index
-from coe_ray.config import Profile, load_profile
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.profile_files import shipped_profiles
-from coe_ray.prompts import answer_sentence, task_label
-from coe_ray.types import UNKNOWN, Question
+from coe_ray.bench.datasets.load import load_benchmark
+from coe_ray.bench.indexing import build_profile_index
+from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.profile.loading import shipped_profiles
+from coe_ray.profile.profile import Profile, load_profile
+from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.routing.prompts import answer_sentence, task_label
 from tests.serve.cluster import Cluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from coe_ray.bench.run import BenchOrder
-from coe_ray.runs import RunFolder
+from coe_ray.core.run_folder import RunFolder
 from tests.bench.own_ray import ROOT
 
 PATIENCE_S = 240.0

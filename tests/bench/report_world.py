@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from coe_ray.bench.records import has_failed
 from coe_ray.bench.results import write_results
-from coe_ray.config import Profile, load_profile
-from coe_ray.questions import make_question
-from coe_ray.runs import Record, RunFolder, write_records
-from coe_ray.types import UNKNOWN, Question
+from coe_ray.bench.results_table import has_failed
+from coe_ray.core.questions import make_question
+from coe_ray.core.run_folder import Record, RunFolder, write_records
+from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.profile.profile import Profile, load_profile
 
 HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=2</script>{{ 7 * 7 }}\u202e</style></svg>'
 """What a page that takes text for HTML would run; its end turns what follows it round."""

@@ -3,9 +3,9 @@
 import pytest
 
 from coe_ray.bench.billing import bill
-from coe_ray.calls.audit import Audit
-from coe_ray.config import load_profile
-from coe_ray.model_config import ApiModel, Price
+from coe_ray.journal.audit import Audit
+from coe_ray.profile.models import ApiModel, Price
+from coe_ray.profile.profile import load_profile
 
 PROFILE = load_profile("api")
 PRICED = PROFILE.model_copy(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from coe_ray.bench.dead_letters import DeadLetters
-from coe_ray.runs import DEAD_LETTER_SCHEMA, Record
+from coe_ray.core.run_folder import DEAD_LETTER_SCHEMA, Record
 
 MODELS = {"classifier": "sorter", "alpha": "first", "beta": "second"}
 

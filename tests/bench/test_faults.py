@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from coe_ray.runs import read_questions
+from coe_ray.core.run_folder import read_questions
 from tests.bench.job import Bench
 from tests.bench.marked import mark_in, write_marked, write_profile
 from tests.bench.own_ray import OwnRay, own_ray
 from tests.bench.upstream import served
-from tests.calls.fault_server import FaultServer, Reply, answer, fault
+from tests.support.fault_server import FaultServer, Reply, answer, fault
 
 KEY_ENV, KEY = "COE_TEST_FAULTS_KEY", "sk-faults-3f9a71c2e5"
 ATTEMPTS = 3

@@ -8,12 +8,12 @@ import pytest
 
 from coe_ray.bench.insights import LONGEST, SHOWN, Insights
 from coe_ray.bench.scoring import COE, OneBoard
-from coe_ray.config import Profile
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.questions import make_question
-from coe_ray.runs import Record
-from coe_ray.types import UNKNOWN, Question
-from tests.planted import small_profile
+from coe_ray.core.questions import make_question
+from coe_ray.core.run_folder import Record
+from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.profile.profile import Profile
+from coe_ray.routing.leaderboard import Leaderboard
+from tests.support.planted import small_profile
 
 BUILD, TEST = "Build", "Integration Test"
 BOARD = Leaderboard.from_scores(

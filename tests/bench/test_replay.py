@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from coe_ray.bench.replay import ReplayOrder, replay
-from coe_ray.errors import ConfigError, DataError
-from coe_ray.leaderboard import Leaderboard
+from coe_ray.core.errors import ConfigError, DataError
+from coe_ray.routing.leaderboard import Leaderboard
 from tests.bench.job import Bench, lasting
 from tests.bench.own_ray import own_ray
 from tests.bench.upstream import upstream

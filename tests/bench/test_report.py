@@ -14,8 +14,8 @@ from coe_ray.bench.report import render_report, render_table
 from coe_ray.bench.report.lost import losses
 from coe_ray.bench.report.reading import by_task
 from coe_ray.bench.report.words import about, chance, money, points, sentence
-from coe_ray.runs import RunFolder
-from coe_ray.tasks import DEVOPS_EVAL_A, DEVOPS_EVAL_B
+from coe_ray.core.run_folder import RunFolder
+from coe_ray.profile.tasks import DEVOPS_EVAL_A, DEVOPS_EVAL_B
 from tests.bench.report_world import HOSTILE, SKILLS, Plan, planted_run
 
 SET_A = tuple(task.name for task in DEVOPS_EVAL_A)

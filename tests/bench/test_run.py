@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from coe_ray.bench.leaving import STOPPED
+from coe_ray.bench.graceful_shutdown import STOPPED
 from coe_ray.bench.run import run_bench
-from coe_ray.errors import CoeError, DataError
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.runs import ANSWER_SCHEMA, read_questions
+from coe_ray.core.errors import CoeError, DataError
+from coe_ray.core.run_folder import ANSWER_SCHEMA, read_questions
+from coe_ray.routing.leaderboard import Leaderboard
 from tests.bench.job import Bench, kill, lasting, wait_until
 from tests.bench.own_ray import OwnRay, own_ray
 from tests.bench.upstream import Upstream, upstream

@@ -8,9 +8,9 @@ import pytest
 
 from coe_ray.analysis.mapping import fold_of
 from coe_ray.bench.scoring import COE, Ledger, OneBoard, Row, all_rows, board_of, coe_rows, cross_fitted, expert_rows
-from coe_ray.questions import make_question
-from coe_ray.runs import ANSWER_SCHEMA, Record
-from coe_ray.types import UNKNOWN, Question
+from coe_ray.core.questions import make_question
+from coe_ray.core.run_folder import ANSWER_SCHEMA, Record
+from coe_ray.core.types import UNKNOWN, Question
 
 FAILED: dict[str, Any] = {"error": "ServerFault", "message": "503", "attempts": 6, "refused": False}
 FILTERED: dict[str, Any] = {"error": "ContentFiltered", "message": "filtered", "attempts": 1, "refused": True}

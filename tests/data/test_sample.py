@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import coe_ray.data
-from coe_ray.data.generator import SEED, generate, write
-from coe_ray.data.generator.guesses import LETTERS, longest, overlapping, rates
+from jobs.sample_generator import SEED, generate, write
+from jobs.sample_generator.guesses import LETTERS, longest, overlapping, rates
 
 SAMPLE = Path(coe_ray.data.__path__[0]) / "sample"
 LANGUAGES = ("english", "chinese")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from coe_ray.bench.datasets import load_benchmark
-from coe_ray.config import load_profile
-from coe_ray.leaderboard import Leaderboard
+from coe_ray.bench.datasets.load import load_benchmark
+from coe_ray.profile.profile import load_profile
+from coe_ray.routing.leaderboard import Leaderboard
 from jobs.loading.contest import ENCODER, ROWS, Result, Round, markdown
 from jobs.loading.loops import closed_loop
 from jobs.loading.ours import make_key, write_profile

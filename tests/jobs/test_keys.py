@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.errors import DataError
-from coe_ray.keys import MOST_KEYS, PREFIX, digest_of, read_keys
+from coe_ray.core.api_keys import MOST_KEYS, PREFIX, digest_of, read_keys
+from coe_ray.core.errors import DataError
 from jobs.keys import main
 
 

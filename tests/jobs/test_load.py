@@ -18,8 +18,8 @@ from aiohttp.test_utils import TestServer, unused_port
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.bench.datasets import load_benchmark
-from coe_ray.errors import DataError
+from coe_ray.bench.datasets.load import load_benchmark
+from coe_ray.core.errors import DataError
 from jobs.loading.asking import Asker
 from jobs.loading.figures import figures, percentile
 from jobs.loading.loops import closed_loop, open_loop

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from coe_ray.config import Profile
-from coe_ray.serve.documented import document
+from coe_ray.profile.profile import Profile
+from coe_ray.serve.api.openapi import document
 from jobs.reference import PAGES
 
 DOCS = Path(__file__).parents[2] / "docs"

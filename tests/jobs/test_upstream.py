@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import aiohttp
 import pytest
 
-from coe_ray.calls.gate import Limits
-from coe_ray.calls.gates import Gates
-from coe_ray.calls.http import HttpModel
-from coe_ray.calls.retry import RetryPolicy
-from coe_ray.errors import ServerFault
-from coe_ray.types import Call, Message
+from coe_ray.core.errors import ServerFault
+from coe_ray.core.types import Call, Message
+from coe_ray.llm.http import HttpModel
+from coe_ray.llm.retry import RetryPolicy
+from coe_ray.ratelimit.limiter import Limits
+from coe_ray.ratelimit.limiters import Gates
 
 CALL = Call((Message("user", "Which?"),))
 CALLS = 40

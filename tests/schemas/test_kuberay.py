@@ -12,9 +12,9 @@ from jsonschema.exceptions import best_match  # type: ignore[import-untyped]  # 
 from packaging.requirements import Requirement
 from ray.serve.schema import ServeDeploySchema
 
-from coe_ray.config import Profile, load_profile
-from coe_ray.model_config import VllmModel
-from coe_ray.serve.front import ENVIRONMENT
+from coe_ray.profile.models import VllmModel
+from coe_ray.profile.profile import Profile, load_profile
+from coe_ray.serve.auth.header_filter import ENVIRONMENT
 from tests.schemas.kubernetes import KUBERAY, kuberay_validator, kubernetes_validator
 from tests.test_deployment_files import OF_A_CLUSTER
 

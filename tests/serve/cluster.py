@@ -108,8 +108,8 @@ def _obey(order: dict[str, Any]) -> dict[str, Any]:
     from ray import serve
     from ray.serve.schema import ServeDeploySchema
 
-    from coe_ray.cluster import APPLICATION, is_serving
-    from coe_ray.config import load_profile
+    from coe_ray.cluster.health import APPLICATION, is_serving
+    from coe_ray.profile.profile import load_profile
     from coe_ray.serve.app import AppArgs
 
     match order:

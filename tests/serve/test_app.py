@@ -15,11 +15,11 @@ import pytest_asyncio
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from coe_ray.cluster import hosted_fingerprint
-from coe_ray.config import load_profile
-from coe_ray.errors import ConfigError
+from coe_ray.cluster.health import hosted_fingerprint
+from coe_ray.core.errors import ConfigError
+from coe_ray.profile.profile import load_profile
 from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs, build
-from coe_ray.serve.front import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import ENVIRONMENT
 from tests.serve.cluster import Cluster
 from tests.serve.conftest import SERVE
 from tests.serve.upstream import PIECES, Upstream

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coe_ray.serve.metrics import DEFINITIONS
+from coe_ray.serve.telemetry.metrics import DEFINITIONS
 
 DASHBOARD: dict[str, Any] = json.loads(
     (Path(__file__).parents[2] / "deploy" / "grafana.json").read_text(encoding="utf-8")

@@ -15,11 +15,11 @@ import yaml
 from openai import OpenAI
 from ray.serve.exceptions import BackPressureError
 
-from coe_ray.calls.retry import RetryPolicy
-from coe_ray.cluster import HostedModel, HostedRetriever
-from coe_ray.errors import BadCall, CallError
-from coe_ray.questions import make_question
-from coe_ray.types import Call, Message
+from coe_ray.cluster.hosted import HostedModel, HostedRetriever
+from coe_ray.core.errors import BadCall, CallError
+from coe_ray.core.questions import make_question
+from coe_ray.core.types import Call, Message
+from coe_ray.llm.retry import RetryPolicy
 from tests.serve.cluster import Cluster
 from tests.serve.toys import PIECES
 

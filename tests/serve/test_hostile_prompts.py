@@ -12,18 +12,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from coe_ray.chat import in_one_piece
-from coe_ray.classify import Classifier
-from coe_ray.expert_config import ClassifierConfig
-from coe_ray.models import local_models
-from coe_ray.parsing import parse_task
-from coe_ray.pipeline import CompositionOfExperts, asked_question
-from coe_ray.prompts import classifier_prompt, expert_prompt, task_label
-from coe_ray.questions import make_question
-from coe_ray.serve.openai import route_object
-from coe_ray.serve.responses import Json, headers_of
-from coe_ray.types import UNKNOWN, Call, Completion, Message, Neighbour, Question, Route, Task
-from tests.planted import BOARD, Listener, Shelf, small_profile
+from coe_ray.core.chat_model import in_one_piece
+from coe_ray.core.questions import make_question
+from coe_ray.core.types import UNKNOWN, Call, Completion, Message, Neighbour, Question, Route, Task
+from coe_ray.llm.factory import local_models
+from coe_ray.profile.experts import ClassifierConfig
+from coe_ray.routing.classifier import Classifier
+from coe_ray.routing.parsing import parse_task
+from coe_ray.routing.pipeline import CompositionOfExperts, asked_question
+from coe_ray.routing.prompts import classifier_prompt, expert_prompt, task_label
+from coe_ray.serve.api.openai import route_object
+from coe_ray.serve.api.responses import Json, headers_of
+from tests.support.planted import BOARD, Listener, Shelf, small_profile
 
 TASKS = (Task("Build", "compiling {0} 100%s"), Task("Integration Test", r"the whole \1"), Task("监控指标", "{tasks}"))
 NAMES = [task.name for task in TASKS]

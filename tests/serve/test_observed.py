@@ -12,7 +12,7 @@ import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from coe_ray.serve.metrics import FAILOVERS, ROUTES, STAGE_SECONDS, TOKENS
+from coe_ray.serve.telemetry.metrics import FAILOVERS, ROUTES, STAGE_SECONDS, TOKENS
 from tests.serve.cluster import Cluster
 from tests.serve.collector import Collector, collecting
 from tests.serve.conftest import SERVE

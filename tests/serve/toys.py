@@ -10,10 +10,10 @@ import orjson
 from ray import serve
 from ray.serve import Application, Deployment
 
-from coe_ray.config import load_profile
+from coe_ray.core.types import Call, Completion, Delta
+from coe_ray.profile.profile import load_profile
 from coe_ray.serve.app import AppArgs
 from coe_ray.serve.ingress import Ingress
-from coe_ray.types import Call, Completion, Delta
 
 TOO_LONG = "This model's maximum context length is 4096 tokens. However, your request has 9000 input tokens."
 PIECES = ("Three ", "little ", "pieces")

@@ -5,13 +5,13 @@ from typing import Any
 
 import yaml
 
-from coe_ray.config import load_profile
-from coe_ray.encoder import SentenceEncoder
-from coe_ray.leaderboard import Leaderboard
-from coe_ray.questions import make_question
-from coe_ray.retrieval import build_index
-from coe_ray.types import Question
-from coe_ray.weights import locate
+from coe_ray.core.questions import make_question
+from coe_ray.core.types import Question
+from coe_ray.llm.weights import locate
+from coe_ray.profile.profile import load_profile
+from coe_ray.retrieval.encoder import SentenceEncoder
+from coe_ray.retrieval.index import build_index
+from coe_ray.routing.leaderboard import Leaderboard
 
 CONTAINERS, METRICS, BROKEN, REMOTE, UNKNOWN = "Container Orchestration", "监控指标", "Broken", "Remote", "unknown"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coe_ray.types import LETTERS
+from coe_ray.core.types import LETTERS
 
 FOLDED = 420
 """Characters of a text from which on it is folded away behind its beginning, or its end."""

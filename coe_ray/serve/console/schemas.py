@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from coe_ray.runs import Phase, RunState
-from coe_ray.types import Outcome, Provenance
+from coe_ray.core.run_folder import Phase, RunState
+from coe_ray.core.types import Outcome, Provenance
 
 
 class ListedLeaderboard(BaseModel):

@@ -1,0 +1,1 @@
+"""Benchmarks read from files: DevOps-Eval, OpsEval, the sample."""

@@ -1,0 +1,160 @@
+"""Benchmarks: the shipped sample, DevOps-Eval from the hub, or a folder in DevOps-Eval's or OpsEval's form.
+
+A file's name tells its task: a category of DevOps-Eval, a shipped task, or a task of the profile's own. Every row of a
+split ends up either as a question with exactly one right letter or as a rejected row with its reason. `load_benchmark`
+is the one way in.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from coe_ray.bench.datasets.devops_eval import check_sizes, read_csv
+from coe_ray.bench.datasets.hub import downloaded
+from coe_ray.bench.datasets.opseval import read_json
+from coe_ray.bench.datasets.rejects import Rejected, summary
+from coe_ray.bench.datasets.rows import TASK_NAMES, Row, plain
+from coe_ray.core.errors import DataError
+from coe_ray.core.types import Question, Task
+from coe_ray.profile.tasks import TASK_SETS
+
+Split: TypeAlias = Literal["dev", "test"]
+
+_READERS = {".csv": read_csv, ".json": read_json}
+_SPLITS = ("dev", "test")
+_SOUGHT = "<language>/{split}/<Category>.csv, {split}/<Category>.csv or {split}/<Task>.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A split of a benchmark, ready to run.
+
+    `questions` have exactly one right letter each and ids that occur once. `examples` are the labelled dev
+    questions for the retrieval index: they need a task, but not a single answer. `tasks` are those that occur
+    in either, in the order of their task sets, a profile's own last. `rejected` are the rows of this split that are no
+    question.
+    """
+
+    name: str
+    tasks: tuple[Task, ...]
+    questions: tuple[Question, ...]
+    examples: tuple[Question, ...]
+    rejected: tuple[Rejected, ...]
+
+
+def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence[Task] = ()) -> Benchmark:
+    """Load `"sample"`, `"devops-eval"` or a folder.
+
+    `tasks` are a profile's. Of those that are not shipped, a folder's file with the name of one holds its questions.
+
+    Raises DataError if there is no such folder or split, if no row of it can be used, or if the hub cannot be
+    reached or gives other than the published sizes.
+    """
+    if source == "sample":
+        with resources.as_file(resources.files("coe_ray.data").joinpath("sample")) as root:
+            return _benchmark("sample", root, split)
+    if source == "devops-eval":
+        with downloaded() as root:
+            return _benchmark("devops-eval", root, split, published=True)
+    root = Path(source).expanduser().resolve()
+    if not root.is_dir():
+        raise DataError(f"no benchmark {str(source)!r}: give 'sample', 'devops-eval' or an existing folder")
+    return _benchmark(root.name, root, split, own=_own(tasks))
+
+
+def stratified(questions: Sequence[Question], per_task: int, seed: int) -> tuple[Question, ...]:
+    """Draw up to `per_task` questions of each task, the same for the same seed in whatever order they come.
+
+    Raises ValueError if `per_task` is less than 1.
+    """
+    if per_task < 1:
+        raise ValueError(f"per_task must be at least 1, not {per_task}")
+    tasks: defaultdict[str, list[Question]] = defaultdict(list)
+    for question in sorted(questions, key=lambda question: _draw(question, seed)):
+        tasks[question.task or ""].append(question)
+    return tuple(question for task in sorted(tasks) for question in tasks[task][:per_task])
+
+
+def _draw(question: Question, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{question.id}".encode()).hexdigest()
+
+
+def _own(tasks: Sequence[Task]) -> dict[str, Task]:
+    """Those that are not shipped, by their plain names."""
+    return {plain(task.name): task for task in tasks if plain(task.name) not in TASK_NAMES}
+
+
+def _benchmark(
+    name: str, root: Path, split: Split, *, published: bool = False, own: Mapping[str, Task] = MappingProxyType({})
+) -> Benchmark:
+    names = {plainly: task.name for plainly, task in own.items()}
+    rows = _rows(root, split, names)
+    if not rows:
+        raise DataError(
+            f"{root}: no row in a {split} split; looked for {_SOUGHT.format(split=split)}, also below data/"
+        )
+    if published and split == "test":
+        check_sizes(rows)
+    questions, rejected = _parted(rows)
+    if not questions:
+        raise DataError(f"{root}: no usable row in the {split} split: {summary(rejected)}")
+    examples = _examples(rows if split == "dev" else _rows(root, "dev", names))
+    return Benchmark(name, _tasks([*questions, *examples], own.values()), questions, examples, rejected)
+
+
+def _rows(root: Path, split: Split, own: Mapping[str, str]) -> list[Row]:
+    return [row for path in _files(root, split) for row in _READERS[path.suffix.lower()](root, path, own)]
+
+
+def _files(root: Path, split: Split) -> Iterator[Path]:
+    """List the files below the split's folder, in the order of their names."""
+    for path in sorted(root.rglob("*")):
+        *folders, name = path.relative_to(root).parts
+        # Archives made on a Mac hold a hidden twin of every file, which is no data.
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in (*folders, name))
+        if path.suffix.lower() in _READERS and not hidden and _split(folders) == split and path.is_file():
+            yield path
+
+
+def _split(folders: Sequence[str]) -> str | None:
+    """Name the split of a path. The outermost folder counts: a phase's folder may be called TEST as well."""
+    return next((folder.lower() for folder in folders if folder.lower() in _SPLITS), None)
+
+
+def _parted(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple[Rejected, ...]]:
+    """Part the rows into questions and rejected ones; of equal questions only the first is kept."""
+    kept: dict[str, tuple[Question, Row]] = {}
+    rejected = []
+    for row in rows:
+        reason = row.reason
+        if row.question and row.question.id in kept:
+            reason = reason or _duplicate(row.question, *kept[row.question.id])
+        if row.question and reason is None:
+            kept[row.question.id] = row.question, row
+        else:
+            rejected.append(Rejected(row.file, row.number, row.id, reason or "unreadable row"))
+    return tuple(question for question, _ in kept.values()), tuple(rejected)
+
+
+def _duplicate(question: Question, first: Question, row: Row) -> str:
+    place = f"duplicate: the same as row {row.number} of {row.file} (id {row.id!r})"
+    same = question.answer == first.answer
+    return place if same else f"{place}, but with the answer {question.answer} for {first.answer}"
+
+
+def _examples(rows: Sequence[Row]) -> tuple[Question, ...]:
+    kept: dict[str, Question] = {}
+    for row in rows:
+        if row.question:
+            kept.setdefault(row.question.id, row.question)
+    return tuple(kept.values())
+
+
+def _tasks(questions: Sequence[Question], own: Iterable[Task]) -> tuple[Task, ...]:
+    names = {question.task for question in questions}
+    return tuple(task for tasks in (*TASK_SETS.values(), own) for task in tasks if task.name in names)

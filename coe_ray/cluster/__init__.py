@@ -1,0 +1,1 @@
+"""What serving and jobs share on Ray: hosted models, the retriever and the governors."""

@@ -1,0 +1,1 @@
+"""What every room may know: types, errors, questions, files; it imports no other room."""

@@ -1,0 +1,68 @@
+"""What every model looks like from here: one protocol, and the scripted model for tests and planted worlds."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from coe_ray.core.errors import CoeError, ServerFault
+from coe_ray.core.types import Call, Completion, Delta, Usage
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """A source of answers. Raises `CallError` where no answer could be had; never returns an empty stand-in."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def complete(self, call: Call) -> Completion:
+        """The whole answer to `call`."""
+        ...
+
+    def stream(self, call: Call) -> AsyncIterator[Delta]:
+        """The answer piece by piece; the last piece carries the finish reason."""
+        ...
+
+
+async def in_one_piece(model: ChatModel, call: Call) -> AsyncIterator[Delta]:
+    """`stream` for models that have their answer all at once."""
+    completion = await model.complete(call)
+    yield Delta(completion.text, completion.finish_reason, completion.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When `pattern` is found in the last message, say `reply` (a regex template: `\\1` is the first group)."""
+
+    pattern: re.Pattern[str]
+    reply: str
+    fails: bool = False
+
+
+class ScriptedModel:
+    """Says what a script tells it: the first rule whose pattern is found wins. For tests and planted worlds."""
+
+    def __init__(self, name: str, rules: Sequence[Rule], delay_s: float = 0.0) -> None:
+        self.name = name
+        self._rules = rules
+        self._delay_s = delay_s
+
+    async def complete(self, call: Call) -> Completion:
+        if self._delay_s:
+            await asyncio.sleep(self._delay_s)
+        text = call.messages[-1].content
+        for rule in self._rules:
+            if found := rule.pattern.search(text):
+                if rule.fails:
+                    raise ServerFault(self.name, rule.reply, status=503)
+                reply = found.expand(rule.reply)
+                return Completion(reply, usage=Usage(len(text.split()), len(reply.split())))
+        raise CoeError(f"scripted model {self.name!r} has no rule for: {text[:200]!r}; add a last rule '.'")
+
+    async def stream(self, call: Call) -> AsyncIterator[Delta]:
+        completion = await self.complete(call)
+        for word in re.findall(r"\s*\S+|\s+$", completion.text):
+            yield Delta(word)
+        yield Delta("", completion.finish_reason, completion.usage)

@@ -1,0 +1,165 @@
+"""The error tree. Each class knows whether asking again can help, and whether asking anything else can.
+
+CoeError
+├── ConfigError            a profile or setting is wrong
+├── DataError              a benchmark, index, journal or run folder cannot be used
+├── WeightsError           weights are missing or not the published ones
+└── CallError              one call to one model failed
+    ├── BadCredentials     401, or a 403 about the key          (stops the model)
+    ├── NoSuchModel        404                                  (stops the model)
+    ├── QuotaUsedUp        402, or 429 that says the quota is gone (stops the model)
+    ├── BadCall            any other 4xx: the request itself is wrong
+    ├── ContextTooLong     400 that names the context length
+    ├── ContentFiltered    the provider's filter stopped it (counted as refused, not failed)
+    ├── NotInJournal       a replay has no such call
+    ├── RateLimited        429                                  (retried)
+    ├── ServerFault        408, 409, 5xx                        (retried)
+    ├── CallTimeout        no connection, first byte or end in time (retried)
+    ├── ConnectionFault    refused, reset, name not found       (retried)
+    └── MalformedReply     not JSON, no choices, stream cut off (retried)
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from coe_ray.core.types import Attempt
+
+
+class CoeError(Exception):
+    """Everything that coe_ray raises on purpose; each message says what, where and what to do."""
+
+
+class ConfigError(CoeError):
+    """A profile or setting is wrong; the message names file, key and remedy."""
+
+
+class DataError(CoeError):
+    """A benchmark, index, journal or run folder cannot be used; the message names file, row and remedy."""
+
+
+class WeightsError(CoeError):
+    """Weights cannot be had, or are not the ones that were published."""
+
+
+class CallError(CoeError):
+    """One call to `model` failed, after `attempts` tries (0: it was never sent).
+
+    `retry_after` is the provider's wish, in seconds; `body` what it answered last, without secrets and cut short.
+    `tried` are all the experts that were asked in vain, where it is the last one's error.
+    """
+
+    retryable: ClassVar[bool] = False
+    """Asking again can help."""
+
+    stops: ClassVar[bool] = False
+    """Every other call to this model would fail the same way, until a person has done something about it."""
+
+    def __init__(
+        self,
+        model: str,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        attempts: int = 1,
+        body: str = "",
+        tried: tuple[Attempt, ...] = (),
+    ) -> None:
+        super().__init__(model, message)
+        self.model = model
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        self.attempts = attempts
+        self.body = body
+        self.tried = tried
+
+    def __str__(self) -> str:
+        tries = f" after {self.attempts} attempts" if self.attempts > 1 else ""
+        return f"model {self.model!r}: {self.message}{tries}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only fields are lost by the default pickling, and these errors cross Ray's process borders.
+        return _rebuild, (type(self), self.model, self.message, {**self.fields(), "tried": self.tried})
+
+    def fields(self) -> dict[str, Any]:
+        """What a journal keeps beside model and message, by name."""
+        return {name: getattr(self, name) for name in _WRITTEN_DOWN}
+
+
+class BadCredentials(CallError):
+    """The provider does not accept the key."""
+
+    stops = True
+
+
+class NoSuchModel(CallError):
+    """The provider does not have this model."""
+
+    stops = True
+
+
+class QuotaUsedUp(CallError):
+    """The account's quota or credit is used up."""
+
+    stops = True
+
+
+class BadCall(CallError):
+    """The provider says that the request itself is wrong."""
+
+
+class ContextTooLong(CallError):
+    """The prompt does not fit into the model's context."""
+
+
+class ContentFiltered(CallError):
+    """The provider's content filter stopped the question or the answer."""
+
+
+class NotInJournal(CallError):
+    """A replay asks nobody, and this call was never made."""
+
+
+class RateLimited(CallError):
+    """Too many requests at once; asking later helps."""
+
+    retryable = True
+
+
+class ServerFault(CallError):
+    """The provider failed; asking again may help."""
+
+    retryable = True
+
+
+class CallTimeout(CallError):
+    """No answer in time."""
+
+    retryable = True
+
+
+class ConnectionFault(CallError):
+    """The connection could not be made or broke off."""
+
+    retryable = True
+
+
+class MalformedReply(CallError):
+    """The provider's reply cannot be read."""
+
+    retryable = True
+
+
+def call_error(kind: str, model: str, message: str, fields: Mapping[str, Any]) -> CallError:
+    """The error that was written down under the name of its class; `CallError` where there is no such class now."""
+    return _rebuild(_BY_NAME.get(kind, CallError), model, message, fields)
+
+
+def _rebuild(kind: type[CallError], model: str, message: str, fields: Mapping[str, Any]) -> CallError:
+    return kind(model, message, **fields)
+
+
+_WRITTEN_DOWN = ("status", "retry_after", "attempts", "body")
+
+_BY_NAME = {kind.__name__: kind for kind in CallError.__subclasses__()}

@@ -1,0 +1,269 @@
+"""From what went wrong to the class of the error tree that says so. Pure: no waiting, no network.
+
+    HTTP status ≥ 300 or an `error` object  → Faults.of_status, Faults.of_error
+    an exception of aiohttp                 → Faults.of_exception
+    a reply that cannot be read             → Faults.malformed
+
+Provider text gets into a message only through `Faults._made`, into a body only through `Faults.quoting`: scrubbed of
+the key, then cut short.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+import orjson
+
+from coe_ray.core import errors
+from coe_ray.core.errors import CallError
+from coe_ray.llm.retry import Timeouts
+from coe_ray.llm.secret import Secret
+
+LONGEST = 300
+"""Characters of a provider's text that a message may carry."""
+
+LONGEST_BODY = 2000
+"""Characters of a reply that an error may carry as its `body`."""
+
+
+Kind = type[CallError]
+
+_FILTERED = r"content_filter|content_policy_violation|content management policy|data_inspection_failed"
+_TOO_LONG = (
+    r"context_length_exceeded|maximum context length|maximum model length|context (?:length|window|size)"
+    r"|exceed_context_size|prompt is too long"
+)
+_FLAGGED = r"moderation|flagged|guardrail|prompt[ _-]?injection"
+_NO_FUNDS = (
+    r"(?:insufficient|exhausted|out of|no) (?:account )?(?:balance|credits?|funds)"
+    r"|余额不足|credit balance|billing_hard_limit"
+)
+
+_BY_WORDS: tuple[tuple[tuple[int, ...], re.Pattern[str], Kind], ...] = (
+    ((400, 403), re.compile(_FILTERED, re.IGNORECASE), errors.ContentFiltered),
+    ((403,), re.compile(_FLAGGED, re.IGNORECASE), errors.ContentFiltered),
+    ((400, 413, 422), re.compile(_TOO_LONG, re.IGNORECASE), errors.ContextTooLong),
+    ((402, 429), re.compile(_NO_FUNDS, re.IGNORECASE), errors.QuotaUsedUp),
+)
+
+_NO_QUOTA = re.compile(
+    r"insufficient_quota|exceeded your (?:current |monthly )?quota"
+    r"|quota (?:has been |is )?(?:exceeded|exhausted|used up)",
+    re.IGNORECASE,
+)
+# A quota that is filled again soon is a rate, not an empty account.
+_COMES_BACK = re.compile(r"per[ _-]?(?:second|minute)|retry in \d|RetryInfo", re.IGNORECASE)
+
+_DENIED = re.compile(
+    r"\bkeys?\b|api_key|credential|permi(?:ssion|tted)|\btokens?\b|access|account|region|countr(?:y|ies)"
+    r"|authenticat|authori[sz]",
+    re.IGNORECASE,
+)
+
+_DELAY = re.compile(
+    r"(?:retry in |retryDelay\W{1,4})((?:\d{1,9}(?:\.\d{1,9})? ?(?:h|ms|m|s))+)", re.IGNORECASE | re.ASCII
+)
+_SECONDS: Mapping[str, float] = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+_BY_STATUS: Mapping[int, Kind] = {
+    401: errors.BadCredentials,
+    402: errors.QuotaUsedUp,
+    404: errors.NoSuchModel,
+    408: errors.ServerFault,
+    409: errors.ServerFault,
+    429: errors.RateLimited,
+}
+
+_STATUS_BY_NAME: tuple[tuple[re.Pattern[str], int], ...] = (
+    (re.compile(r"quota|rate.?limit|too_many_requests", re.IGNORECASE), 429),
+    (re.compile(r"authentication|api_key|permission", re.IGNORECASE), 401),
+    (re.compile(r"not_?found", re.IGNORECASE), 404),
+    (re.compile(r"invalid_request|bad_?request|context|content_", re.IGNORECASE), 400),
+)
+
+_REMEDY: Mapping[Kind, str] = {
+    errors.BadCredentials: "check the API key and what it is allowed to use",
+    errors.NoSuchModel: "check the provider's model name and base_url",
+    errors.QuotaUsedUp: "top up the account or use another model",
+    errors.ContextTooLong: "shorten the prompt or lower max_tokens",
+    errors.ConnectionFault: "check base_url and the network",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a provider said of its error: the message for people, the names (code, type) for programs.
+
+    `details` are what some add to it for both: Google's `details`, OpenRouter's `metadata`.
+    """
+
+    message: str
+    names: str = ""
+    status: int | None = None
+    details: str = ""
+
+    @property
+    def words(self) -> str:
+        return f"{self.names} {self.message} {self.details}"
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds to wait, where the words say so: "Please retry in 33.4s", `"retryDelay":"33s"`."""
+        if not (delay := _DELAY.search(self.words)):
+            return None
+        parts = re.findall(r"([\d.]+) ?([a-z]+)", delay[1].lower())
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Makes the errors of one model: knows its name, its secret and its time limits."""
+
+    model: str
+    secret: Secret
+    timeouts: Timeouts
+
+    def of_status(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
+        """The error behind an HTTP reply whose status is not 2xx."""
+        said, wait = said_in(body), retry_after(headers, datetime.now(UTC))
+        wait = said.wait if wait is None else wait
+        return self._made(kind_of(status, said, wait), f"HTTP {status}", said.message, status, wait)
+
+    def of_error(self, error: object) -> CallError:
+        """The error behind an `error` object in a reply or a stream that began with status 200."""
+        said = said_of({"error": error})
+        status = said.status or status_of(said.names)
+        kind = kind_of(status, said, said.wait)
+        return self._made(kind, "error instead of an answer", said.message, status, said.wait)
+
+    def of_exception(self, error: aiohttp.ClientError | OSError) -> CallError:
+        """The error behind an exception of aiohttp. Never its cause: that one prints the request."""
+        if isinstance(error, TimeoutError):
+            return self._made(errors.CallTimeout, f"timed out: {self._limit(error)}")
+        if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+            # Not which, as aiohttp says: a password may stand in it.
+            return self._made(errors.BadCall, "base_url is not an HTTP address")
+        if isinstance(error, aiohttp.ClientResponseError):  # its str() repeats the URL
+            return self.malformed("the reply is not HTTP", error.message)
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return self.malformed("the reply broke off", str(error))
+        return self._made(errors.ConnectionFault, f"no connection ({type(error).__name__})", str(error))
+
+    def malformed(self, what: str, text: str = "") -> CallError:
+        """The error behind a reply that cannot be read: what is wrong with it, and the text that shows it."""
+        return self._made(errors.MalformedReply, what, text)
+
+    def quoting(self, error: CallError, received: bytes | bytearray) -> CallError:
+        """`error` with what was received as its `body`: scrubbed of the key, then cut short."""
+        error.body = self.secret.scrub(received.decode(errors="replace"))[:LONGEST_BODY]
+        return error
+
+    def _limit(self, error: TimeoutError) -> str:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return f"not connected within {self.timeouts.connect_s:g} s (connect)"
+        if isinstance(error, aiohttp.SocketTimeoutError):
+            return f"not a byte within {self.timeouts.first_byte_s:g} s (first byte)"
+        return f"no whole reply within {self.timeouts.total_s:g} s (total)"
+
+    def _made(
+        self, kind: Kind, what: str, text: str = "", status: int | None = None, wait: float | None = None
+    ) -> CallError:
+        # Scrubbed before it is cut, or half a key could be left at the cut.
+        quoted = f": {shortened(scrubbed)}" if (scrubbed := self.secret.scrub(text).strip()) else ""
+        remedy = f" ({_REMEDY[kind]})" if kind in _REMEDY else ""
+        return kind(self.model, f"{what}{quoted}{remedy}", status=status, retry_after=wait)
+
+
+def kind_of(status: int, said: Said, wait: float | None = None) -> Kind:
+    """The class for a status, unless the provider's words, or that it asks to `wait`, are more precise."""
+    for statuses, pattern, kind in _BY_WORDS:
+        if status in statuses and pattern.search(said.words):
+            return kind
+    if status in (403, 429) and _NO_QUOTA.search(said.words):
+        comes_back = wait is not None or _COMES_BACK.search(said.words)
+        return errors.RateLimited if comes_back else errors.QuotaUsedUp
+    if status == 403:
+        return errors.BadCredentials if _is_denied(said) else errors.BadCall
+    return _BY_STATUS.get(status, errors.ServerFault if status >= 500 else errors.BadCall)
+
+
+def status_of(names: str) -> int:
+    """The status that an error without one would have had; 500 where its names say nothing."""
+    return next((status for pattern, status in _STATUS_BY_NAME if pattern.search(names)), 500)
+
+
+def said_in(body: bytes) -> Said:
+    """What an error body says: OpenAI's `error` object, its relatives, or plain text."""
+    try:
+        return said_of(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return Said(body.decode(errors="replace"))
+
+
+def said_of(payload: object) -> Said:
+    """The same for parsed JSON: `{"error": {…} or "…"}`, `{"message": …}`, `{"detail": …}`, `[{…}]`."""
+    first = payload[0] if isinstance(payload, list) and payload else payload
+    error = first.get("error") or first if isinstance(first, dict) else first
+    if not isinstance(error, dict):
+        return Said(_text(error))
+    message = error.get("message") or error.get("detail") or error
+    names, details = _texts(error, "code", "type", "status"), _texts(error, "metadata", "details")
+    return Said(_text(message), names, _status_in(error.get("code")), details)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds to wait by `retry-after-ms` or `Retry-After` (RFC 9110 10.2.3: seconds or a date)."""
+    if (milliseconds := _seconds(headers.get("retry-after-ms", ""))) is not None:
+        return milliseconds / 1000
+    wish = headers.get("Retry-After", "")
+    return seconds if (seconds := _seconds(wish)) is not None else _seconds_until(wish, now)
+
+
+def shortened(text: str) -> str:
+    """`text` on one line, cut to `LONGEST` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str, now: datetime) -> float | None:
+    try:
+        then = parsedate_to_datetime(date)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return max((then - now).total_seconds(), 0.0)
+
+
+def _is_denied(said: Said) -> bool:
+    """Whether a 403 means whoever asks, rather than what was asked. One that says no more than its status does."""
+    told = f"{said.names} {said.message}"  # the details may quote the prompt
+    return bool(_DENIED.search(told)) or re.sub(r"[\W\d_]+", "", told).lower() in ("", "forbidden")
+
+
+def _status_in(code: object) -> int | None:
+    digits = str(code) if isinstance(code, int | str) else ""
+    return int(digits) if re.fullmatch(r"[45]\d\d", digits, re.ASCII) else None
+
+
+def _texts(error: Mapping[str, object], *names: str) -> str:
+    return " ".join(_text(error[name]) for name in names if error.get(name))
+
+
+def _text(value: object) -> str:
+    try:
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # it reads deeper nesting than it writes
+        return "(too deeply nested to be shown)"

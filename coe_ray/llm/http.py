@@ -1,0 +1,262 @@
+"""A chat model behind any OpenAI-compatible URL: hosted APIs, vLLM, or another server of this kind.
+
+    call → body → try (retry.py) → turn (gate.py, circuit.py) → reply (replies.py) → Completion or Deltas
+                   └─ what goes wrong (faults.py) → CallError
+
+Nothing is opened before the first call, so that a model can be built anywhere and shipped to a Ray actor.
+"""
+
+import asyncio
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeVar
+
+import aiohttp
+import orjson
+
+from coe_ray.core.errors import BadCall, CallError, RateLimited
+from coe_ray.core.stages import outgoing_headers
+from coe_ray.core.types import Call, Completion, Delta
+from coe_ray.llm.breaker import Circuit
+from coe_ray.llm.faults import Faults
+from coe_ray.llm.replies import StreamReader, deltas_of, read_completion
+from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
+from coe_ray.llm.secret import Secret
+from coe_ray.ratelimit.limiter import Gate, SaturatedError, Slot
+
+KEPT = 65536
+"""Bytes of a reply from which on no more is kept for the error that may end it; of an error's own no more is read."""
+
+LONGEST = 16 << 20
+"""Bytes of the longest answer that is read, as a whole or in a stream."""
+
+Result = TypeVar("Result")
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The connections, which are bound to one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    session: aiohttp.ClientSession
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the tries of one call share: the connections, what is sent over them, and the call's time."""
+
+    session: aiohttp.ClientSession
+    body: bytes = field(repr=False)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A reply as it is read. Its beginning is kept: where it breaks off, aiohttp forgets what came before."""
+
+    response: aiohttp.ClientResponse
+    kept: bytearray = field(repr=False)
+    faults: Faults
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """As they come. Raises `MalformedReply` where there is no end to them."""
+        size = 0
+        async for piece in self.response.content.iter_any():
+            self._keep(piece)
+            if (size := size + len(piece)) > LONGEST:
+                raise self.faults.malformed(f"the reply is longer than {LONGEST} bytes")
+            yield piece
+
+    async def whole(self) -> bytes:
+        return b"".join([piece async for piece in self.pieces()])
+
+    async def keep_beginning(self) -> None:
+        """Read no more than is kept. The connection is not used again where there is more."""
+        async for piece in self.response.content.iter_any():
+            self._keep(piece)
+            if len(self.kept) >= KEPT:
+                break
+
+    def _keep(self, piece: bytes) -> None:
+        self.kept.extend(piece[: KEPT - len(self.kept)])
+
+
+class HttpModel:
+    """`ChatModel` over HTTP. Raises `CallError` with the tries it took; `call.choices` is not sent on.
+
+    `name` is ours and stands in errors, `model` is the provider's; `base_url` is all before
+    `/chat/completions`. Each try waits for a slot of the `gate` and holds it until its reply is over, so a call
+    that waits between tries leaves its place to others. An open `circuit` lets nothing through (by default it
+    stays open for good). `extra_body` is sent with each call and wins over its settings.
+
+    Serves one event loop at a time; `close()` it there. It opens again when it is called again.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        model: str,
+        base_url: str,
+        gate: Gate,
+        api_key: str | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeouts: Timeouts = Timeouts(),
+        circuit: Circuit | None = None,
+        extra_body: Mapping[str, object] = _NOTHING,
+    ) -> None:
+        self.name = name
+        self._model = model
+        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._secret = Secret(api_key)
+        self._faults = Faults(name, self._secret, timeouts)
+        self._retry = retry
+        self._timeouts = timeouts
+        self._gate = gate
+        self._circuit = circuit or Circuit()
+        self._extra_body = dict(extra_body)
+        self._pool: _Pool | None = None
+
+    def __repr__(self) -> str:
+        return f"HttpModel(name={self.name!r}, model={self._model!r})"  # no URL: a password may stand in it
+
+    async def complete(self, call: Call) -> Completion:
+        """The whole answer. `seconds` runs from the first try to the end; waiting for a slot is not in it."""
+        request = _Request(self._opened(), self._body(call))
+        completion, attempts = await self._retried(request, lambda: self._whole(request))
+        return replace(completion, attempts=attempts, seconds=request.watch.seconds)
+
+    async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
+        """The answer as it comes. Tried again only until the first piece of text is there, never after it."""
+        body = self._body(call, stream=True, stream_options={"include_usage": True})
+        request = _Request(self._opened(), body)
+        (first, rest), attempts = await self._retried(request, lambda: self._begun(request))
+        async with aclosing(rest):
+            with counted(attempts):
+                yield first
+                async for delta in rest:
+                    yield delta
+
+    async def close(self) -> None:
+        """Close the connections. Calls still under way fail."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.session.close()
+
+    async def _retried(self, request: _Request, once: Callable[[], Awaitable[Result]]) -> tuple[Result, int]:
+        return await retried(self._retry, once, self._gate.traffic, request.watch)
+
+    async def _whole(self, request: _Request) -> Completion:
+        async with self._turn(request) as slot, self._reply(request) as heard:
+            completion = read_completion(self._faults, await heard.whole())
+            slot.used(completion.usage)
+            return completion
+
+    async def _begun(self, request: _Request) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+        """A stream up to its first delta, and the rest of it."""
+        deltas = self._deltas(request)
+        return await anext(deltas), deltas
+
+    async def _deltas(self, request: _Request) -> AsyncGenerator[Delta, None]:
+        async with self._turn(request) as slot, self._reply(request) as heard, aclosing(self._read(heard)) as deltas:
+            async for delta in deltas:
+                if delta.usage is not None:
+                    slot.used(delta.usage)
+                yield delta
+
+    async def _read(self, heard: _Heard) -> AsyncGenerator[Delta, None]:
+        if heard.response.content_type == "application/json":  # an endpoint that does not stream
+            for delta in deltas_of(read_completion(self._faults, await heard.whole())):
+                yield delta
+            return
+        reader = StreamReader(self._faults)
+        async with aclosing(heard.pieces()) as pieces:
+            async for piece in pieces:
+                for delta in reader.feed(piece):
+                    yield delta
+                if reader.done:
+                    break
+        for delta in reader.finish():
+            yield delta
+
+    @asynccontextmanager
+    async def _turn(self, request: _Request) -> AsyncIterator[Slot]:
+        """The right to send one request. Raises what opened the circuit, where it is open."""
+        self._circuit.check()  # nobody waits for a turn that could not be used
+        try:
+            async with self._gate.slot(self._circuit.check) as slot:
+                request.watch.leave_out(slot.waited_s)
+                with self._circuit.guard():
+                    yield slot
+        except SaturatedError:
+            message = "as many calls as its provider takes are under way"
+            raise RateLimited(self.name, message, retry_after=1.0, attempts=0) from None
+
+    @asynccontextmanager
+    async def _reply(self, request: _Request) -> AsyncIterator[_Heard]:
+        """A reply with status 2xx; whatever goes wrong until it is read comes out as a `CallError` that quotes it."""
+        kept = bytearray()
+        try:
+            # A redirected POST becomes a GET without a body: better to say that base_url is wrong.
+            async with request.session.post(
+                self._url, data=request.body, headers=outgoing_headers(), allow_redirects=False
+            ) as response:
+                heard = _Heard(response, kept, self._faults)
+                await self._check(heard)
+                yield heard
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._faults.quoting(self._faults.of_exception(error), kept) from None
+        except CallError as error:
+            self._faults.quoting(error, kept)
+            raise
+
+    async def _check(self, heard: _Heard) -> None:
+        response = heard.response
+        if 200 <= response.status < 300:
+            return
+        with suppress(aiohttp.ClientError, OSError):  # the status says enough where its text broke off
+            await heard.keep_beginning()
+        raise self._faults.of_status(response.status, response.headers, bytes(heard.kept))
+
+    def _body(self, call: Call, **stream: object) -> bytes:
+        messages = [{"role": message.role, "content": message.content} for message in call.messages]
+        body = {
+            "model": self._model,
+            "messages": messages,
+            **call.settings.given(),
+            **self._extra_body,
+            **stream,
+        }
+        try:
+            return orjson.dumps(body)
+        except orjson.JSONEncodeError as error:
+            raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._pool is None or self._pool.loop is not loop or self._pool.session.closed:
+            self._pool = _Pool(loop, self._new_session())
+            # A model that an endpoint was changed to do without goes when the last of its calls is over.
+            weakref.finalize(self, _close, self._pool).atexit = False
+        return self._pool.session
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        limits = self._timeouts
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),  # the gate is the limit
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Content-Type": "application/json", **self._secret.headers()},
+            timeout=aiohttp.ClientTimeout(
+                total=limits.total_s, connect=limits.connect_s, sock_read=limits.first_byte_s
+            ),
+        )
+
+
+def _close(pool: _Pool) -> None:
+    if not pool.session.closed and pool.loop.is_running():
+        asyncio.run_coroutine_threadsafe(pool.session.close(), pool.loop)

@@ -1,0 +1,142 @@
+"""Replies of an OpenAI-compatible endpoint, read: a body → `Completion`, a stream → `Delta`s.
+
+Pure, and strict where it matters: a reply that holds no answer is an error, never an empty answer. A
+reasoning model's `reasoning_content` stands beside its answer and is passed over.
+"""
+
+from collections.abc import Iterator
+
+import orjson
+
+from coe_ray.core.counts import tokens_in, usage_in
+from coe_ray.core.types import Completion, Delta, Usage
+from coe_ray.llm.faults import Faults
+
+FILTERED = "content_filter"
+"""The finish reason that says: a filter stopped the answer."""
+
+
+def read_completion(faults: Faults, body: bytes) -> Completion:
+    """The answer in a 200 reply's `body`. Raises `MalformedReply`, or what an `error` object in it means."""
+    payload = _object(faults, body)
+    choice = _first_choice(payload)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise faults.malformed("the reply has no choices with a message", _shown(body))
+    reason = _word(choice.get("finish_reason")) or "stop"
+    refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
+    scrub = faults.secret.scrub_answer
+    text = scrub(_text(message.get("content")))
+    usage = usage_in(payload.get("usage"))
+    first_token = tuple((scrub(token), chance) for token, chance in _first_token(choice))
+    return Completion(text, reason, usage, refusal and scrub(refusal), first_token=first_token)
+
+
+def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
+    """The alternatives to the first token; none where the endpoint told none, or something that cannot be read."""
+    logprobs = choice.get("logprobs")
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    first = tokens[0] if isinstance(tokens, list) and tokens else None
+    told = first.get("top_logprobs") if isinstance(first, dict) else None
+    alternatives = told if isinstance(told, list) else ()
+    return tokens_in([(each.get("token"), each.get("logprob")) for each in alternatives if isinstance(each, dict)])
+
+
+def deltas_of(completion: Completion) -> Iterator[Delta]:
+    """A whole answer as a stream would have told it, refusals included (see `StreamReader`)."""
+    if text := completion.text or completion.refusal:
+        yield Delta(text)
+    yield Delta("", FILTERED if completion.refusal else completion.finish_reason, completion.usage)
+
+
+class StreamReader:
+    """Server-sent events, fed as bytes arrive (a line may be cut anywhere), out as deltas that carry text.
+
+    The finish reason is kept for the last delta, as the usage comes in an event after it. A refusal comes out
+    as text, and its stream ends with the finish reason `content_filter`, since a delta has no other way to
+    say so.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self.done = False
+        self._faults = faults
+        self._rest = b""
+        self._reason: str | None = None
+        self._usage: Usage | None = None
+        self._answered = self._refused = False
+
+    def feed(self, chunk: bytes) -> Iterator[Delta]:
+        """The deltas that `chunk` completes."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            yield from self._line(line)
+
+    def finish(self) -> Iterator[Delta]:
+        """The last delta. Raises `MalformedReply` where the stream stopped short of its end."""
+        yield from self.feed(b"\n")
+        if not self._answered:
+            raise self._faults.malformed("the stream holds no choices")
+        if not (self.done or self._reason):
+            raise self._faults.malformed("the stream ended without finish_reason or [DONE]")
+        yield Delta("", FILTERED if self._refused else self._reason or "stop", self._usage)
+
+    def _line(self, line: bytes) -> Iterator[Delta]:
+        field, _, value = line.partition(b":")
+        if self.done or field != b"data" or not (data := value.strip()):
+            return  # after the end, or a comment, another field, or the blank line between events
+        if data == b"[DONE]":
+            self.done = True
+            return
+        if text := self._event(data):
+            yield Delta(text)
+
+    def _event(self, data: bytes) -> str:
+        payload = _object(self._faults, data)
+        if isinstance(payload.get("usage"), dict):
+            self._usage = usage_in(payload["usage"])
+        choice = _first_choice(payload)
+        self._answered = self._answered or bool(choice)
+        self._reason = _word(choice.get("finish_reason")) or self._reason
+        return self._piece(choice.get("delta"))
+
+    def _piece(self, delta: object) -> str:
+        if not isinstance(delta, dict):
+            return ""
+        refusal = _word(delta.get("refusal"))
+        self._refused = self._refused or bool(refusal)
+        # A key that comes in several deltas is not found: who streams sees each as it comes.
+        return self._faults.secret.scrub_answer(_text(delta.get("content")) or refusal or "")
+
+
+def _object(faults: Faults, data: bytes) -> dict[str, object]:
+    """The JSON object in `data`; an `error` in it, or in its choice, is raised."""
+    try:
+        payload = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise faults.malformed("the reply is not JSON", _shown(data)) from None
+    if not isinstance(payload, dict):
+        raise faults.malformed("the reply is not a JSON object", _shown(data))
+    if error := payload.get("error") or _first_choice(payload).get("error"):
+        raise faults.of_error(error)
+    return payload
+
+
+def _first_choice(payload: dict[str, object]) -> dict[str, object]:
+    choices = payload.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
+
+
+def _text(content: object) -> str:
+    """A message's content: text, or a list of parts of which the text is taken."""
+    if isinstance(content, list):
+        return "".join(_word(part.get("text")) or "" for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _shown(data: bytes) -> str:
+    return data.decode(errors="replace")

@@ -1,0 +1,63 @@
+"""Experts and classifiers of a profile: what a model is asked, and how it is to answer."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from coe_ray.core.types import Settings
+from coe_ray.profile.models import Section
+
+PromptStyle = Literal["step-by-step", "direct", "next-token"]
+
+
+class SettingsConfig(Section):
+    """Decoding settings, in OpenAI's words."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+
+    def settings(self) -> Settings:
+        return Settings(**self.model_dump())
+
+
+class ExpertConfig(Section):
+    """A model with a prompt style and decoding settings. `constrained` closes a hosted model's reply to a letter.
+
+    `step-by-step` and `direct` ask for a sentence. With `next-token` the likeliest of the letters behind the prompt is
+    the answer, whatever the model would have said: it must give log-probabilities, as vLLM does, and some APIs.
+    `instruction` stands in the place of the style's own words, in every language.
+    """
+
+    model: str
+    prompt: PromptStyle = "step-by-step"
+    instruction: str | None = Field(default=None, min_length=1)
+    constrained: bool = False
+    settings: SettingsConfig = SettingsConfig(temperature=0.0)
+
+    @model_validator(mode="after")
+    def _letters_follow_no_reasoning(self) -> "ExpertConfig":
+        if self.constrained and self.prompt == "step-by-step":
+            raise ValueError("constrained leaves no room to reason: use it with prompt: direct")
+        return self
+
+
+class ClassifierConfig(Section):
+    """The general LLM that names the task; `k` similar labelled questions go into its prompt (0: without RAG).
+
+    Where the neighbours give one task at least the confidence `skip_llm_above`, it stands and the LLM is not asked:
+    0 leaves every question with neighbours to them. jobs/threshold.py finds the value for a wanted accuracy.
+    `instruction` stands before the task list in the place of the prompt's own words, in every language.
+    """
+
+    model: str
+    skip_llm_above: float | None = Field(default=None, ge=0, le=1)
+    instruction: str | None = Field(default=None, min_length=1)
+    decoding: Literal["free", "constrained"] = "constrained"
+    k: int = Field(default=4, ge=0, le=64)
+    example_chars: int = Field(default=1200, ge=50)
+    settings: SettingsConfig = SettingsConfig(temperature=0.0, max_tokens=512)

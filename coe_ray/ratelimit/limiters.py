@@ -1,0 +1,42 @@
+"""The gates of one process: one for each provider key, shared by the models behind it."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from coe_ray.core.traffic import Traffic
+from coe_ray.ratelimit.governor import Governor, Lease, Limits, Report
+from coe_ray.ratelimit.limiter import Gate
+
+
+def provider_id(base_url: str, secret: str | None) -> str:
+    """One name for a provider's address and a key, from which the key cannot be read: it never leaves the process."""
+    return hashlib.sha256(f"{base_url.rstrip('/')}\n{secret or ''}".encode()).hexdigest()
+
+
+class Gates:
+    """The gates of one process. Without `governor` the process has governors of its own."""
+
+    def __init__(
+        self, governor: Callable[[str, Report], Awaitable[Lease]] | None = None, traffic: Traffic | None = None
+    ) -> None:
+        self.traffic = traffic or Traffic()
+        self._governor = governor or _OwnGovernors().report
+        self._gates: dict[str, Gate] = {}
+
+    def gate(self, base_url: str, secret: str | None, limits: Limits) -> "Gate":
+        """The gate of this address and key. Several models' limits: the largest at once, the smallest per minute."""
+        provider = provider_id(base_url, secret)
+        if provider in self._gates:
+            self._gates[provider].join(limits)
+        else:
+            self._gates[provider] = Gate(provider, limits, partial(self._governor, provider), self.traffic)
+        return self._gates[provider]
+
+
+class _OwnGovernors:
+    def __init__(self) -> None:
+        self._governors: dict[str, Governor] = {}
+
+    async def report(self, provider: str, report: Report) -> Lease:
+        return self._governors.setdefault(provider, Governor()).report(report)

@@ -1,0 +1,1 @@
+"""Labelled questions near a question: encoder, index and vector store."""

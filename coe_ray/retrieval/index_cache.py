@@ -1,0 +1,74 @@
+"""The indexes that one process has open, by their folders."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cachetools import LRUCache
+
+from coe_ray.core.errors import DataError
+from coe_ray.retrieval.batching import BatchingEncoder
+from coe_ray.retrieval.encoder import Encoder
+from coe_ray.retrieval.index import Index, index_mark
+
+log = logging.getLogger(__name__)
+
+OPEN = 8
+"""Indexes kept open; the one that was asked least lately makes room."""
+
+LOOK_S = 1.0
+"""How long an open index is taken for the current one."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    index: Index
+    mark: tuple[int, int] | None
+    looked: float
+
+
+class OpenIndexes:
+    """Opens an index where it is first asked for, and again where it was built anew; all share one encoder."""
+
+    def __init__(self, encoder: Encoder, limit: int = OPEN, clock: Callable[[], float] = time.monotonic) -> None:
+        self._encoder = BatchingEncoder(encoder)
+        self._clock = clock
+        self._opened: LRUCache[Path, _Opened] = LRUCache(limit)
+        self._lock = asyncio.Lock()
+
+    def open(self, folder: Path) -> None:
+        """Open the index at `folder` now; blocks. Raises `DataError`: none there, or one of another encoder."""
+        mark = index_mark(folder)
+        self._opened[folder] = _Opened(Index(folder, self._encoder), mark, self._clock())
+
+    async def at(self, folder: Path) -> Index:
+        """The index at `folder`, not older than a second. One that broke on disk goes on as it was opened.
+
+        Raises `DataError` where none was ever opened.
+        """
+        opened = self._opened.get(folder)
+        if opened is not None and (self._lock.locked() or self._clock() - opened.looked < LOOK_S):
+            return opened.index
+        try:
+            await self.check(folder)
+        except (DataError, OSError, ValueError) as error:
+            if opened is None:
+                raise
+            log.warning("%s; going on with the index as it was", error)
+            opened.looked = self._clock()
+            self._opened.setdefault(folder, opened)
+            return opened.index
+        return self._opened[folder].index
+
+    async def check(self, folder: Path) -> None:
+        """Make sure that what lies at `folder` now is open. Raises `DataError`: no index, or of another encoder."""
+        async with self._lock:
+            opened = self._opened.get(folder)
+            mark = await asyncio.to_thread(index_mark, folder)
+            if opened is None or mark is None or mark != opened.mark:
+                await asyncio.to_thread(self.open, folder)
+            else:
+                opened.looked = self._clock()

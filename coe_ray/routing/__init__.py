@@ -1,0 +1,1 @@
+"""The method of CoE-Ops: classify a question, pick the expert, fail over."""

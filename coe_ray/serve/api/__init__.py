@@ -1,0 +1,1 @@
+"""The HTTP API: OpenAI's form in, the pipeline's answer out."""

@@ -1,0 +1,82 @@
+"""One request's walk through an edition: decided, answered, and written in OpenAI's form."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from starlette.responses import StreamingResponse
+
+from coe_ray.core.types import Call, Question, Route
+from coe_ray.routing.pipeline import asked_question
+from coe_ray.serve.api.openai import ChatRequest, Reply, RequestError, route_object
+from coe_ray.serve.api.responses import Json, blamed_on, event_stream, events, headers_of
+from coe_ray.serve.snapshot.snapshot import Edition
+from coe_ray.serve.telemetry.request_log import current_record
+
+Result = TypeVar("Result")
+
+
+async def decision(edition: Edition, asked: ChatRequest, limit_s: float) -> Json:
+    """The route alone."""
+    async with edition.coe.deadline(limit_s):
+        route = await _decided(edition, asked_question(asked.call()))
+    return Json(_coe(edition, route.expert, route), headers=headers_of(edition.version, route.expert, route))
+
+
+async def completion(edition: Edition, asked: ChatRequest, limit_s: float) -> Json:
+    """The whole answer. Raises `CallError` where nobody gave one, `RequestError` for a name that nobody has."""
+    coe = edition.coe
+    expert, route, said = await _answered(edition, asked, limit_s, coe.complete_by, coe.complete_from)
+    current_record().usage = said.usage
+    content = Reply(asked.model).completion(said, _coe(edition, expert, route))
+    return Json(content, headers=headers_of(edition.version, expert, route))
+
+
+async def stream(edition: Edition, asked: ChatRequest, limit_s: float) -> StreamingResponse:
+    """The answer piece by piece, once the first is there. Raises as `completion` does."""
+    expert, route, begun = await _answered(edition, asked, limit_s, edition.coe.begin_by, edition.coe.begin_from)
+    coe = _coe(edition, expert, route)
+    body = events(Reply(asked.model), begun.first, begun.rest, coe, include_usage=asked.include_usage)
+    return event_stream(body, headers_of(edition.version, expert, route))
+
+
+async def _answered(
+    edition: Edition,
+    asked: ChatRequest,
+    limit_s: float,
+    by_rank: Callable[[Route, Question, Call, float], Awaitable[tuple[Route, Result]]],
+    by_name: Callable[[str, Question, Call], Awaitable[Result]],
+) -> tuple[str, Route | None, Result]:
+    """Who answered, the route that led there where one was asked for, and the answer."""
+    call = asked.call()
+    question = asked_question(call)
+    async with edition.coe.deadline(limit_s) as ends_at:
+        if route := await _route(edition, asked.model, question):
+            route, result = await by_rank(route, question, call, ends_at)
+            current_record().decided(route)
+            return route.expert, route, result
+        with blamed_on(asked.model):
+            return asked.model, None, await by_name(asked.model, question, call)
+
+
+async def _route(edition: Edition, model: str, question: Question) -> Route | None:
+    """The route of `coe`, and none of a named expert."""
+    if model == edition.coe.name:
+        return await _decided(edition, question)
+    if model not in edition.coe.experts:
+        known = ", ".join([edition.coe.name, *edition.coe.experts])
+        raise RequestError(404, f"no model {model!r}; there are: {known}", param="model", code="model_not_found")
+    return None
+
+
+async def _decided(edition: Edition, question: Question) -> Route:
+    route = await edition.decide(question)
+    current_record().decided(route)
+    return route
+
+
+def _coe(edition: Edition, expert: str, route: Route | None) -> dict[str, Any]:
+    """What is said of how the answer came about; of a stream at its first piece."""
+    if route is None:
+        return {"expert": expert, "version": edition.version}
+    stages = {name: round(seconds, 6) for name, seconds in current_record().stages.items()}
+    return {**route_object(route), "version": edition.version, "stages": stages}

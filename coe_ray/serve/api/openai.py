@@ -1,0 +1,242 @@
+"""OpenAI's chat form, in and out: requests checked, completions, chunks and error objects made. Pure.
+
+What is not supported is refused with 400 rather than ignored: an ignored `tools` looks like a bad answer.
+"""
+
+import math
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from coe_ray.core.types import Call, Completion, Message, Neighbour, Route, Settings, Usage
+
+
+class RequestError(Exception):
+    """A request that gets an OpenAI error object with `status`."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+        self.headers = dict(headers or {})
+
+
+DEADLINE = "x-coe-deadline"
+"""The request header with the seconds that an answer, or a stream's first piece, may take."""
+
+
+class Part(BaseModel):
+    """A text part of a message."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["text"]
+    text: str
+
+
+# Lists that may also be given as one text; no unions, whose branches pydantic would name in its errors.
+Content = Annotated[
+    list[Part],
+    BeforeValidator(
+        lambda value: [Part(type="text", text=value)] if isinstance(value, str) else value,
+        json_schema_input_type=str | list[Part],
+    ),
+]
+Stops = Annotated[
+    list[str],
+    BeforeValidator(
+        lambda value: [value] if isinstance(value, str) else value,
+        json_schema_input_type=str | list[str],
+    ),
+]
+
+_FROM_A_USER: dict[str, Any] = {"properties": {"role": {"const": "user"}}, "required": ["role"]}
+
+
+class ChatMessage(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Content
+    name: str | None = None
+
+    def message(self) -> Message:
+        role = "system" if self.role == "developer" else self.role
+        return Message(role, "\n".join(part.text for part in self.content))
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """What `/v1/chat/completions` takes."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: str = "coe"
+    messages: list[ChatMessage] = Field(min_length=1, max_length=1024, json_schema_extra={"contains": _FROM_A_USER})
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    stop: Stops | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
+    n: Literal[1] | None = None
+    user: str | None = None
+
+    @field_validator("messages")
+    @classmethod
+    def _asks_something(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
+        if not any(each.role == "user" and each.message().content.strip() for each in messages):
+            raise ValueError("there must be a message of role user with text")
+        return messages
+
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def call(self) -> Call:
+        settings = Settings(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            stop=tuple(self.stop or ()),
+            seed=self.seed,
+            presence_penalty=self.presence_penalty,
+            frequency_penalty=self.frequency_penalty,
+        )
+        return Call(tuple(each.message() for each in self.messages), settings)
+
+
+def read_request(body: bytes) -> ChatRequest:
+    """Raises `RequestError` (400) naming the parameter."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"the body is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise RequestError(400, "the body must be a JSON object with model and messages")
+    try:
+        return ChatRequest.model_validate(content)
+    except ValidationError as error:
+        raise _explained(error) from error
+
+
+def read_deadline(headers: Mapping[str, str]) -> float:
+    """Seconds that the client gives the answer; without the header any. Raises `RequestError` (400)."""
+    if (given := headers.get(DEADLINE)) is None:
+        return math.inf
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise RequestError(400, f"header {DEADLINE}: a number of seconds above 0 is needed", code="invalid_value")
+    return seconds
+
+
+def _explained(error: ValidationError) -> RequestError:
+    first = error.errors(include_url=False)[0]
+    param = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return RequestError(
+            400, f"{param}: not supported here; leave it out", param=param, code="unsupported_parameter"
+        )
+    if first["type"] == "missing":
+        return RequestError(400, f"{param}: missing", param=param, code="missing_required_parameter")
+    return RequestError(400, f"{param}: {first['msg']}", param=param, code="invalid_value")
+
+
+def error_object(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    """OpenAI's error object."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+class Reply:
+    """The id, time and model that every piece of one answer shares."""
+
+    def __init__(self, model: str) -> None:
+        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+
+    def completion(self, completion: Completion, coe: dict[str, Any]) -> dict[str, Any]:
+        message = {"role": "assistant", "content": completion.text, "refusal": completion.refusal}
+        choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason, "logprobs": None}
+        head = {**self._head, "object": "chat.completion"}
+        return {**head, "choices": [choice], "usage": _usage(completion.usage), "coe": coe}
+
+    def chunk(self, text: str | None, finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
+        delta = {} if text is None else {"role": "assistant", "content": text}
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+        return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **extra}
+
+    def last_chunks(
+        self, finish_reason: str | None, usage: Usage | None, coe: dict[str, Any], *, include_usage: bool
+    ) -> list[dict[str, Any]]:
+        """The end before `[DONE]`, with usage and route in the very last chunk.
+
+        That one is without choices only for a client that asked for OpenAI's usage chunk: others read `choices[0]`.
+        """
+        end = {**({"usage": _usage(usage)} if usage else {}), "coe": coe}
+        finished = self.chunk(None, finish_reason)
+        return [finished, {**finished, "choices": [], **end}] if include_usage else [{**finished, **end}]
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    total = usage.prompt_tokens + usage.completion_tokens
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": total,
+    }
+
+
+def route_object(route: Route) -> dict[str, Any]:
+    """The route as clients see it."""
+    said = route.classification
+    return {
+        "expert": route.expert,
+        "task": said.task,
+        "confidence": round(said.confidence, 4),
+        "reason": route.reason,
+        "leaderboard": route.leaderboard,
+        "cached": route.cached,
+        "row": [asdict(standing) for standing in route.row],
+        "runner_up": asdict(route.runner_up) if route.runner_up else None,
+        "margin": round(route.margin, 4),
+        "classifier": {"by": said.by, "rule": said.rule, "raw": said.raw, "seconds": round(said.seconds, 4)},
+        "neighbours": _neighbours(said.neighbours),
+        # Their messages may quote addresses and providers: those are for the log.
+        "tried": [{"expert": each.expert, "error": each.error, "seconds": each.seconds} for each in route.tried],
+    }
+
+
+def _neighbours(neighbours: Sequence[Neighbour]) -> list[dict[str, Any]]:
+    return [
+        {
+            "question": near.text,
+            "task": near.task,
+            "similarity": round(near.similarity, 4),
+            "weight": round(near.weight, 4),
+        }
+        for near in neighbours
+    ]

@@ -1,0 +1,1 @@
+"""Deployments: models on vLLM, the retriever, where they fit and whether they are ready."""

@@ -1,0 +1,39 @@
+"""The retriever's deployment: embeds questions in batches and searches the indexes."""
+
+import asyncio
+from pathlib import Path
+
+from ray import serve
+
+from coe_ray.core.types import Neighbour, Question
+from coe_ray.llm.weights import downloaded
+from coe_ray.profile.profile import Profile
+from coe_ray.retrieval.encoder import SentenceEncoder
+from coe_ray.retrieval.index_cache import OpenIndexes
+
+
+@serve.deployment(
+    name="retriever",
+    max_ongoing_requests=64,
+    health_check_period_s=2.0,  # by default a dead replica is noticed, and another one started, up to 10 s late
+    ray_actor_options={"num_cpus": 0.5},
+)
+class RetrieverDeployment:
+    """Fails to start, with the remedy in its message, where the profile has no index or one of another encoder."""
+
+    def __init__(self, profile: Profile) -> None:
+        encoder = profile.retrieval.encoder
+        self._indexes = OpenIndexes(SentenceEncoder(encoder.hub, downloaded(encoder)))
+        self._indexes.open(profile.index_folder)
+
+    async def nearest_all(self, asked: list[tuple[Question, int]], folder: str) -> list[tuple[Neighbour, ...]]:
+        """For each question its `k` nearest examples of the index in `folder`. Raises `DataError`."""
+        index = await self._indexes.at(Path(folder))
+        return await asyncio.gather(*(index.nearest(question, k) for question, k in asked))
+
+    async def check(self, folder: str) -> None:
+        """Open what lies at `folder` now. Raises `DataError`: no index there, or one of another encoder."""
+        await self._indexes.check(Path(folder))
+
+    async def check_health(self) -> None:
+        """Asked by Serve and by `/healthz`: a replica that takes requests has its index open."""

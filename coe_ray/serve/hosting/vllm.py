@@ -1,0 +1,114 @@
+"""One deployment for each hosted model: vLLM through `ray.serve.llm`, on its own placement group and autoscaling."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from ray.serve import Application
+from ray.serve.llm import LLMConfig, build_llm_deployment
+from ray.serve.llm.deployment import LLMServer
+from ray.serve.llm.openai_api_models import ChatCompletionRequest
+
+from coe_ray.cluster.hosted import deployment_name
+from coe_ray.llm.weights import locate
+from coe_ray.profile.models import Scaling, VllmModel
+
+HEALTH_CHECK_PERIOD_S, HEALTH_CHECK_TIMEOUT_S = 2.0, 5.0
+"""A replica on a lost node is noticed by its missed checks, a busy engine must not be taken for one."""
+
+LONGEST_GENERATION_S = 600.0
+"""What a replica that is to go may still take to finish its answers."""
+
+RETRY_AFTER_S = 2.0
+"""When a caller may ask again whom a full queue refused."""
+
+LOOK_BACK_S = 15.0
+"""Load is averaged over this time; callers report theirs every 10 s, and less than that could show none of it."""
+
+ALONE_ON_A_CARD = 0.92
+"""The part of a card's memory that vLLM takes by default."""
+
+
+class ChatEngine(LLMServer):  # type: ignore[misc]  # ray ships no types for it
+    """Ray's LLM server with JSON at its door, so that its callers need not import vLLM (9 s, 600 MB)."""
+
+    async def chat_json(self, body: dict[str, Any]) -> bytes:
+        """A chat completion, or an object with `error`, as JSON."""
+        async for reply in await self.chat(ChatCompletionRequest(**body)):
+            return bytes(reply.model_dump_json(), "utf-8")
+        return b""
+
+    async def chat_events(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        """The same as server-sent events, several in a chunk."""
+        async for events in await self.chat(ChatCompletionRequest(**body)):
+            for event in events if isinstance(events, list) else [events]:
+                yield _as_event(event)
+
+
+def model_deployment(name: str, model: VllmModel, *, prefix_router: bool = False) -> Application:
+    """The deployment of one hosted model; its bundles are one worker's, times tensor and pipeline parallel size.
+
+    With `prefix_router` prompts that begin alike go to the same replica, where there may be several.
+    """
+    named = {"name": deployment_name(name)}
+    config = llm_config(name, model, prefix_router=prefix_router)
+    return build_llm_deployment(config, deployment_cls=ChatEngine, override_serve_options=named)
+
+
+def llm_config(name: str, model: VllmModel, *, prefix_router: bool = False) -> LLMConfig:
+    return LLMConfig(
+        model_loading_config={"model_id": name, "model_source": locate(model.weights)},
+        engine_kwargs=_engine(model),
+        accelerator_type=model.accelerator,
+        placement_group_config={"bundle_per_worker": dict(model.bundle), "strategy": model.placement_strategy},
+        runtime_env={"env_vars": dict(model.environment)},
+        log_engine_metrics=False,
+        deployment_config=_deployment(model.scaling) | (_routed_by_prefix(model.scaling) if prefix_router else {}),
+    )
+
+
+def _deployment(scaling: Scaling) -> dict[str, Any]:
+    return {
+        "max_ongoing_requests": scaling.max_ongoing_requests,
+        "max_queued_requests": scaling.queue,
+        "backpressure_config": {"status_code": 429, "retry_after_s": RETRY_AFTER_S},
+        "health_check_period_s": HEALTH_CHECK_PERIOD_S,
+        "health_check_timeout_s": HEALTH_CHECK_TIMEOUT_S,
+        "graceful_shutdown_timeout_s": LONGEST_GENERATION_S,
+        "autoscaling_config": {
+            "min_replicas": scaling.min_replicas,
+            "max_replicas": scaling.max_replicas,
+            "target_ongoing_requests": scaling.target_ongoing_requests,
+            "upscale_delay_s": scaling.upscale_delay_s,
+            "downscale_delay_s": scaling.downscale_delay_s,
+            "look_back_period_s": LOOK_BACK_S,
+        },
+    }
+
+
+def _routed_by_prefix(scaling: Scaling) -> dict[str, Any]:
+    """Nothing where there is no choice to make."""
+    if scaling.max_replicas == 1:
+        return {}
+    return {"request_router_config": {"request_router_class": "coe_ray.serve.hosting.prefix_router.PrefixRouter"}}
+
+
+def _engine(model: VllmModel) -> dict[str, Any]:
+    # A local folder has no revision; a hub name is pinned to the profile's.
+    revision = model.weights.revision if model.weights.package is None else None
+    pinned = {"revision": revision} if revision else {}
+    return {"disable_log_stats": True, **_share_of_memory(model), **model.engine, **pinned}
+
+
+def _share_of_memory(model: VllmModel) -> dict[str, float]:
+    """Of a card that models share, each takes its part of what vLLM would take alone, and so never more than there is.
+
+    vLLM reserves its part at the start and looks at nobody else's.
+    """
+    gpu = model.bundle.get("GPU", 0.0)
+    return {"gpu_memory_utilization": round(gpu * ALONE_ON_A_CARD, 3)} if 0 < gpu < 1 else {}
+
+
+def _as_event(event: Any) -> bytes:
+    if isinstance(event, str):
+        return event.encode()
+    return b"data: " + bytes(event.model_dump_json(), "utf-8") + b"\n\n"

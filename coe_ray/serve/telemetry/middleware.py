@@ -1,0 +1,114 @@
+"""Around every request: its id, its record, the span that its stages lie below, and at the end its line and its counts.
+
+An ASGI middleware, because only it sees the status that an error handler answers with, and the end of a stream.
+"""
+
+import asyncio
+from time import perf_counter
+
+from opentelemetry.trace import Span, StatusCode
+from ray import serve
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from coe_ray.core.stages import collected
+from coe_ray.serve.telemetry.metrics import metrics
+from coe_ray.serve.telemetry.request_log import Record, RequestLog, fit_request_id, made_current
+from coe_ray.serve.telemetry.tracing import request_span
+
+UNWATCHED = ("/healthz",)
+"""Load balancers ask for it all day long."""
+
+REQUEST_ID = "x-request-id"
+"""Serve gives every request one, and sends back what the caller sent."""
+
+NEW_REQUEST_ID = "x-coe-request-id"
+"""The id that stands in the logs, where the caller's was not fit to be written down."""
+
+
+class Watched:
+    """The middleware. Made in the replica, when its first request comes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = RequestLog(_origin())
+        self._metrics = metrics()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        record = Record(fit_request_id(headers.get(REQUEST_ID)), scope["method"])
+        if scope["path"].removeprefix(scope.get("root_path", "")) in UNWATCHED:
+            with made_current(record):
+                await self._app(scope, receive, send)
+        else:
+            await self._watch(record, headers, scope, receive, send)
+
+    async def _watch(self, record: Record, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+        with (
+            made_current(record),
+            request_span(record.method, headers) as span,
+            collected(record.request_id) as record.stages,
+        ):
+            began = perf_counter()
+            try:
+                await self._app(scope, receive, _sender(send, record, headers))
+            except asyncio.CancelledError:  # the client left, or Serve's own time limit passed
+                record.status, record.error = record.status or 499, "Cancelled"
+                raise
+            except Exception as error:  # Starlette answers it outside of here
+                record.status = record.status or 500
+                record.failed(error)
+                raise
+            finally:
+                record.seconds = perf_counter() - began
+                record.path = getattr(scope.get("route"), "path", record.path)
+                self._finish(record, span)
+
+    def _finish(self, record: Record, span: Span) -> None:
+        self._metrics.count(record)
+        self._log.write(record)
+        if span.is_recording():
+            span.update_name(f"{record.method} {record.path}")
+            span.set_attributes(_attributes(record))
+            if record.status >= 500:
+                span.set_status(StatusCode.ERROR)
+
+
+def _sender(send: Send, record: Record, headers: Headers) -> Send:
+    """`send`, which remembers the status and tells a client that its request has another id than it sent."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            record.status = message["status"]
+            if headers.get(REQUEST_ID, record.request_id) != record.request_id:
+                MutableHeaders(scope=message)[NEW_REQUEST_ID] = record.request_id
+        await send(message)
+
+    return sending
+
+
+def _attributes(record: Record) -> dict[str, str | int]:
+    known: dict[str, str | int | None] = {
+        "http.route": record.path,
+        "http.response.status_code": record.status,
+        "coe.request_id": record.request_id,
+        "coe.model": record.model,
+        "coe.task": record.route.classification.task if record.route else None,
+        "coe.expert": record.expert,
+        "coe.version": record.version,
+        "error.type": record.error,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _origin() -> dict[str, str]:
+    """Whose lines these are, in the words of Serve's own."""
+    replica = serve.get_replica_context()
+    return {
+        "application": replica.app_name,
+        "deployment": replica.deployment,
+        "replica": replica.replica_id.unique_id,
+    }

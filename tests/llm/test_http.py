@@ -1,0 +1,250 @@
+"""HttpModel against a real server: whole answers, many at once, cancelled, closed."""
+
+import asyncio
+import pickle
+import random
+import time
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from coe_ray.core import errors
+from coe_ray.core.chat_model import ChatModel
+from coe_ray.core.traffic import told_when_sent
+from coe_ray.core.types import Call, Completion, Usage
+from coe_ray.llm import http
+from coe_ray.llm.http import KEPT, HttpModel
+from coe_ray.llm.retry import RetryPolicy, Timeouts
+from coe_ray.ratelimit.limiters import Gates
+from tests.support.fault_server import DONE, FaultServer, Reply, answer, fault, streamed
+from tests.support.model_under_test import CALL, KEY, PARIS, made, said, until
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_a_completion_has_text_reason_usage_attempts_and_seconds(server: FaultServer, model: HttpModel) -> None:
+    server.reset(answer("B", "length", reasoning_content="Let me think."))
+    completion = await model.complete(CALL)
+    assert completion.seconds > 0
+    assert completion == Completion("B", "length", Usage(7, 3), None, 1, completion.seconds)
+
+
+async def test_the_request_is_openai_s(server: FaultServer) -> None:
+    server.reset(answer("B"))
+    model = made(server.base_url + "/", extra_body={"temperature": 0.0, "enable_thinking": False})
+    await model.complete(Call(CALL.messages, CALL.settings, choices=("A", "B")))
+    await model.close()
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+    assert server.headers[0]["Content-Type"] == "application/json"
+    assert server.bodies[0] == {
+        "model": "provider/model-a",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Which?"}],
+        "temperature": 0.0,
+        "stop": ["\n"],
+        "enable_thinking": False,
+    }
+
+
+@pytest.mark.parametrize("key", [None, "", " \n"])
+async def test_no_key_no_header(server: FaultServer, key: str | None) -> None:
+    server.reset(answer("B"))
+    model = made(server.base_url, api_key=key)
+    await model.complete(CALL)
+    await model.close()
+    assert "Authorization" not in server.headers[0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "refusal"),
+    [
+        (answer(None, refusal="I cannot help."), "", "I cannot help."),
+        (answer("Half an ans", "content_filter"), "Half an ans", "content_filter"),
+        (answer("", "content_filter"), "", "content_filter"),
+        (answer(""), "", None),
+        (answer(None, reasoning_content="hm"), "", None),
+        (answer("B", None), "B", None),
+        (
+            Reply(body=b'{"choices":[{"message":{"content":[{"type":"text","text":"B"},{"x":1},2]}}]}'),
+            "B",
+            None,
+        ),
+    ],
+)
+async def test_refused_and_empty_are_different(
+    server: FaultServer, model: HttpModel, reply: Reply, text: str, refusal: str | None
+) -> None:
+    server.reset(reply)
+    completion = await model.complete(CALL)
+    assert (completion.text, completion.refusal) == (text, refusal)
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "refusal"),
+    [
+        (answer(f"Your key is {KEY}."), "Your key is ***.", None),
+        (answer(None, refusal=f"{KEY}?"), "", "***?"),
+        (answer(f"It begins with {KEY[:7]}"), f"It begins with {KEY[:7]}", None),
+    ],
+)
+async def test_an_answer_that_echoes_the_key_is_rid_of_it(
+    server: FaultServer, model: HttpModel, reply: Reply, text: str, refusal: str | None
+) -> None:
+    server.reset(replace(reply, headers={"Content-Type": "application/json"}))
+    completion = await model.complete(CALL)
+    assert (completion.text, completion.refusal) == (text, refusal)
+    assert "".join([delta.text async for delta in model.stream(CALL)]) == (text or refusal)
+
+
+async def test_a_short_key_may_be_the_answer(server: FaultServer) -> None:
+    server.reset(answer("EMPTY"))
+    model = made(server.base_url, api_key="EMPTY")
+    assert (await model.complete(CALL)).text == "EMPTY"
+    await model.close()
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_an_answer_without_an_end_is_not_read_to_it(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch, content_type: str, *, streaming: bool
+) -> None:
+    monkeypatch.setattr(http, "LONGEST", 2 * KEPT)
+    headers = {"Content-Type": content_type}
+    server.reset(Reply(pieces=(b" " * KEPT,) * 3 + (b"",), headers=headers, gap_s=0.01))
+    model = made(server.base_url)
+    with pytest.raises(errors.MalformedReply, match=f"longer than {2 * KEPT} bytes") as caught:
+        await (said(model) if streaming else model.complete(CALL))
+    await model.close()
+    assert len(caught.value.body) == 2000
+
+
+async def test_of_an_error_s_body_only_the_beginning_is_read(server: FaultServer) -> None:
+    server.reset(Reply(400, pieces=(b"x" * KEPT,) * 2, gap_s=60.0))
+    model = made(server.base_url, timeouts=Timeouts(60, 60, 60))
+    async with asyncio.timeout(30):  # before the second half comes
+        with pytest.raises(errors.BadCall, match="HTTP 400: xxx"):
+            await model.complete(CALL)
+    await model.close()
+
+
+async def test_no_more_at_once_than_allowed(server: FaultServer) -> None:
+    server.reset(Reply(200, answer("B").body, delay_s=0.02))
+    model = made(server.base_url, max_concurrency=4)
+    begun = time.monotonic()
+    completions = await asyncio.gather(*(model.complete(CALL) for _ in range(80)))
+    took = time.monotonic() - begun
+    await model.close()
+    assert (server.peak, server.served) == (4, 80)
+    assert max(completion.seconds for completion in completions) < took / 2  # no waiting for a slot in it
+
+
+async def test_a_call_that_backs_off_holds_no_slot(server: FaultServer) -> None:
+    server.reset(Reply(503, headers={"Retry-After": "30"}), answer("B"))
+    gates = Gates()
+    model = made(server.base_url, max_concurrency=1, gates=gates, retry=RetryPolicy())
+    patient = asyncio.create_task(model.complete(CALL))
+    await until(lambda: gates.traffic.backing_off["ServerFault"] == 1)
+    assert (gates.traffic.in_flight, gates.traffic.waiting) == (0, 0)
+    assert (await model.complete(CALL)).text == "B"
+    patient.cancel()
+    await asyncio.wait([patient])
+    assert gates.traffic.backing_off.total() == 0
+    await model.close()
+
+
+async def test_waiting_for_a_turn_uses_up_no_patience(server: FaultServer) -> None:
+    server.reset(*(Reply(503, delay_s=0.05) for _ in range(20)), answer("B"))
+    model = made(server.base_url, max_concurrency=1, retry=RetryPolicy(3, total_s=0.75, base_s=0.001, max_s=0.002))
+    completions = await asyncio.gather(*(model.complete(CALL) for _ in range(20)))
+    await model.close()
+    # Each call's second turn comes when all others had their first, after 1 s.
+    assert sorted(completion.attempts for completion in completions) == [2] * 20
+    assert server.served == 40
+
+
+async def test_a_stream_holds_its_slot_until_it_ends(server: FaultServer) -> None:
+    server.reset(streamed(*PARIS, DONE))
+    gates = Gates()
+    model = made(server.base_url, gates=gates)
+    async with aclosing(model.stream(CALL)) as deltas:
+        await anext(deltas)
+        assert gates.traffic.in_flight == 1
+    assert gates.traffic.in_flight == 0
+    await model.close()
+
+
+async def test_a_journal_is_told_of_each_request_that_leaves(server: FaultServer) -> None:
+    server.reset(fault(503, "no"), fault(401, "no"))
+    model, sent = made(server.base_url), [0]
+
+    def note() -> None:
+        sent[0] += 1
+
+    with told_when_sent(note):
+        for _ in range(3):
+            with pytest.raises(errors.BadCredentials):
+                await model.complete(CALL)
+    await model.close()
+    assert sent == [2]
+    assert server.served == 2
+
+
+async def test_many_calls_over_a_shaky_server_all_end_well(server: FaultServer) -> None:
+    shaky = random.Random(1)
+    faults = [
+        Reply(503),
+        Reply(reset=True),
+        fault(429, "no", headers={"retry-after-ms": "2"}),
+        Reply(body=b"{"),
+    ]
+    server.reset(*(shaky.choice([answer("B"), *faults]) if shaky.random() < 0.5 else answer("B") for _ in range(900)))
+    model = made(server.base_url, retry=RetryPolicy(attempts=20, total_s=10, base_s=0.001, max_s=0.01))
+    completions = await asyncio.gather(*(model.complete(CALL) for _ in range(500)))
+    await model.close()
+    assert {completion.text for completion in completions} == {"B"}
+    assert sum(completion.attempts for completion in completions) == server.served
+
+
+@pytest.mark.parametrize("reply", [Reply(delay_s=0.3), Reply(503, headers={"Retry-After": "3"})])
+async def test_cancellation_passes_and_frees_the_slot(server: FaultServer, reply: Reply) -> None:
+    server.reset(reply, answer("B"))
+    model = made(server.base_url, max_concurrency=1)
+    task = asyncio.create_task(model.complete(CALL))
+    await asyncio.sleep(0.1)
+    task.cancel("enough")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert server.served == 1
+    assert (await model.complete(CALL)).text == "B"
+    await model.close()
+
+
+async def test_a_caller_s_own_deadline_is_its_own(server: FaultServer, model: HttpModel) -> None:
+    server.reset(Reply(delay_s=0.3))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await model.complete(CALL)
+
+
+async def test_a_closed_model_opens_again(server: FaultServer, model: HttpModel) -> None:
+    server.reset(answer("B"))
+    await model.close()
+    await model.complete(CALL)
+    await model.close()
+    await model.close()
+    assert (await model.complete(CALL)).text == "B"
+
+
+async def test_a_model_is_made_without_a_loop_and_travels(server: FaultServer) -> None:
+    server.reset(answer("B"))
+    model = await asyncio.to_thread(lambda: pickle.loads(pickle.dumps(made(server.base_url))))
+    assert isinstance(model, ChatModel)
+    for _ in range(2):  # as in a notebook: a loop a cell, and nobody lets go of the session between them
+        assert await asyncio.to_thread(lambda: asyncio.run(once(model))) == "B"
+
+
+async def once(model: ChatModel) -> str:
+    completion = await model.complete(CALL)
+    assert isinstance(model, HttpModel)
+    await model.close()
+    return completion.text

@@ -1,0 +1,216 @@
+"""A planted world comes out of the study as it was planted: every figure, oracle and loss at its analytic value."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.study import planted
+
+from coe_ray.analysis.matrix import Matrix
+from coe_ray.bench.datasets.load import Benchmark
+from coe_ray.core.types import UNKNOWN, Task
+from coe_ray.paper import plan_calls as asking_module
+from coe_ray.paper.analyse import (
+    COE,
+    MAJORITY,
+    QUESTION_ORACLE,
+    RANDOM_LABELS,
+    TASK_ORACLE,
+    Answering,
+    Evidence,
+    Findings,
+    found,
+)
+from coe_ray.paper.paper_tables import summary, tables
+from coe_ray.paper.plan_calls import Asking, StudyOrder, asking
+from coe_ray.paper.table_format import markdown, text
+from tests.paper.planted import CONFUSION, CONTENT, SILENT, SINGLE, SKILL, TASKS
+from tests.support.planted import write_profile
+
+PER_TASK = 1500
+N = PER_TASK * len(TASKS)
+LABEL = "classifier without RAG"
+Z = 4.0
+"""Sampling errors that a figure may be off: one of all that are checked here is once in some hundred seeds."""
+
+BEST = {"Logs": "logger", "Incidents": "medic", "Series": "counter", "Plans": "medic"}
+ON_AVERAGE = "logger"
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Asking:
+    folder = tmp_path_factory.mktemp("planted")
+    content = {
+        **CONTENT,
+        "study": {
+            **CONTENT["study"],
+            "scenarios": {
+                "fewer": {"change": {"experts": {"counter": None}}},
+                "renamed": {
+                    "change": {
+                        "tasks": [{"name": f"{task} anew", "description": f"about {task}"} for task in TASKS],
+                        "models": {"other": {"kind": "scripted", "rules": [{"pattern": ".", "reply": "no label"}]}},
+                        "classifier": {"model": "other"},
+                    },
+                    "relabel": {task: f"{task} anew" for task in TASKS},
+                },
+            },
+        },
+    }
+    benchmark = Benchmark(
+        "planted", tuple(Task(task, f"about {task}") for task in TASKS), tuple(planted.questions(PER_TASK)), (), ()
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asking_module, "load_benchmark", lambda _, **__: benchmark)
+        return asking(StudyOrder((), "planted", folder), str(write_profile(folder, content)), folder)
+
+
+@pytest.fixture(scope="module")
+def findings(asked: Asking) -> Findings:
+    everything = {name: each for name, each in asked.labellers.items() if "renamed" not in name}
+    records = planted.records(asked.asked, everything, asked.questions)
+    matrix = Matrix.from_records({each.id: each for each in asked.questions}, records)
+    return found(Evidence(asked.profile, matrix, tuple(each for each in asked.scenarios if each.name == "fewer")))
+
+
+def near(value: float, wanted: float, n: int = N) -> bool:
+    """Within `Z` standard errors of a share of n."""
+    return abs(value - wanted) <= Z * math.sqrt(max(wanted * (1 - wanted), 1e-4) / n)
+
+
+def answers(findings: Findings) -> Answering:
+    return findings.by_protocol["held-out"]
+
+
+def accuracy(figures: Mapping[str, object]) -> float:
+    value = figures["accuracy"]
+    assert isinstance(value, float)
+    return value
+
+
+def mean(by_task: Mapping[str, float]) -> float:
+    return sum(by_task[task] for task in TASKS) / len(TASKS)
+
+
+def test_every_expert_and_the_single_model_are_as_good_as_they_were_made(findings: Findings) -> None:
+    for name, skill in {**SKILL, "large": SINGLE}.items():
+        metrics = findings.alone[name].metrics
+        assert near(accuracy(metrics), mean(skill)), name
+        by_task = metrics["per_task"]
+        assert isinstance(by_task, dict)
+        assert all(near(by_task[task]["accuracy"], skill[task], PER_TASK) for task in TASKS), name
+    assert findings.best_single == ON_AVERAGE
+
+
+def test_the_classifier_confuses_what_it_was_made_to_confuse(findings: Findings) -> None:
+    metrics = findings.classifiers[LABEL]
+    assert near(accuracy(metrics), mean({task: CONFUSION[task][task] for task in TASKS}))
+    confusion = metrics["confusion"]
+    assert isinstance(confusion, dict)
+    for task, row in zip(TASKS, confusion["matrix"], strict=True):
+        shares = dict(zip(confusion["labels"], np.array(row) / PER_TASK, strict=True))
+        assert all(near(share, CONFUSION[task].get(label, 0.0), PER_TASK) for label, share in shares.items())
+    assert near(accuracy(findings.classifiers[RANDOM_LABELS]), 1 / len(TASKS))
+
+
+@pytest.mark.parametrize("protocol", ["paper", "held-out"])
+def test_coe_and_the_oracles_land_on_their_analytic_values(findings: Findings, protocol: str) -> None:
+    answering = findings.by_protocol[protocol]  # type: ignore[index]
+    assert near(accuracy(answering.systems[TASK_ORACLE].metrics), mean({t: SKILL[BEST[t]][t] for t in TASKS}))
+    assert near(accuracy(answering.systems[COE + LABEL].metrics), mean({task: routed(task) for task in TASKS}))
+    nobody = {task: math.prod(1 - skill[task] for skill in SKILL.values()) for task in TASKS}
+    assert near(accuracy(findings.bounds[QUESTION_ORACLE].metrics), 1 - mean(nobody))
+    assert near(findings.random_coe.accuracy, mean({t: sum(s[t] for s in SKILL.values()) / len(SKILL) for t in TASKS}))
+    assert findings.random_coe.low < findings.random_coe.accuracy < findings.random_coe.high
+
+
+def routed(task: str) -> float:
+    """CoE's accuracy at a task: over the labels that the classifier gives it."""
+    best = {**BEST, UNKNOWN: ON_AVERAGE}
+    return sum(chance * SKILL[best[label]][task] for label, chance in CONFUSION[task].items())
+
+
+def test_losses_add_up_and_land_on_their_analytic_values(findings: Findings) -> None:
+    lost = answers(findings).losses[LABEL]
+    best = {task: SKILL[BEST[task]][task] for task in TASKS}
+    unknown = {task: CONFUSION[task].get(UNKNOWN, 0.0) * (best[task] - SKILL[ON_AVERAGE][task]) for task in TASKS}
+    misnamed = {
+        task: sum(
+            chance * (best[task] - SKILL[BEST[label]][task])
+            for label, chance in CONFUSION[task].items()
+            if label not in (task, UNKNOWN)
+        )
+        for task in TASKS
+    }
+    # A difference of two answers to one question: at most as wide as two shares.
+    assert abs(lost.unknown - mean(unknown)) <= 2 * Z * math.sqrt(0.1 / N)
+    assert abs(lost.classification - mean(misnamed)) <= 2 * Z * math.sqrt(0.15 / N)
+    silent = SILENT["counter"] * (1 - (1 - SKILL["logger"]["Series"]) * (1 - SKILL["medic"]["Series"])) / len(TASKS)
+    assert near(lost.extraction, silent)
+    assert lost.classification + lost.unknown + lost.mapping + lost.extraction == pytest.approx(lost.total)
+
+
+def test_regret_is_what_the_labels_cost_at_each_task(findings: Findings) -> None:
+    for task, each in answers(findings).regret[LABEL].items():
+        assert near(each.coe, routed(task), PER_TASK)
+        assert abs(each.regret - (SKILL[BEST[task]][task] - routed(task))) <= 2 * Z * math.sqrt(0.25 / PER_TASK)
+
+
+def test_the_majority_is_asked_of_everybody(findings: Findings) -> None:
+    found_majority = accuracy(findings.bounds[MAJORITY].metrics)
+    assert found_majority < accuracy(findings.bounds[QUESTION_ORACLE].metrics)
+    assert found_majority > accuracy(findings.alone["counter"].metrics)
+
+
+def test_systems_that_differ_are_told_apart_and_one_and_the_same_are_not(findings: Findings) -> None:
+    pairs = {(each.first, each.second): each for each in answers(findings).pairs}
+    logger = pairs["logger", COE + LABEL]
+    assert logger.p_mcnemar < 0.001
+    assert logger.p_bootstrap < 0.05
+    assert logger.found.high < 0
+    assert all(each.p_mcnemar >= each.found.p_mcnemar for each in pairs.values())
+    assert all(each.p_bootstrap >= each.found.p_bootstrap for each in pairs.values())
+
+
+def test_a_scenario_without_an_expert_is_worse_where_he_was_best(findings: Findings) -> None:
+    fewer = findings.scenarios["fewer"]
+    assert (fewer.tasks, fewer.questions, fewer.experts) == (len(TASKS), N, 2)
+    assert fewer.label_accuracy[LABEL] == accuracy(findings.classifiers[LABEL])
+    best = {**BEST, "Series": "logger", UNKNOWN: ON_AVERAGE}
+    wanted = mean({t: sum(p * SKILL[best[to]][t] for to, p in CONFUSION[t].items()) for t in TASKS})
+    assert near(fewer.coe_accuracy[LABEL]["held-out"], wanted)
+
+
+def test_failed_calls_are_left_out_and_counted(asked: Asking) -> None:
+    some = asked.questions[::50]
+    records = planted.records(asked.asked, asked.labellers, some)
+    records[0]["answers"]["logger"] = {"error": "ServerFault", "message": "down"}
+    records[1]["labels"][LABEL] = {"error": "CallTimeout", "message": "slow"}
+    whole = found(Evidence(asked.profile, Matrix.from_records({each.id: each for each in some}, records)))
+    assert (whole.questions, whole.left_out) == (len(some) - 2, 2)
+
+
+def test_everything_is_in_the_tables_and_plain_data(findings: Findings) -> None:
+    written = "\n".join(map(markdown, tables(findings)))
+    for name in (*SKILL, "large", COE + LABEL, TASK_ORACLE, QUESTION_ORACLE, MAJORITY, "random-coe", "fewer"):
+        assert name.replace("_", r"\_") in written
+    assert all(text(table) for table in tables(findings))
+    assert summary(findings)["protocols"]["paper"]["losses"][LABEL]["coe"] == pytest.approx(
+        accuracy(findings.by_protocol["paper"].systems[COE + LABEL].metrics)
+    )
+
+
+def test_a_renamed_task_list_has_labels_and_a_classifier_of_its_own(asked: Asking) -> None:
+    some = asked.questions[::20]
+    records = planted.records(asked.asked, asked.labellers, some)
+    matrix = Matrix.from_records({each.id: each for each in some}, records)
+    renamed = found(Evidence(asked.profile, matrix, asked.scenarios)).scenarios["renamed"]
+    assert renamed.tasks == len(TASKS)
+    assert renamed.label_accuracy[LABEL] == 0.0  # what it says is no label: every question is unknown
+    assert renamed.coe_accuracy[LABEL]["paper"] == pytest.approx(renamed.best_single)
+
+
+def test_the_folder_of_the_profile_is_all_that_a_planted_world_needs(tmp_path: Path) -> None:
+    assert planted.profile(tmp_path).study.singles.keys() == {"large"}

@@ -1,0 +1,270 @@
+"""What a study asks of whom: every classifier with and without examples, every expert once, and no leak."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coe_ray.analysis.matrix import OWN
+from coe_ray.bench.datasets.load import load_benchmark
+from coe_ray.core.errors import ConfigError, DataError
+from coe_ray.core.types import Call
+from coe_ray.paper.plan_calls import asking, scenario_label, variants
+from coe_ray.profile.profile import load_profile
+from coe_ray.routing.pipeline import Expert
+from tests.bench.world import row, write_csv
+from tests.paper.orders import CONTENT, DEV, TASKS, asked_for, data_at, order_of, profile_at
+
+CLASSIFIERS: dict[str, Any] = {
+    "first": {"model": "hosted", "k": 3, "skip_llm_above": 0.5, "decoding": "free"},
+    "second": {"model": "remote", "k": 0},
+}
+
+
+def counted(tasks: list[str | None]) -> dict[str | None, int]:
+    return {task: tasks.count(task) for task in dict.fromkeys(tasks)}
+
+
+def plain_task(name: str) -> dict[str, str]:
+    return {"name": name, "description": f"about {name}"}
+
+
+# Who is asked.
+
+
+def test_every_expert_and_the_profiles_own_classifier_are_asked(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path)
+    assert asked.asked.experts == asked.profile.experts
+    assert list(asked.labellers) == [OWN, f"{OWN} without RAG"]
+    assert [each.profile.classifier.k for each in asked.labellers.values()] == [2, 0]
+    assert (asked.scenarios, asked.shots) == ((), {})
+    assert asked.profile == load_profile(tmp_path / "small.yaml")
+
+
+def test_the_studys_classifiers_take_the_place_of_the_own_one(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path, study={"classifiers": CLASSIFIERS})
+    assert list(asked.labellers) == ["first", "first without RAG", "second without RAG"]
+    assert variants(asked.profile) == tuple(asked.labellers)
+    assert [each.profile.classifier.model for each in asked.labellers.values()] == ["hosted", "hosted", "remote"]
+    assert [each.profile.classifier.k for each in asked.labellers.values()] == [3, 0, 0]
+    assert asked.asked.classifier == asked.profile.study.classifiers["first"]
+
+
+def test_a_cascade_is_asked_itself_and_not_its_neighbours(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path, study={"classifiers": CLASSIFIERS})
+    assert {each.profile.classifier.skip_llm_above for each in asked.labellers.values()} == {None}
+
+
+def test_variants_are_one_a_classifier_without_examples_and_two_with(tmp_path: Path) -> None:
+    own = load_profile(profile_at(tmp_path, classifier={"model": "sorter", "k": 0}))
+    assert variants(own) == (f"{OWN} without RAG",)
+    assert variants(load_profile("paper-set1")) == (
+        "classifier-1",
+        "classifier-1 without RAG",
+        "classifier-2",
+        "classifier-2 without RAG",
+    )
+
+
+def test_single_models_are_asked_beside_the_experts_and_are_none_of_the_profile(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path, study={"singles": {"large": {"model": "remote"}}})
+    assert list(asked.asked.experts) == ["alpha", "beta", "gamma", "large"]
+    assert list(asked.profile.experts) == ["alpha", "beta", "gamma"]
+
+
+# Of what.
+
+
+def test_only_questions_of_the_profiles_tasks_are_asked(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path)
+    assert counted([each.task for each in asked.questions]) == {"Log Parser": 6, "Root Cause Analysis": 4}
+
+
+def test_examples_are_those_of_the_profiles_tasks_and_lie_in_the_run(tmp_path: Path) -> None:
+    for labeller in asked_for(tmp_path).labellers.values():
+        assert counted([each.task for each in labeller.examples]) == {"Log Parser": 3, "Root Cause Analysis": 3}
+        assert labeller.index == tmp_path / "run" / "index"
+
+
+def test_the_benchmarks_other_examples_are_kept_for_classifiers_that_are_moved_here(tmp_path: Path) -> None:
+    assert {each.task for each in asked_for(tmp_path).benchmark.examples} == set(TASKS.values())
+
+
+def test_so_many_of_each_task_and_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    first, again, other = (asked_for(tmp_path, {"per_task": 2, "seed": seed}) for seed in (0, 0, 1))
+    assert counted([each.task for each in first.questions]) == {"Log Parser": 2, "Root Cause Analysis": 2}
+    assert first.questions == again.questions != other.questions
+    assert len(asked_for(tmp_path, {"per_task": 99}).questions) == 10
+
+
+def test_a_profile_without_the_benchmarks_tasks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"profile 'small' has none of the tasks of data \(Log Parser, Root Cause"):
+        asked_for(tmp_path, tasks=["opseval"])
+
+
+def test_a_profile_or_data_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    profile, data = profile_at(tmp_path), data_at(tmp_path)
+    with pytest.raises(ConfigError, match="no profile 'nowhere'"):
+        asking(order_of(tmp_path, profile, data), "nowhere", tmp_path)
+    with pytest.raises(DataError, match="no benchmark"):
+        asking(order_of(tmp_path, profile, tmp_path / "nothing"), str(profile), tmp_path)
+
+
+# How.
+
+
+def test_by_their_text_experts_are_asked_as_their_profile_says(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path, {"scoring": "text"})
+    assert asked.asked.experts == asked.profile.experts
+
+
+def test_by_their_next_token_language_models_are_scored_and_others_left_alone(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path, {"scoring": "next-token"}, study={"singles": {"large": {"model": "remote"}}})
+    experts = asked.asked.experts
+    assert {name: each.prompt for name, each in experts.items()} == {
+        "alpha": "next-token",
+        "beta": "next-token",
+        "gamma": "direct",
+        "large": "next-token",
+    }
+    assert not experts["beta"].constrained
+    assert experts["gamma"] == asked.profile.experts["gamma"]
+    assert asked.profile.experts["alpha"].prompt == "step-by-step"
+    for labeller in asked.labellers.values():
+        assert labeller.profile.experts == asked.profile.experts
+
+
+def test_an_expert_on_a_scenarios_own_model_is_scored_as_the_others_are(tmp_path: Path) -> None:
+    change = {"models": {"new": CONTENT["models"]["remote"]}, "experts": {"delta": {"model": "new"}}}
+    asked = asked_for(tmp_path, {"scoring": "next-token"}, study={"scenarios": {"more": {"change": change}}})
+    assert asked.asked.experts["delta"].prompt == "next-token"
+    assert "new" in asked.asked.models
+
+
+def test_shots_are_the_first_solved_examples_of_the_questions_category(tmp_path: Path) -> None:
+    asked = asked_for(tmp_path, {"shots": 2})
+    assert set(asked.shots) == {f"english/{name}" for name in TASKS}
+    assert [each.text for each in asked.shots["english/LogParser"]] == [
+        "dev case 0 of LogParser?",
+        "dev case 1 of LogParser?",
+    ]
+    assert all(question.category in asked.shots for question in asked.questions)
+    expert = Expert("alpha", None, asked.asked.experts["alpha"], asked.shots)  # type: ignore[arg-type]  # nobody asks
+    assert len(expert.call(asked.questions[0], Call(())).messages) == 2 + 2 * 2
+
+
+def test_of_fewer_solved_examples_than_wanted_all_are_shown(tmp_path: Path) -> None:
+    assert [len(each) for each in asked_for(tmp_path, {"shots": 5}).shots.values()] == [3, 3, 3]
+
+
+def test_an_example_without_an_answer_is_no_shot(tmp_path: Path) -> None:
+    data = data_at(tmp_path)
+    rows = [row("unsolved?", 0, "A,B"), row("solved?", 1, "C")]
+    write_csv(data / "english" / "dev" / "LogParser.csv", rows)
+    profile = profile_at(tmp_path)
+    asked = asking(order_of(tmp_path, profile, data, shots=2), str(profile), tmp_path)
+    assert [(each.text, each.answer) for each in asked.shots["english/LogParser"]] == [("solved?", "C")]
+
+
+def test_without_a_solved_example_there_are_no_shots_to_show(tmp_path: Path) -> None:
+    data = data_at(tmp_path, dev={})
+    profile = profile_at(tmp_path)
+    with pytest.raises(ConfigError, match="--shots 3: data has no solved examples in its dev split"):
+        asking(order_of(tmp_path, profile, data, shots=3), str(profile), tmp_path)
+    assert asking(order_of(tmp_path, profile, data), str(profile), tmp_path).shots == {}
+
+
+# Leaks.
+
+
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    """A benchmark with a scored question, in other spelling, among its examples."""
+    data = data_at(tmp_path)
+    rows = [row(f"dev case {n} of LogParser?", n, "A") for n in range(DEV["LogParser"])]
+    leak = row("  TEST case 2, of LogParser ？", 2, "B")
+    write_csv(data / "english" / "dev" / "LogParser.csv", [*rows, [*leak[:2], *reversed(leak[2:6]), "B"]])
+    return data
+
+
+def test_a_scored_question_among_the_examples_is_refused(tmp_path: Path, leaking: Path) -> None:
+    profile = profile_at(tmp_path)
+    with pytest.raises(DataError, match=r"1 of 10 scored questions are in the labelled examples(.|\n)*case 2 of LogP"):
+        asking(order_of(tmp_path, profile, leaking), str(profile), tmp_path)
+
+
+def test_what_is_not_scored_leaks_nothing(tmp_path: Path, leaking: Path) -> None:
+    profile = profile_at(tmp_path, tasks=["devops-eval-b"])
+    assert asking(order_of(tmp_path, profile, leaking), str(profile), tmp_path).questions
+    profile = profile_at(tmp_path)
+    benchmark = load_benchmark(leaking)
+    drawn = (
+        asking(
+            order_of(tmp_path, profile, leaking, per_task=1, seed=seed, leave_out_leaks=True), str(profile), tmp_path
+        )
+        for seed in range(30)
+    )
+    for each in drawn:
+        scored = any("case 2 of LogParser" in question.text for question in each.questions)
+        assert len(each.benchmark.examples) == len(benchmark.examples) - scored
+
+
+def test_leaks_can_be_left_out_of_everything_that_is_made_of_examples(tmp_path: Path, leaking: Path) -> None:
+    profile = profile_at(tmp_path)
+    asked = asking(order_of(tmp_path, profile, leaking, leave_out_leaks=True, shots=9), str(profile), tmp_path)
+    assert len(asked.questions) == 10
+    for examples in (
+        asked.benchmark.examples,
+        asked.shots["english/LogParser"],
+        *(labeller.examples for labeller in asked.labellers.values()),
+    ):
+        texts = [each.text for each in examples]
+        assert not any("TEST" in text for text in texts)
+        assert sum("LogParser" in text for text in texts) == 3
+
+
+# Scenarios.
+
+
+def test_a_scenario_has_labels_of_its_own_over_its_tasks_and_examples(tmp_path: Path) -> None:
+    change = {"tasks": [plain_task("Parsing"), plain_task("Root Cause Analysis")]}
+    scenario = {"change": change, "relabel": {"Log Parser": "Parsing"}}
+    asked = asked_for(tmp_path, study={"scenarios": {"renamed": scenario}})
+    label = scenario_label(OWN, "renamed")
+    assert label == "classifier @ renamed"
+    assert list(asked.labellers) == [
+        "classifier",
+        "classifier without RAG",
+        label,
+        scenario_label(f"{OWN} without RAG", "renamed"),
+    ]
+    labeller = asked.labellers[label]
+    assert [task.name for task in labeller.profile.task_list] == ["Parsing", "Root Cause Analysis"]
+    assert counted([each.task for each in labeller.examples]) == {"Parsing": 3, "Root Cause Analysis": 3}
+    assert labeller.index == tmp_path / "run" / "index-renamed"
+    assert {each.task for each in asked.questions} == {"Log Parser", "Root Cause Analysis"}
+    assert asked.benchmark.examples == load_benchmark(tmp_path / "data").examples
+
+
+def test_questions_that_only_a_scenario_has_a_task_for_are_asked_too(tmp_path: Path) -> None:
+    change = {"tasks": ["devops-eval-a", "devops-eval-b"]}
+    asked = asked_for(tmp_path, study={"scenarios": {"wider": {"change": change}}})
+    assert counted([each.task for each in asked.questions]) == {"Log Parser": 6, "Root Cause Analysis": 4, "Test": 3}
+    assert [task.name for task in asked.asked.task_list] == [task.name for task in asked.profile.task_list]
+
+
+def test_a_scenario_alone_can_have_the_benchmarks_tasks(tmp_path: Path) -> None:
+    relabel = {"english/UnitTesting": "Storage"}
+    scenario = {"change": {"tasks": [plain_task("Storage")]}, "relabel": relabel}
+    asked = asked_for(tmp_path, tasks=["opseval"], study={"scenarios": {"moved": scenario}})
+    assert counted([each.task for each in asked.questions]) == {"Test": 3}
+
+
+def test_an_expert_that_a_scenario_changes_is_one_more_who_is_asked(tmp_path: Path) -> None:
+    change = {"experts": {"alpha": {"prompt": "direct"}, "beta": None}}
+    asked = asked_for(tmp_path, study={"scenarios": {"short": {"change": change}}})
+    assert list(asked.asked.experts) == ["alpha", "beta", "gamma", "alpha @ short"]
+    assert (asked.asked.experts["alpha @ short"].prompt, asked.asked.experts["alpha"].prompt) == (
+        "direct",
+        "step-by-step",
+    )

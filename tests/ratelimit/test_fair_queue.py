@@ -1,0 +1,49 @@
+"""Turns by themselves; order and cancellation in a whole gate are in `test_gate.py`."""
+
+import asyncio
+
+from coe_ray.ratelimit.fair_queue import Turns
+
+
+def turns(slots: int) -> Turns:
+    made = Turns()
+    made.slots = slots
+    return made
+
+
+def test_a_free_turn_is_taken_at_once() -> None:
+    two = turns(2)
+    assert [two.take() for _ in range(3)] == [True, True, False]
+    assert (two.taken, two.begun) == (2, 2)
+    two.end()
+    assert two.take()
+
+
+def test_none_begins_while_it_is_held_or_all_starts_are_used() -> None:
+    held, used_up = turns(2), turns(2)
+    held.held, used_up.starts = True, 1
+    assert not held.take()
+    assert [used_up.take(), used_up.take()] == [True, False]
+
+
+async def test_who_comes_later_waits_behind() -> None:
+    none = turns(0)
+    waiter = asyncio.create_task(none.wait())
+    await asyncio.sleep(0)
+    none.slots = 1
+    assert not none.take()
+    none.admit()
+    await waiter
+    assert (none.taken, none.waiting) == (1, 0)
+
+
+async def test_a_turn_that_nobody_uses_goes_to_the_next() -> None:
+    one = turns(1)
+    assert one.take()
+    waiters = [asyncio.create_task(one.wait()) for _ in range(2)]
+    await asyncio.sleep(0)
+    one.end()
+    waiters[0].cancel()
+    await asyncio.wait(waiters)
+    assert [waiter.cancelled() for waiter in waiters] == [True, False]
+    assert (one.taken, one.begun) == (1, 2)

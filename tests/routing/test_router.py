@@ -1,0 +1,56 @@
+"""The choice: best at the task, else best on average, and the reason says which and why."""
+
+from coe_ray.core.types import UNKNOWN, Classification, Route, Standing
+from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.routing.router import route
+from tests.support.planted import BOARD
+
+
+def routed(task: str, board: Leaderboard = BOARD) -> Route:
+    return route(Classification(task, "rule", "raw", 0.5), board)
+
+
+def test_a_known_task_goes_to_its_best_expert() -> None:
+    decision = routed("Build")
+    assert (decision.expert, decision.reason) == ("beta", "best on Build")
+    assert decision.row == BOARD.ranked("Build")
+    assert decision.leaderboard == BOARD.version
+    assert decision.classification.task == "Build"
+
+
+def test_unknown_goes_to_the_best_on_average() -> None:
+    decision = routed(UNKNOWN)
+    assert (decision.expert, decision.reason) == ("alpha", "best on average: no task of the list fits")
+    assert decision.row == BOARD.ranked_on_average()
+
+
+def test_a_task_that_was_never_scored_goes_to_the_best_on_average() -> None:
+    assert routed("Plan").expert == "alpha"
+    assert routed("Plan").reason == "best on average: Plan is not on the leaderboard"
+
+
+def test_a_scored_task_named_unknown_is_still_the_class_beyond_the_list() -> None:
+    board = Leaderboard.from_scores([("a", UNKNOWN, 1, 1), ("b", UNKNOWN, 0, 1)])
+    assert routed(UNKNOWN, board).reason == "best on average: no task of the list fits"
+
+
+def test_runner_up_and_margin_are_those_of_the_row() -> None:
+    decision = routed("Build")
+    assert (decision.runner_up, decision.margin) == (Standing("alpha", 0.5, 2, 4), 0.25)
+
+
+def test_a_tie_is_said_with_everyone_in_it() -> None:
+    board = Leaderboard.from_scores([("c", "Build", 1, 2), ("a", "Build", 1, 2), ("b", "Build", 2, 4)])
+    decision = routed("Build", board)
+    assert (decision.expert, decision.margin) == ("a", 0.0)
+    assert decision.reason == "best on Build; tied with b, c, first by name"
+
+
+def test_a_tie_on_average_is_said_too() -> None:
+    board = Leaderboard.from_scores([("a", "Build", 1, 2), ("b", "Build", 1, 2)])
+    assert routed(UNKNOWN, board).reason.endswith("; tied with b, first by name")
+
+
+def test_one_expert_alone_has_no_runner_up() -> None:
+    decision = routed("Build", Leaderboard.from_scores([("a", "Build", 1, 2)]))
+    assert (decision.runner_up, decision.margin) == (None, 0.0)

@@ -1,0 +1,170 @@
+"""The gate and the front as middleware, around an application that streams."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import cast
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from coe_ray.core.api_keys import add_key
+from coe_ray.profile.profile import AccessConfig
+from coe_ray.serve.auth.authenticator import Access
+from coe_ray.serve.auth.header_filter import CALLBACK, ENVIRONMENT, Front, middlewares
+from coe_ray.serve.auth.middleware import Guard
+from coe_ray.serve.telemetry.request_log import Record, current_record, made_current
+
+
+async def told(request: Request) -> Response:
+    return JSONResponse({"client": current_record().key, "headers": dict(request.headers)})
+
+
+async def healthy(request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+class Recorded:
+    """Gives each request its record, as `Watched` does, and keeps the last one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with made_current(Record("an id", scope["method"])):
+            scope["app"].state.last = current_record()
+            await self._app(scope, receive, send)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Starlette:
+    """`app.state.key` is the only key; two requests at once are its limit."""
+    key = add_key(tmp_path / "keys.json", "ci", concurrency=2)
+    app = Starlette(routes=[Route("/v1/models", told), Route("/healthz", healthy)])
+    app.add_middleware(Guard, access=Access(AccessConfig(), tmp_path / "keys.json", lambda: 1))
+    app.add_middleware(Recorded)
+    app.state.key = key
+    return app
+
+
+@pytest.fixture
+async def client(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door") as client:
+        yield client
+
+
+async def test_a_key_opens_and_its_limits_are_told(app: Starlette, client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/models", headers={"Authorization": f"Bearer {app.state.key}"})
+
+    assert answer.json()["client"] == "ci"
+    assert answer.headers["x-ratelimit-limit-requests"] == "60000"
+    assert answer.headers["x-ratelimit-remaining-requests"] == "59999"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1", "/nowhere", "/healthz/", "/console/", "/console/app.js/", "/openapi.json"]
+)
+async def test_without_a_key_nothing_but_health_is_told(app: Starlette, client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["connection"] == "close"
+    error = answer.json()["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_api_key")
+    assert (app.state.last.key, app.state.last.error) == (None, "invalid_api_key")
+    assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_stream_holds_its_place_until_its_last_byte(app: Starlette, client: httpx.AsyncClient) -> None:
+    begun, going = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        begun.release()
+        yield b"first"
+        await going.wait()
+        yield b"last"
+
+    async def stream(request: Request) -> Response:
+        return StreamingResponse(slowly())
+
+    app.router.routes.append(Route("/v1/stream", stream))
+    headers = {"Authorization": f"Bearer {app.state.key}"}
+    streams = [asyncio.create_task(client.get("/v1/stream", headers=headers)) for _ in range(2)]
+    for _ in streams:
+        await begun.acquire()
+    refused = await client.get("/v1/models", headers=headers)
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "concurrency_limit_exceeded"
+    assert (app.state.last.key, app.state.last.error) == ("ci", "concurrency_limit_exceeded")
+
+    going.set()
+    assert [each.text for each in await asyncio.gather(*streams)] == ["firstlast"] * 2
+    assert (await client.get("/v1/models", headers=headers)).status_code == 200
+
+
+async def test_a_request_that_fails_gives_its_place_back(app: Starlette, client: httpx.AsyncClient) -> None:
+    async def fails(request: Request) -> Response:
+        raise ZeroDivisionError
+
+    app.router.routes.append(Route("/v1/fails", fails))
+    headers = {"Authorization": f"Bearer {app.state.key}"}
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await client.get("/v1/fails", headers=headers)
+    assert (await client.get("/v1/models", headers=headers)).status_code == 200
+
+
+async def passed(*headers: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    """What is left of them behind the front."""
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend(scope["headers"])
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        raise AssertionError
+
+    await Front(app)({"type": "http", "headers": headers}, receive, send)
+    return seen
+
+
+async def test_the_front_takes_out_what_steers_serve() -> None:
+    harmless = [(b"host", b"x"), (b"authorization", b"Bearer coe-key"), (b"x-request-id", b"0b9f-4.a:1")]
+    harmful = [
+        (b"x-request-timeout-seconds", b"0"),
+        (b"x-request-disconnect-disabled", b"?1"),
+        (b"serve-multiplexed_model-id", b"m"),
+        (b"x_session_id", b"s"),
+        (b"traceparent", b"\xff"),
+        (b"x-request-id", b"two words"),
+        (b"x-request-id", b""),
+        (b"x-request-id", b"a" * 129),
+        (b"x-request-id", b"a\n"),
+        (b"x-request-id", b"\xff"),
+    ]
+    assert await passed(*harmless, *harmful) == harmless
+
+
+async def test_the_front_lets_a_lifespan_pass() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope == {"type": "lifespan"}
+
+    async def nothing(*_: object) -> Message:
+        raise AssertionError
+
+    await Front(app)({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]  # never called
+
+
+def test_serve_is_told_where_the_front_is() -> None:
+    assert ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == CALLBACK
+    [middleware] = middlewares()
+    assert cast(object, middleware.cls) is Front

@@ -1,0 +1,186 @@
+"""What a hosted model's deployment is made of, without a cluster; and what the builder says of its surroundings."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+import yaml
+from pydantic import ValidationError
+
+from coe_ray.cluster.hosted import deployment_name
+from coe_ray.profile.models import VllmModel
+from coe_ray.profile.profile import Profile, load_profile
+from coe_ray.serve import models
+from coe_ray.serve.app import WANTED_ENVIRONMENT, environment_warnings
+from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.hosting.vllm import llm_config, model_deployment
+
+HUGE = {
+    "kind": "vllm",
+    "weights": {"hub": "Qwen/Qwen2.5-72B-Instruct", "revision": "495f39366efef23836d0cfae4fbe635880d2be31"},
+    "engine": {"tensor_parallel_size": 4, "pipeline_parallel_size": 2, "max_model_len": 8192},
+    "environment": {"VLLM_LOGGING_LEVEL": "WARNING"},
+    "accelerator": "H100",
+    "bundle": {"GPU": 1, "CPU": 2},
+    "strategy": "PACK",
+    "scaling": {"min_replicas": 0, "max_replicas": 3, "target_ongoing_requests": 16, "max_ongoing_requests": 48},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_weights_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is downloaded or converted, and no cluster is asked for the driver's own environment."""
+    monkeypatch.setattr(models, "locate", lambda weights: f"located {weights.hub}")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env={}))
+
+
+@pytest.fixture
+def small() -> VllmModel:
+    return _hosted(load_profile("local-cpu"), "smollm2")
+
+
+@pytest.fixture
+def huge(tmp_path: Path) -> VllmModel:
+    content = {
+        "tasks": ["devops-eval-a"],
+        "models": {"qwen": HUGE},
+        "experts": {"steps": {"model": "qwen"}, "direct": {"model": "qwen", "prompt": "direct"}},
+        "classifier": {"model": "qwen"},
+        "retrieval": {"encoder": {"hub": "sentence-transformers/all-MiniLM-L6-v2"}},
+    }
+    path = tmp_path / "gpu.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return _hosted(load_profile(path), "qwen")
+
+
+def _hosted(profile: Profile, name: str) -> VllmModel:
+    model = profile.models[name]
+    assert isinstance(model, VllmModel)
+    return model
+
+
+def _deployment(name: str, model: VllmModel) -> Any:
+    return model_deployment(name, model)._bound_deployment
+
+
+def _bundles(name: str, model: VllmModel) -> Any:
+    return _deployment(name, model)._replica_config.placement_group_bundles
+
+
+def test_small_model_lies_on_one_bundle_without_a_gpu(small: VllmModel) -> None:
+    # The replica's own CPU is added to the first bundle; the engine's worker lies in it, too.
+    assert _bundles("smollm2", small) == [{"CPU": 2, "GPU": 0}]
+    assert _deployment("smollm2", small)._replica_config.placement_group_strategy == "STRICT_PACK"
+    assert llm_config("smollm2", small).accelerator_type is None
+
+
+def test_large_model_lies_on_one_bundle_for_each_worker(huge: VllmModel) -> None:
+    bundles = _bundles("qwen", huge)
+    assert len(bundles) == 4 * 2
+    assert [bundle["GPU"] for bundle in bundles] == [1] * 8
+    assert all(bundle["CPU"] >= 2 for bundle in bundles)
+    assert _deployment("qwen", huge)._replica_config.placement_group_strategy == "PACK"
+    assert llm_config("qwen", huge).accelerator_type == "H100"
+
+
+def test_engine_gets_what_the_profile_says(small: VllmModel, huge: VllmModel) -> None:
+    cpu = llm_config("smollm2", small).engine_kwargs
+    assert cpu == {"disable_log_stats": True, **small.engine}
+    assert (cpu["dtype"], cpu["max_model_len"]) == ("float32", 4096)
+    gpu = llm_config("qwen", huge).engine_kwargs
+    assert (gpu["tensor_parallel_size"], gpu["pipeline_parallel_size"]) == (4, 2)
+
+
+def test_hub_name_is_pinned_and_a_local_folder_is_not(small: VllmModel, huge: VllmModel) -> None:
+    assert llm_config("qwen", huge).engine_kwargs["revision"] == huge.weights.revision
+    assert "revision" not in llm_config("smollm2", small).engine_kwargs
+
+
+def test_weights_and_environment(small: VllmModel) -> None:
+    config = llm_config("smollm2", small)
+    assert config.model_loading_config.model_id == "smollm2"
+    assert config.model_loading_config.model_source == "located HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert config.runtime_env["env_vars"] == small.environment
+
+
+@pytest.mark.parametrize(("name", "replicas", "requests"), [("small", (1, 1), (32, 64)), ("huge", (0, 3), (16, 48))])
+def test_autoscaling_is_the_profiles(
+    request: pytest.FixtureRequest, name: str, replicas: tuple[int, int], requests: tuple[int, int]
+) -> None:
+    options = _deployment("m", request.getfixturevalue(name))._deployment_config
+    scaling = options.autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas) == replicas
+    assert (scaling.target_ongoing_requests, options.max_ongoing_requests) == requests
+
+
+def test_delays_queue_and_checks(huge: VllmModel) -> None:
+    options = _deployment("m", huge)._deployment_config
+    assert (options.autoscaling_config.upscale_delay_s, options.autoscaling_config.downscale_delay_s) == (10, 300)
+    assert options.max_queued_requests == 3 * 48  # as many as all replicas work on at once
+    assert (options.backpressure_config.status_code, options.backpressure_config.retry_after_s) == (429, 2)
+    assert options.health_check_period_s <= 5
+    assert options.graceful_shutdown_timeout_s >= 600
+
+
+def _model(**changes: Any) -> VllmModel:
+    return VllmModel.model_validate({"kind": "vllm", "weights": {"hub": "some/model"}} | changes)
+
+
+def test_models_that_share_a_card_share_its_memory() -> None:
+    assert "gpu_memory_utilization" not in llm_config("m", _model()).engine_kwargs
+    assert llm_config("m", _model(bundle={"GPU": 0.5})).engine_kwargs["gpu_memory_utilization"] == 0.46
+    said = _model(bundle={"GPU": 0.5}, engine={"gpu_memory_utilization": 0.4})
+    assert llm_config("m", said).engine_kwargs["gpu_memory_utilization"] == 0.4
+
+
+def test_strategy_follows_from_the_sizes() -> None:
+    assert _model(engine={"tensor_parallel_size": 4}).placement_strategy == "STRICT_PACK"
+    assert _model(engine={"pipeline_parallel_size": 2}).placement_strategy == "PACK"
+    assert _model(engine={"pipeline_parallel_size": 2}, strategy="SPREAD").placement_strategy == "SPREAD"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bundle": {"GPU": 2}}, "one GPU at most"),
+        ({"bundle": {"GPU": 0.5}, "engine": {"tensor_parallel_size": 2}}, "a whole GPU each"),
+        ({"bundle": {"GPU": 0.5}, "engine": {"gpu_memory_utilization": 0.9}}, "part of the card"),
+        ({"bundle": {"CPU": 1}, "accelerator": "L4"}, "bundle has no GPU"),
+        ({"bundle": {"GPU": 0}}, "names no resource"),
+        ({"bundle": {"GPU": -1}}, "greater than or equal to 0"),
+        ({"engine": {"gpu_memory_utilization": 90}}, "at most 1"),
+        ({"engine": {"tensor_parallel_size": True}}, "whole number"),
+        ({"engine": {"data_parallel_size": 2}}, "max_replicas"),
+        ({"scaling": {"max_queued_requests": 0}}, "greater than or equal to 1"),
+        ({"scaling": {"downscale_delay_s": -1}}, "greater than or equal to 0"),
+    ],
+)
+def test_what_no_engine_could_run_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        _model(**changes)
+
+
+def test_deployment_is_named_after_its_model(huge: VllmModel) -> None:
+    assert _deployment("qwen", huge).name == deployment_name("qwen") == "model-qwen"
+
+
+@pytest.mark.parametrize("missing", ENVIRONMENT)
+def test_warns_of_what_protects_from_strangers(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in {**WANTED_ENVIRONMENT, **ENVIRONMENT}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(missing)
+    assert environment_warnings() == [f"{missing} is not set; set it before `ray start`, see docs/security.md"]
+
+
+@pytest.mark.parametrize("missing", WANTED_ENVIRONMENT)
+def test_warns_of_what_was_not_set_before_ray_started(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in {**WANTED_ENVIRONMENT, **ENVIRONMENT}.items():
+        monkeypatch.setenv(name, value)
+    assert environment_warnings() == []
+    monkeypatch.delenv(missing)
+    (warning,) = environment_warnings()
+    assert warning.startswith(f"{missing}=1 is not set")
+    monkeypatch.setenv(missing, "0")
+    assert environment_warnings() == [warning]

@@ -1,0 +1,108 @@
+"""A small world for tests: a profile of scripted models, an encoder without weights, a model that remembers."""
+
+import copy
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from coe_ray.core.chat_model import in_one_piece
+from coe_ray.core.types import Call, Completion, Delta, Neighbour, Question
+from coe_ray.profile.profile import Profile, load_profile
+from coe_ray.retrieval.encoder import Vectors
+from coe_ray.routing.leaderboard import Leaderboard
+
+CONTENT: dict[str, Any] = {
+    "tasks": [
+        {"name": "Build", "description": "compiling and packaging"},
+        {"name": "Integration Test", "description": "testing the whole"},
+    ],
+    "models": {
+        "sorter": {
+            "kind": "scripted",
+            "rules": [
+                {"pattern": "compile.*Reply", "reply": "**Task: [Build]**"},
+                {"pattern": "outage", "reply": "out of order", "fails": True},
+                {"pattern": ".", "reply": "**Task: [unknown]**"},
+            ],
+        },
+        "one": {"kind": "scripted", "rules": [{"pattern": ".", "reply": "the answer is (A)"}]},
+        "two": {"kind": "scripted", "rules": [{"pattern": ".", "reply": "the answer is (B)"}]},
+    },
+    "experts": {"alpha": {"model": "one"}, "beta": {"model": "two", "prompt": "direct", "constrained": True}},
+    "classifier": {"model": "sorter", "k": 2, "decoding": "free"},
+    "retrieval": {"encoder": {"hub": "fake/encoder"}},
+}
+
+BOARD = Leaderboard.from_scores(
+    [
+        ("alpha", "Build", 2, 4),
+        ("beta", "Build", 3, 4),
+        ("alpha", "Integration Test", 9, 10),
+        ("beta", "Integration Test", 1, 10),
+    ]
+)
+"""beta is best at Build, alpha at Integration Test and on average."""
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """The small profile's content with top-level keys replaced."""
+    return {**copy.deepcopy(CONTENT), **changes}
+
+
+def write_profile(folder: Path, profile: Any) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(profile, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def small_profile(folder: Path, **changes: Any) -> Profile:
+    return load_profile(write_profile(folder, content(**changes)))
+
+
+class WordEncoder:
+    """Bags of words: texts with the same words are near. Counts its calls; fails on texts with `poison`."""
+
+    def __init__(self, name: str = "words", dimension: int = 64) -> None:
+        self.name = name
+        self.batches: list[int] = []
+        self._dimension = dimension
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        self.batches.append(len(texts))
+        if any("poison" in text for text in texts):
+            raise RuntimeError("encoder broke")
+        vectors = np.zeros((len(texts), self._dimension), dtype=np.float32)
+        for vector, text in zip(vectors, texts, strict=True):
+            for word in text.lower().split():
+                vector[int(hashlib.sha256(word.encode()).hexdigest(), 16) % self._dimension] += 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+class Shelf:
+    """A retriever that always finds the same."""
+
+    def __init__(self, *neighbours: Neighbour) -> None:
+        self._neighbours = neighbours
+
+    async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
+        return self._neighbours[:k]
+
+
+class Listener:
+    """A model that says one thing and remembers what it was asked."""
+
+    def __init__(self, name: str, reply: str) -> None:
+        self.name = name
+        self.calls: list[Call] = []
+        self._reply = reply
+
+    async def complete(self, call: Call) -> Completion:
+        self.calls.append(call)
+        return Completion(self._reply)
+
+    def stream(self, call: Call) -> AsyncIterator[Delta]:
+        return in_one_piece(self, call)
