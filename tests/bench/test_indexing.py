@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from coe_ray.bench import index
+from coe_ray.bench import indexing as index
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.bench.indexing import build_profile_index, known_examples, profile_index_is_current
 from coe_ray.core.questions import make_question

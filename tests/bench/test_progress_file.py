@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from coe_ray.bench import notes, progress
+from coe_ray.bench import progress_file as notes, progress
 from coe_ray.bench.graceful_shutdown import Leaving
 from coe_ray.bench.progress import Desk, News
 from coe_ray.bench.progress_file import Notes

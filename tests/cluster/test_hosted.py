@@ -1,4 +1,4 @@
-"""What needs no cluster of `cluster.py`: how readiness is judged, what counts as in flight, whose limit is whose."""
+"""What needs no cluster of `governors.py`: how readiness is judged, what counts as in flight, whose limit is whose."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coe_ray import cluster
+from coe_ray.cluster import governors, health, hosted
 from coe_ray.core.errors import ServerFault
 from coe_ray.core.traffic import Traffic, told_when_sent
 from coe_ray.core.types import Call, Message
@@ -24,14 +24,14 @@ async def test_a_well_replica_answers() -> None:
     async def well() -> None:
         return None
 
-    assert await cluster.answers(handle(well))
+    assert await health.answers(handle(well))
 
 
 async def test_a_broken_engine_does_not() -> None:
     async def broken() -> None:
         raise RuntimeError("engine is dead")
 
-    assert not await cluster.answers(handle(broken))
+    assert not await health.answers(handle(broken))
 
 
 async def test_a_starting_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ async def test_a_starting_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     async def starting() -> None:
         await asyncio.sleep(10)
 
-    assert not await cluster.answers(handle(starting))
+    assert not await health.answers(handle(starting))
 
 
 CALL = Call((Message("user", "Where?"),))
@@ -78,7 +78,7 @@ class Replica:
 async def test_requests_to_a_replica_are_counted_and_told(way: str) -> None:
     traffic, sent = Traffic(), list[str]()
     replica: Any = Replica(traffic)
-    model = cluster.HostedModel("toy", replica, RetryPolicy(attempts=3, base_s=0.001), traffic)
+    model = hosted.HostedModel("toy", replica, RetryPolicy(attempts=3, base_s=0.001), traffic)
     with told_when_sent(lambda: sent.append("sent")), pytest.raises(ServerFault):
         await (model.complete(CALL) if way == "complete" else anext(model.stream(CALL)))
     assert replica.seen == [(1, 0)] * 3
@@ -87,7 +87,7 @@ async def test_requests_to_a_replica_are_counted_and_told(way: str) -> None:
 
 
 def test_every_provider_key_has_a_governor_of_its_own() -> None:
-    governors = cluster.Governors()
+    governors = governors.Governors()
     assert governors.report("one", Report("a", Limits(8), waiting=9)).slots == 8
     assert governors.report("one", Report("b", Limits(8), waiting=9)).slots == 0
     assert governors.report("other", Report("b", Limits(4), waiting=9)).slots == 4

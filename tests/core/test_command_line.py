@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from coe_ray import manners
+from coe_ray.core import command_line as manners
 from coe_ray.core.errors import ConfigError
 
 JOBS = Path(__file__).parents[2] / "jobs"

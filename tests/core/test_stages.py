@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Span, StatusCode
 
-from coe_ray import stages
+from coe_ray.core import stages
 from coe_ray.core.stages import collected, outgoing_headers, stage
 
 

@@ -5,7 +5,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from coe_ray.calls import call_index
+from coe_ray.journal import call_index
 from hypothesis import given
 from hypothesis import strategies as st
 

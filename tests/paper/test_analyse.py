@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.study import planted
+from tests.paper import planted
 
 from coe_ray.analysis.matrix import Matrix
 from coe_ray.bench.datasets.load import Benchmark

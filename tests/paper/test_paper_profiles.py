@@ -7,7 +7,7 @@ from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel, VllmModel
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.profile.tasks import TASK_SETS
-from coe_ray.serve import models
+from coe_ray.serve.hosting import vllm as models
 from coe_ray.serve.hosting.vllm import llm_config
 
 PAPER = [name for name in shipped_profiles() if name.startswith("paper-set")]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from coe_ray.bench import hub
+from coe_ray.bench.datasets import hub
 from coe_ray.bench.datasets.devops_eval import expected_sizes
 from coe_ray.bench.datasets.load import Benchmark, load_benchmark, stratified
 from coe_ray.bench.datasets.rejects import Rejected, write_rejected

@@ -17,7 +17,8 @@ from starlette.datastructures import Headers
 from coe_ray.core.api_keys import add_key, digest_of, remove_key
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.profile.profile import AccessConfig
-from coe_ray.serve import access, key_file
+from coe_ray.serve.auth import authenticator as access
+from coe_ray.serve.auth import key_store as key_file
 from coe_ray.serve.auth.authenticator import ANONYMOUS, LONGEST_KEY, Access, Refused, bearer, duration
 from coe_ray.serve.auth.key_store import LOOK_EVERY_S, SURE_S
 from coe_ray.serve.auth.loopback import is_loopback, require_keys_or_loopback

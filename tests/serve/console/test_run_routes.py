@@ -17,8 +17,8 @@ from coe_ray.core.run_folder import Progress, RunFolder
 from coe_ray.profile.profile import home, runs_folder
 from coe_ray.serve.api.openapi import document
 from coe_ray.serve.api.responses import ERROR_HANDLERS
-from coe_ray.serve.console import prompts
-from coe_ray.serve.console.run_prompts import prompts_of
+from coe_ray.serve.console import run_prompts as prompts
+from coe_ray.serve.console.run_prompts import run_prompts as prompts_of
 from coe_ray.serve.console.run_routes import run_routes
 from coe_ray.serve.console.run_rows import question_in
 from tests.behaviour.console_world import INJECTION, Live, begun_run, build_runs, write_profile

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from coe_ray.core.errors import ConfigError
 from coe_ray.profile.models import Scaling, Strategy, VllmModel, Weights
 from coe_ray.profile.profile import Profile, load_profile
-from coe_ray.serve import models
+from coe_ray.serve.hosting import vllm as models
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import (
     Capacity,

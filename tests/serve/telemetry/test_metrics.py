@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from coe_ray.core.types import Attempt, Classification, Route, Usage
-from coe_ray.serve import metrics
+from coe_ray.serve.telemetry import metrics
 from coe_ray.serve.telemetry.metrics import DEFINITIONS, Definition, Metrics
 from coe_ray.serve.telemetry.request_log import Record
 

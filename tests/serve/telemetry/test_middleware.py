@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from coe_ray.core.stages import stage
 from coe_ray.core.types import Usage
-from coe_ray.serve import watched
+from coe_ray.serve.telemetry import middleware as watched
 from coe_ray.serve.api.openai import RequestError
 from coe_ray.serve.telemetry.middleware import Watched
 from coe_ray.serve.telemetry.request_log import Record, current_record
