@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from coe_ray.bench.driver import QUIET, hush_ray_data, outlives_the_job
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 
 
 def main() -> int:
     asked = _asked()
-    return ended("bench", _replayed if asked.replay else _measured, asked)
+    return run_command("bench", _replayed if asked.replay else _measured, asked)
 
 
 def _measured(asked: argparse.Namespace) -> int:
@@ -30,11 +30,11 @@ def _measured(asked: argparse.Namespace) -> int:
     # Here, as these read the settings above when they are imported; and --help need not wait for them.
     import ray
 
-    from coe_ray.bench.graceful_shutdown import Leaving
-    from coe_ray.bench.run import BenchOrder, run_bench
+    from coe_ray.bench.graceful_shutdown import GracefulShutdown
+    from coe_ray.bench.run import BenchRequest, run_bench
 
     hush_ray_data()
-    leaving = Leaving()
+    leaving = GracefulShutdown()
     ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
     leaving.on_sigterm(_say)
     environment = ray.get_runtime_context().runtime_env
@@ -42,7 +42,7 @@ def _measured(asked: argparse.Namespace) -> int:
     journal = asked.journal
     if journal and "://" not in journal:
         journal = str(outlives_the_job("--journal", Path(journal), environment))
-    order = BenchOrder(
+    order = BenchRequest(
         asked.profile or "local-cpu",
         asked.data,
         out,
@@ -56,9 +56,9 @@ def _measured(asked: argparse.Namespace) -> int:
 
 
 def _replayed(asked: argparse.Namespace) -> int:
-    from coe_ray.bench.replay import ReplayOrder, replay
+    from coe_ray.bench.replay import ReplayRequest, replay
 
-    summary = replay(ReplayOrder(asked.replay, asked.out, asked.profile, asked.leaderboard), _say)
+    summary = replay(ReplayRequest(asked.replay, asked.out, asked.profile, asked.leaderboard), _say)
     return _told(summary, asked.out or asked.replay)
 
 
@@ -70,7 +70,7 @@ def _told(summary: Mapping[str, Any], out: Path) -> int:
 
 
 def _asked() -> argparse.Namespace:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("--profile", help="a shipped profile or a YAML file; local-cpu without it")
     made.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
     made.add_argument("--out", type=Path, help="the run folder; on a cluster, on shared storage")

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.core.run_folder import RunFolder
 from jobs.local import local_ray
 
@@ -32,7 +32,7 @@ WARM_UP = 500
 
 
 def main() -> int:
-    return ended("bench_load", _measured, _asked())
+    return run_command("bench_load", _measured, _asked())
 
 
 def _measured(asked: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def _measured(asked: argparse.Namespace) -> int:
 
 
 def _asked() -> argparse.Namespace:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     what = made.add_subparsers(dest="what", required=True)
     rate = what.add_parser("rate", help="calls made, as a part of the ideal")
     rate.add_argument("--questions", type=int, default=2000)

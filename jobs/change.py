@@ -17,14 +17,14 @@ from typing import Any
 import ray
 import yaml
 
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.core.errors import ConfigError
-from coe_ray.serve.snapshot.admin import Served, change, served
+from coe_ray.serve.snapshot.admin import ServedState, apply_served_change, read_served_state
 
 
 def main() -> int:
     """0; 1 where the change was refused; 2 where nothing could be asked."""
-    return ended("change", _changed, _asked())
+    return run_command("change", _changed, _asked())
 
 
 def _changed(asked: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def _changed(asked: argparse.Namespace) -> int:
 
 
 def _asked() -> argparse.Namespace:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     what = made.add_mutually_exclusive_group()
     what.add_argument("--patch", type=Path, metavar="FILE", help="YAML or JSON; an empty mapping is the profile itself")
     what.add_argument("--back", action="store_true", help="what was served before")
@@ -43,12 +43,12 @@ def _asked() -> argparse.Namespace:
 
 
 async def _obeyed(asked: argparse.Namespace) -> int:
-    now = await served()
+    now = await read_served_state()
     if asked.patch is None and not asked.back:
         _print(now)
         return 0
     patch = now.change_back() if asked.back else _read(asked.patch)
-    then = await change(now, patch)
+    then = await apply_served_change(now, patch)
     if then.refused is not None:
         print(f"change: refused, version {then.version} is served as before:\n{then.refused}", file=sys.stderr)
         return 1
@@ -66,7 +66,7 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _print(now: Served) -> None:
+def _print(now: ServedState) -> None:
     print(f"profile {now.profile}, version {now.version}")
     if now.refused is not None:
         print(f"the last change was refused: {now.refused}")

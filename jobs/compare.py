@@ -26,9 +26,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.core.errors import ConfigError, DataError
-from coe_ray.core.files import write_whole
+from coe_ray.core.files import write_atomic
 from jobs.loading.contest import ENCODER, ROWS, Result, Round, Row, markdown
 from jobs.loading.encoding import encoder_rate
 from jobs.loading.ours import EXPERTS, make_key, serve_both, write_profile
@@ -52,11 +52,11 @@ class Contestants:
 
 
 def main() -> int:
-    return ended("compare", _compared, _asked())
+    return run_command("compare", _compared, _asked())
 
 
 def _asked() -> argparse.Namespace:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each load")
     made.add_argument("--warm-up", type=float, default=2.0, metavar="S", help="before each load; does not count")
     made.add_argument("--rounds", type=int, default=3, metavar="N")
@@ -83,7 +83,7 @@ def _compared(asked: argparse.Namespace) -> int:
         print(f"\nThe generator itself was saturated in {', '.join(result.saturated)}.")
     if asked.json:
         told = about | {"verdicts": [_plain(each) for each in result.verdicts], "figures": rounds}
-        write_whole(asked.json, json.dumps(told, indent=2).encode())
+        write_atomic(asked.json, json.dumps(told, indent=2).encode())
     return 1 if result.errors else 0
 
 

@@ -23,10 +23,10 @@ from typing import Any, TypeVar
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.bench.indexing import ensure_profile_index
 from coe_ray.bench.report import render_table
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
-from coe_ray.llm.weights import downloaded, locate
+from coe_ray.llm.weights import fetch_weights, locate_weights
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
 from jobs.local import DASHBOARD, local_ray, script
@@ -41,7 +41,7 @@ URL = f"http://{HOST}:{PORT}/v1"
 
 
 def main() -> int:
-    return ended("demo", _shown, parser(__doc__).parse_args())
+    return run_command("demo", _shown, make_parser(__doc__).parse_args())
 
 
 def _shown(_: argparse.Namespace) -> int:
@@ -85,7 +85,7 @@ def _run_folder(profile: Profile) -> Path:
 
 def _weights(profile: Profile) -> list[str]:
     hosted = [model.weights for model in profile.models.values() if isinstance(model, VllmModel)]
-    return [downloaded(profile.retrieval.encoder), *map(locate, hosted)]
+    return [fetch_weights(profile.retrieval.encoder), *map(locate_weights, hosted)]
 
 
 def _question(task: str, language: str) -> Question:

@@ -13,14 +13,14 @@ import sys
 import time
 
 from coe_ray.bench.indexing import build_profile_index
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.profile.profile import load_profile
 
 
 def main() -> int:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
-    return ended("index", _built, made.parse_args())
+    return run_command("index", _built, made.parse_args())
 
 
 def _built(asked: argparse.Namespace) -> int:

@@ -13,17 +13,17 @@ import sys
 from pathlib import Path
 
 from coe_ray.core.api_keys import add_key, read_keys, remove_key
-from coe_ray.core.command_line import ended, parser
-from coe_ray.profile.profile import home
+from coe_ray.core.command_line import make_parser, run_command
+from coe_ray.profile.profile import home_folder
 
 
 def main(arguments: list[str] | None = None) -> int:
     """0, or 2 where it could not be done."""
-    return ended("keys", _done, _parser().parse_args(arguments))
+    return run_command("keys", _done, _parser().parse_args(arguments))
 
 
 def _done(asked: argparse.Namespace) -> int:
-    file: Path = asked.file or home() / "keys.json"
+    file: Path = asked.file or home_folder() / "keys.json"
     match asked.command:
         case "add":
             _add(file, asked)
@@ -36,7 +36,7 @@ def _done(asked: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("--file", type=Path, help="the file of hashed keys (default: keys.json in COE_RAY_HOME)")
     commands = made.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="make a key and print it, once")

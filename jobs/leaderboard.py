@@ -13,17 +13,17 @@ import sys
 from pathlib import Path
 
 from coe_ray.bench.scoring import COE, board_of
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.core.errors import DataError
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Provenance
 
 
 def main() -> int:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("--run", required=True, type=Path, help="the folder of a finished bench run")
     made.add_argument("--out", required=True, type=Path, help="the leaderboard file to write")
-    return ended("leaderboard", _built, made.parse_args())
+    return run_command("leaderboard", _built, made.parse_args())
 
 
 def _built(asked: argparse.Namespace) -> int:

@@ -19,9 +19,9 @@ from typing import Any
 
 import orjson
 
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.core.errors import ConfigError
-from coe_ray.core.files import write_whole
+from coe_ray.core.files import write_atomic
 from jobs.loading.figures import figures
 from jobs.loading.plan import Plan, run
 from jobs.loading.questions import Questions
@@ -30,7 +30,7 @@ from jobs.loading.table import table
 
 
 def main() -> int:
-    return ended("load", _loaded, _asked())
+    return run_command("load", _loaded, _asked())
 
 
 def _loaded(asked: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def _loaded(asked: argparse.Namespace) -> int:
 
 
 def _asked() -> argparse.Namespace:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("url", help="up to and with /v1")
     made.add_argument("--model", default="coe", help="coe, or the name of an expert")
     made.add_argument("--seconds", type=_above(0.0), default=20.0, metavar="S")
@@ -105,7 +105,7 @@ def _tell(told: dict[str, Any], file: str | None) -> None:
         return
     print(table(told))
     if file is not None:
-        write_whole(Path(file), content)
+        write_atomic(Path(file), content)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import ray
 from ray import serve
 
-from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 
 ADDRESS = "127.0.0.1:6379"
 DASHBOARD = "http://127.0.0.1:8265"
@@ -29,7 +29,7 @@ SETTINGS = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     # By default Ray's processes give way to all others (nice 15): here they are what the machine is for.
     "RAY_worker_niceness": "0",
-    **ENVIRONMENT,
+    **RAY_ENVIRONMENT,
 }
 OBJECT_STORE = 300_000_000
 """Bytes. Questions and answers are small."""
@@ -51,7 +51,9 @@ def local_ray() -> Iterator[None]:
         try:
             _wait_until_up(head, log)
             connect()
-            os.environ.update(ENVIRONMENT)  # the application is built in this process, and asks whether they are set
+            os.environ.update(
+                RAY_ENVIRONMENT
+            )  # the application is built in this process, and asks whether they are set
             # After ray.init, which puts a handler of its own there that ends this process on the spot.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             yield

@@ -11,7 +11,7 @@ Exit codes: 0 printed.
 import argparse
 import sys
 
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from jobs.pages.http_page import http_page
 from jobs.pages.profile_page import profile_page
 
@@ -19,9 +19,9 @@ PAGES = {"profile": profile_page, "http": http_page}
 
 
 def main() -> int:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("page", choices=sorted(PAGES), help="which")
-    return ended("reference", _printed, made.parse_args())
+    return run_command("reference", _printed, made.parse_args())
 
 
 def _printed(asked: argparse.Namespace) -> int:

@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coe_ray.bench.driver import QUIET, hush_ray_data, outlives_the_job
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 
 if TYPE_CHECKING:
-    from coe_ray.paper.plan_calls import StudyOrder
+    from coe_ray.paper.plan_calls import StudyRequest
+
 
 
 def main() -> int:
-    return ended("reproduce", _run, _asked())
+    return run_command("reproduce", _run, _asked())
 
 
 def _run(asked: argparse.Namespace) -> int:
@@ -40,50 +41,50 @@ def _measured(asked: argparse.Namespace) -> int:
     # Here, as these read the settings above when they are imported; and --help need not wait for them.
     import ray
 
-    from coe_ray.bench.graceful_shutdown import Leaving
-    from coe_ray.paper.execute import gather
-    from coe_ray.paper.reproduction import askings, write_order
+    from coe_ray.bench.graceful_shutdown import GracefulShutdown
+    from coe_ray.paper.execute import execute_plan
+    from coe_ray.paper.reproduction import plan_studies, write_order
 
     hush_ray_data()
-    leaving, order = Leaving(), _order(asked)
-    askings(order)  # what is wrong is said before anything is asked
+    leaving, order = GracefulShutdown(), _order(asked)
+    plan_studies(order)  # what is wrong is said before anything is asked
     ray.init(address="auto", log_to_driver=False, logging_level="WARNING")
     leaving.on_sigterm(_say)
     order = replace(order, out=outlives_the_job("--out", order.out, ray.get_runtime_context().runtime_env))
     write_order(order)
-    for each in askings(order):
+    for each in plan_studies(order):
         _say(f"profile {each.profile.name}")
-        gather(order, each, _say, _deploy, leaving)
+        execute_plan(order, each, _say, _deploy, leaving)
     return _concluded(order.out)
 
 
 def _concluded(out: Path) -> int:
-    from coe_ray.paper.paper_figures import draw
-    from coe_ray.paper.reproduction import askings, conclude, read_order
+    from coe_ray.paper.paper_figures import draw_figures
+    from coe_ray.paper.reproduction import conclude, plan_studies, read_order
 
     order = read_order(out)
-    findings = conclude(order, askings(order), _say, draw)
+    findings = conclude(order, plan_studies(order), _say, draw_figures)
     _say(f"tables, figures and findings.json in {out}")
     return 1 if any(each.left_out for each in findings) else 0
 
 
-def _planned(order: "StudyOrder") -> int:
+def _planned(order: "StudyRequest") -> int:
     """What would be called."""
-    from coe_ray.paper.estimate import COLUMNS, loads, rows
-    from coe_ray.paper.reproduction import askings
+    from coe_ray.paper.estimate import COLUMNS, estimate_loads, rows
+    from coe_ray.paper.reproduction import plan_studies
     from coe_ray.paper.table_format import Grid, text
 
-    for each in askings(order):
+    for each in plan_studies(order):
         asked = f"{len(each.questions)} questions, {len(each.asked.experts)} experts, {len(each.labellers)} classifiers"
-        print(text(Grid(f"profile {each.profile.name}", asked, COLUMNS, tuple(rows(loads(each))))))
+        print(text(Grid(f"profile {each.profile.name}", asked, COLUMNS, tuple(rows(estimate_loads(each))))))
     print("nothing was called")
     return 0
 
 
-def _order(asked: argparse.Namespace) -> "StudyOrder":
-    from coe_ray.paper.plan_calls import StudyOrder
+def _order(asked: argparse.Namespace) -> "StudyRequest":
+    from coe_ray.paper.plan_calls import StudyRequest
 
-    return StudyOrder(
+    return StudyRequest(
         profiles=tuple(asked.profile or ["local-cpu"]),
         data=asked.data,
         out=asked.out or Path(),
@@ -104,7 +105,7 @@ def _deploy(profile: str) -> None:
 
 
 def _asked() -> argparse.Namespace:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("--profile", action="append", help="a shipped profile or a YAML file; again for several")
     made.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
     made.add_argument("--out", type=Path, help="the study's folder; on a cluster, on shared storage")

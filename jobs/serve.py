@@ -14,7 +14,7 @@ import time
 from ray import serve
 
 from coe_ray.bench.indexing import ensure_profile_index
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.profile.profile import load_profile
 from coe_ray.serve.app import AppArgs, deploy
 from jobs.local import connect, local_ray
@@ -24,9 +24,9 @@ HOST, PORT = "127.0.0.1", 8000
 
 
 def main() -> int:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
-    return ended("serve", _served, made.parse_args())
+    return run_command("serve", _served, made.parse_args())
 
 
 def _served(asked: argparse.Namespace) -> int:

@@ -14,17 +14,17 @@ import sys
 
 from coe_ray.bench.indexing import opened_profile_index
 from coe_ray.bench.threshold import Threshold, lowest, thresholds, votes
-from coe_ray.core.command_line import ended, parser
+from coe_ray.core.command_line import make_parser, run_command
 from coe_ray.profile.profile import load_profile
 
 ROWS = 20
 
 
 def main() -> int:
-    made = parser(__doc__)
+    made = make_parser(__doc__)
     made.add_argument("--profile", default="local-cpu", help="a shipped profile or a YAML file")
     made.add_argument("--accuracy", type=float, default=0.9, help="wanted where the LLM is skipped (default: 0.9)")
-    return ended("threshold", _found, made.parse_args())
+    return run_command("threshold", _found, made.parse_args())
 
 
 def _found(asked: argparse.Namespace) -> int:

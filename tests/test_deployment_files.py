@@ -19,12 +19,12 @@ from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
 from coe_ray.cluster.health import APPLICATION, hosted_model_names
 from coe_ray.cluster.hosted import deployment_name
-from coe_ray.llm.factory import local_models
+from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel, VllmModel
-from coe_ray.profile.profile import Profile, load_profile, patched
+from coe_ray.profile.profile import Profile, load_profile, patch_profile
 from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
-from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.ingress import Ingress
 
@@ -98,7 +98,7 @@ def test_ray_starts_with_what_the_endpoint_wants(cluster: dict[str, Any], comman
     )
     exported = dict(line.split("=", 1) for line in said.stdout.split("\0") if line)
     assert {name: value for name, value in exported.items() if name.startswith(("RAY_", "HF_", "COE_"))} == (
-        ray_environment() | ENVIRONMENT | OF_A_CLUSTER
+        ray_environment() | RAY_ENVIRONMENT | OF_A_CLUSTER
     )
 
 
@@ -152,12 +152,12 @@ def test_the_hot_change_in_the_serve_file_is_one(
     shown = text.partition("# For instance:\n")[2].partition("      - name:")[0]
     change = yaml.safe_load(re.sub(r"(?m)^ *# ?", "", shown))["user_config"]
     before = load_profile(application.args["profile"])
-    after = patched(before, change)
+    after = patch_profile(before, change)
     assert set(after.experts) - set(before.experts) == set(change["models"])
     assert set(before.experts) - set(after.experts) == {"timeseries"}
     assert after.leaderboard_file == Path(change["leaderboard"]["path"])
     monkeypatch.setenv(change["models"]["ministral"]["key_env"], "a key of this test")
-    assert set(change["models"]) <= set(local_models(after))
+    assert set(change["models"]) <= set(make_local_models(after))
 
 
 def test_the_serve_file_keeps_a_line_for_hot_changes(application: ServeApplicationSchema) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import yaml
 
-from coe_ray.profile.profile import Profile, load_profile, patched
+from coe_ray.profile.profile import Profile, load_profile, patch_profile
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -185,7 +185,7 @@ def test_every_profile_shown_loads(block: Block, tmp_path: Path) -> None:
         base = load_profile("api")
         known = {*base.models, *content.get("models", {})}
         made_up = dict.fromkeys(_models_named(content) - known, stub)
-        assert patched(patched(base, {"models": made_up}), content).experts
+        assert patch_profile(patch_profile(base, {"models": made_up}), content).experts
 
 
 def _models_named(content: object) -> set[str]:

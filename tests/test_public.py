@@ -13,7 +13,8 @@ def test_what_is_public_is_pinned() -> None:
 
 def test_importing_coe_ray_loads_neither_ray_nor_an_engine() -> None:
     heavy = ["ray", "torch", "vllm", "transformers", "sentence_transformers"]
-    script = f"import sys, coe_ray, coe_ray.llm.factory, coe_ray.core.run_folder; print(sorted(sys.modules.keys() & {set(heavy)}))"
+    modules = "coe_ray, coe_ray.llm.factory, coe_ray.core.run_folder"
+    script = f"import sys, {modules}; print(sorted(sys.modules.keys() & {set(heavy)}))"
     asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert asked.stdout.strip() == "[]"
 

@@ -14,7 +14,7 @@ def one_line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
-def shortened(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
     """`text` in at most `limit` columns, its middle cut out: model names differ at both ends."""
     if width(text) <= limit:
         return text
@@ -24,7 +24,7 @@ def shortened(text: str, limit: int) -> str:
     return f"{head}…{tail}"
 
 
-def wrapped(text: str, limit: int) -> list[str]:
+def wrap(text: str, limit: int) -> list[str]:
     """Lines of at most `limit` columns, 2 or more: broken at spaces, and inside a word that is longer than a line."""
     lines = [""]
     for piece in (piece for word in text.split() for piece in _pieces(word, limit)):
@@ -36,7 +36,7 @@ def wrapped(text: str, limit: int) -> list[str]:
     return lines
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows as lines: the first column flush left, all others flush right."""
     widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
     lines = []

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from coe_ray.analysis.metrics import grade, outcome_of
 from coe_ray.core.errors import DataError
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import LETTERS, UNKNOWN, Outcome, Question
 from coe_ray.llm.recordings import Recording
-from coe_ray.retrieval.index import weighted
+from coe_ray.retrieval.index import weigh_neighbours
 from coe_ray.routing.classifier import agreement
 from coe_ray.routing.parsing import parse_letter
 
@@ -51,7 +51,7 @@ class Matrix:
     labels: Mapping[str, Labels] = field(default_factory=dict)
 
     @classmethod
-    def from_records(cls, questions: Mapping[str, Question], records: Iterable[Record]) -> "Matrix":
+    def from_records(cls, questions: Mapping[str, Question], records: Iterable[QuestionRecord]) -> "Matrix":
         """Of a run's records, one after the other: their texts are not kept.
 
         Raises `DataError` where there is none, or one knows other experts than the others.
@@ -173,7 +173,7 @@ class _Row:
     votes: Mapping[str, str | None]
 
 
-def _row(question: Question, record: Record) -> _Row:
+def _row(question: Question, record: QuestionRecord) -> _Row:
     said = record["answers"]
     labels = record.get("labels") or {OWN: record["classification"] or record["classification_error"]}
     return _Row(
@@ -242,5 +242,5 @@ def _label(said: Mapping[str, Any]) -> str | None:
 
 def _vote(said: Mapping[str, Any]) -> str:
     found = [{**each, "question_id": each["id"], "text": ""} for each in said["neighbours"]]
-    agreed = agreement(weighted(found), {each["task"] for each in found})
+    agreed = agreement(weigh_neighbours(found), {each["task"] for each in found})
     return agreed.task if agreed else UNKNOWN

@@ -9,7 +9,7 @@ from coe_ray.profile.models import ApiModel
 from coe_ray.profile.profile import Profile
 
 
-def bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:
+def make_bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:
     """`calls` of `summary.json`: all models together, and each. `cost` is None where no model has a price."""
     by_model = {name: {**asdict(audit), "cost": _cost(audit, profile, name)} for name, audit in audits.items()}
     totals = {each.name: sum(getattr(audit, each.name) for audit in audits.values()) for each in fields(Audit)}

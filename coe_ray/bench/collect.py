@@ -11,18 +11,18 @@ from ray import serve
 
 from coe_ray.bench.datasets.load import Benchmark
 from coe_ray.bench.datasets.rejects import write_rejected
-from coe_ray.bench.graceful_shutdown import Leaving, commit
+from coe_ray.bench.graceful_shutdown import GracefulShutdown, commit
 from coe_ray.bench.indexing import ensure_profile_index, known_examples
-from coe_ray.bench.progress import desk_here, report_progress
-from coe_ray.bench.progress_file import Notes
-from coe_ray.bench.stream import stream
-from coe_ray.bench.worker import Assignment, Labeller
+from coe_ray.bench.progress import report_progress, start_tracker
+from coe_ray.bench.progress_file import ProgressFile
+from coe_ray.bench.stream import stream_questions
+from coe_ray.bench.worker import ExtraClassifier, WorkerConfig
 from coe_ray.cluster.health import APPLICATION, hosted_model_names, is_serving
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
-from coe_ray.llm.factory import local_models
-from coe_ray.llm.weights import downloaded
+from coe_ray.llm.factory import make_local_models
+from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.retrieval.index import has_index
 from coe_ray.routing.pipeline import Shots
@@ -33,7 +33,7 @@ Deploy = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
+class CollectionPlan:
     """Everything that is asked about a benchmark's questions, and where it is kept.
 
     `reference` is the profile's name or file, for who deploys it; `labellers` are further classifiers, and `shots`
@@ -47,7 +47,7 @@ class Sitting:
     folder: RunFolder
     journal: str | None = None
     retry_failed: bool = False
-    labellers: Mapping[str, Labeller] = field(default_factory=dict)
+    labellers: Mapping[str, ExtraClassifier] = field(default_factory=dict)
     shots: Shots = field(default_factory=dict)
 
     @property
@@ -60,7 +60,9 @@ class Sitting:
         return (self.folder.index if examples else self.profile.index_folder), examples
 
 
-def sit(sitting: Sitting, identity: Mapping[str, Any], say: Say, deploy: Deploy, leaving: Leaving) -> str:
+def collect_answers(
+    sitting: CollectionPlan, identity: Mapping[str, Any], say: Say, deploy: Deploy, leaving: GracefulShutdown
+) -> str:
     """Ask what is not yet answered; the run's id. `identity` is what a folder must not change. Raises `CoeError`."""
     benchmark, folder, questions = sitting.benchmark, sitting.folder, sitting.questions
     index, examples = sitting.examples()
@@ -68,7 +70,7 @@ def sit(sitting: Sitting, identity: Mapping[str, Any], say: Say, deploy: Deploy,
     run = folder.begin(identity, questions, notes)
     write_rejected(folder.rejected, benchmark.rejected)
     say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
-    assignment = Assignment(
+    assignment = WorkerConfig(
         sitting.profile,
         index,
         examples,
@@ -79,20 +81,20 @@ def sit(sitting: Sitting, identity: Mapping[str, Any], say: Say, deploy: Deploy,
         sitting.labellers,
         sitting.shots,
     )
-    progress = Notes(folder, len(questions))
+    progress = ProgressFile(folder, len(questions))
     with progress.kept(leaving):
         _examine(sitting.reference, assignment, folder, len(questions), say, deploy, leaving, progress)
     return run
 
 
-def check(sitting: Sitting) -> None:
+def check_plan(sitting: CollectionPlan) -> None:
     """Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line."""
     _refuse_secrets(sitting.journal)
     profile = sitting.profile
-    local_models(profile)
+    make_local_models(profile)
     if not profile.classifier.k:
         return
-    downloaded(profile.retrieval.encoder)
+    fetch_weights(profile.retrieval.encoder)
     index, examples = sitting.examples()
     if not examples and not has_index(index):
         where = sitting.benchmark.name
@@ -108,13 +110,13 @@ def _refuse_secrets(journal: str | None) -> None:
 
 def _examine(
     reference: str,
-    assignment: Assignment,
+    assignment: WorkerConfig,
     folder: RunFolder,
     total: int,
     say: Say,
     deploy: Deploy,
-    leaving: Leaving,
-    progress: Notes,
+    leaving: GracefulShutdown,
+    progress: ProgressFile,
 ) -> None:
     """Ask what is not yet answered."""
     done = folder.finished()
@@ -124,13 +126,13 @@ def _examine(
     with _serving(reference, assignment.profile, say, deploy, leaving):
         if done:
             say(f"going on after {done} of {total} questions")
-        desk = desk_here(done, total)
+        desk = start_tracker(done, total)
         with leaving.by(lambda: commit(desk)), report_progress(desk, say), progress.of(desk):
-            stream(assignment, folder, desk)
+            stream_questions(assignment, folder, desk)
 
 
 @contextmanager
-def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving: Leaving) -> Iterator[None]:
+def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving: GracefulShutdown) -> Iterator[None]:
     """The profile's hosted models, deployed for this run only where they are not yet serving."""
     names = hosted_model_names(profile)
     if not names or is_serving(profile):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coe_ray.core.errors import CallError, NoSuchModel, NotInJournal, call_error
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 
 CLASSIFIER = "classifier"
 """The name under which calls of the first stage stand among those of the experts."""
@@ -22,7 +22,7 @@ class DeadLetters:
     _calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     _messages: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def rows(self, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    def rows(self, records: Iterable[QuestionRecord]) -> Iterator[dict[str, Any]]:
         """One row a failed call, counted as it passes."""
         for record in records:
             for system, said in {CLASSIFIER: record["classification_error"], **record["answers"]}.items():

@@ -17,7 +17,7 @@ PATIENCE_S = 1.5
 Step = Callable[[], None]
 
 
-class Leaving:
+class GracefulShutdown:
     """What is still to be done when the process is told to end, last thing first."""
 
     def __init__(self) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coe_ray.bench.datasets.load import load_benchmark
-from coe_ray.core.files import held
+from coe_ray.core.files import hold_lock
 from coe_ray.core.types import Neighbour, Question
-from coe_ray.llm.weights import downloaded
+from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.encoder import SentenceEncoder, encoder_name
-from coe_ray.retrieval.index import Index, Retriever, build_index, has_index, is_built_of
+from coe_ray.retrieval.index import Index, Retriever, build_index, has_index, is_index_of
 
 
 def build_profile_index(profile: Profile) -> int:
@@ -19,7 +19,7 @@ def build_profile_index(profile: Profile) -> int:
 
 def profile_index_is_current(profile: Profile) -> bool:
     """Whether the endpoint's index is there, and made of what the profile now names as its examples."""
-    return is_built_of(profile.index_folder, _examples(profile), encoder_name(profile.retrieval.encoder.hub))
+    return is_index_of(profile.index_folder, _examples(profile), encoder_name(profile.retrieval.encoder.hub))
 
 
 def ensure_profile_index(profile: Profile) -> None:
@@ -59,7 +59,7 @@ class Indexes:
         self._encoder = self._encoder or _encoder(self._profile)
         if not has_index(folder):
             # By one examiner, while those on other nodes wait for it.
-            with held(folder.with_name(f"{folder.name}.lock"), wait=True):
+            with hold_lock(folder.with_name(f"{folder.name}.lock"), wait=True):
                 if not has_index(folder):
                     build_index(folder, examples, self._encoder)
         return Index(folder, self._encoder)
@@ -74,7 +74,7 @@ class NoExamples:
 
 def _encoder(profile: Profile) -> SentenceEncoder:
     weights = profile.retrieval.encoder
-    return SentenceEncoder(weights.hub, downloaded(weights))
+    return SentenceEncoder(weights.hub, fetch_weights(weights))
 
 
 def _examples(profile: Profile) -> tuple[Question, ...]:

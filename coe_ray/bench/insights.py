@@ -17,7 +17,7 @@ from coe_ray.analysis.statistics import accuracy_interval, compare
 from coe_ray.analysis.systems import alone, majority, question_oracle, random_expert, routed
 from coe_ray.bench.scoring import COE, Boards
 from coe_ray.core.errors import DataError
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.profile.models import ApiModel, PythonModel
 from coe_ray.profile.profile import Profile
@@ -42,7 +42,7 @@ class Insights:
         self._refused: set[str] = set()
         self._misroutes: list[tuple[float, str, dict[str, Any]]] = []
 
-    def take(self, records: Iterable[Record]) -> None:
+    def take(self, records: Iterable[QuestionRecord]) -> None:
         """All of a run's records. Without a record there is nothing to tell."""
         try:
             self._matrix = Matrix.from_records(self._questions, self._seen(records)).complete()
@@ -73,7 +73,7 @@ class Insights:
             "misroutes": [shown for _, _, shown in sorted(self._misroutes, key=lambda each: each[:2], reverse=True)],
         }
 
-    def _seen(self, records: Iterable[Record]) -> Iterator[Record]:
+    def _seen(self, records: Iterable[QuestionRecord]) -> Iterator[QuestionRecord]:
         for record in records:
             label = record["classification"]
             if label is None:
@@ -139,7 +139,7 @@ class Insights:
             return None
         return config.price.of(prompt_tokens, completion_tokens)
 
-    def _note_misroute(self, record: Record, label: Mapping[str, Any]) -> None:
+    def _note_misroute(self, record: QuestionRecord, label: Mapping[str, Any]) -> None:
         """A question under a wrong label, whose expert was wrong where the true task's would have been right."""
         question, board = self._questions[record["id"]], self._boards.board(record["id"])
         if board is None or question.task is None or label["task"] == question.task:
@@ -174,7 +174,7 @@ def _misroute(question: Question, label: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _said(expert: str, record: Record, outcomes: Mapping[str, str]) -> dict[str, Any]:
+def _said(expert: str, record: QuestionRecord, outcomes: Mapping[str, str]) -> dict[str, Any]:
     answer = record["answers"][expert]
     text = str(answer.get("text") or answer.get("message") or "")
     # Its end is kept: the letter stands there.

@@ -22,7 +22,7 @@ PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ProgressUpdate:
     """What one examiner has to tell: questions done since it last told (id → failed), and what its calls do now.
 
     `failures` has the classes of the errors of each question that failed.
@@ -36,7 +36,7 @@ class News:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class ProgressCount:
     """Questions: of earlier sessions, done in this one, failed of those, and all; `seconds` since the first began.
 
     And calls: with their provider, waiting for their turn, and backing off, by the class of the error; and by class
@@ -54,7 +54,7 @@ class Count:
     failures: Mapping[str, int] = field(default_factory=dict)
 
 
-class Desk:
+class ProgressTracker:
     """Where examiners tell their news, and learn whether to leave.
 
     Counts questions by their ids: one that is asked again, as its process died, is still one question.
@@ -65,12 +65,12 @@ class Desk:
         self._total = total
         self._failed: dict[str, bool] = {}
         self._failures: dict[str, Sequence[str]] = {}
-        self._latest: dict[str, tuple[float, News]] = {}
+        self._latest: dict[str, tuple[float, ProgressUpdate]] = {}
         self._began: float | None = None
         self._leaving = False
         self._left: set[str] = set()
 
-    def tell(self, examiner: str, news: News) -> bool:
+    def tell(self, examiner: str, news: ProgressUpdate) -> bool:
         """Take the news; returns whether the examiner shall leave."""
         # Not from the actor's start: the time before the first question belongs to none.
         self._began = self._began or time.monotonic()
@@ -91,10 +91,10 @@ class Desk:
     def all_left(self) -> bool:
         return self._present() <= self._left
 
-    def read(self) -> Count:
+    def read(self) -> ProgressCount:
         latest = [news for told, news in self._latest.values() if time.monotonic() - told < PATIENCE_S]
         backing_off: Counter[str] = sum((Counter(news.backing_off) for news in latest), Counter())
-        return Count(
+        return ProgressCount(
             self._earlier,
             len(self._failed),
             sum(self._failed.values()),
@@ -111,10 +111,10 @@ class Desk:
         return {name for name, (told, _) in self._latest.items() if time.monotonic() - told < INTERVAL_S}
 
 
-def desk_here(earlier: int, total: int) -> Any:
+def start_tracker(earlier: int, total: int) -> Any:
     """The desk's actor on this node: it must not die with another."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(Desk).remote(earlier, total)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(ProgressTracker).remote(earlier, total)
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def report_progress(desk: Any, say: Callable[[str], None]) -> Iterator[None]:
     def tell() -> None:
         last, said = (0, 0), time.monotonic()
         while not stop.wait(INTERVAL_S):
-            if (count := read_desk(desk)) is None:
+            if (count := read_tracker(desk)) is None:
                 continue
             if (count.done, count.failed) != last or time.monotonic() - said >= PATIENCE_S:
                 say(progress_line(count))
@@ -138,21 +138,21 @@ def report_progress(desk: Any, say: Callable[[str], None]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        if count := read_desk(desk):
+        if count := read_tracker(desk):
             say(progress_line(count))
 
 
-def read_desk(desk: Any) -> Count | None:
+def read_tracker(desk: Any) -> ProgressCount | None:
     """How things are; `None` where the desk does not answer, which says nothing about the run."""
     try:
-        count: Count = ray.get(desk.read.remote(), timeout=INTERVAL_S)
+        count: ProgressCount = ray.get(desk.read.remote(), timeout=INTERVAL_S)
     except RayError as error:
         log.info("the progress cannot be read: %s", error)
         return None
     return count
 
 
-def progress_line(count: Count) -> str:
+def progress_line(count: ProgressCount) -> str:
     """`120/400 questions, 30 %, 2.1/s, 2 min 13 s left, 64 in flight, 8 waiting for rate, 0 failed`."""
     finished = count.earlier + count.done
     rate = count.done / count.seconds if count.seconds else 0.0
@@ -162,7 +162,7 @@ def progress_line(count: Count) -> str:
     return ", ".join([*parts, f"{count.failed} failed"])
 
 
-def _calls(count: Count) -> list[str]:
+def _calls(count: ProgressCount) -> list[str]:
     """What the calls do, as far as they do anything."""
     reasons = [f"{number} {reason}" for reason, number in sorted(count.backing_off.items()) if number]
     backing_off = sum(count.backing_off.values())

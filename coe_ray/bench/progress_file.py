@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from coe_ray.bench.graceful_shutdown import Leaving
-from coe_ray.bench.progress import Count, read_desk
+from coe_ray.bench.graceful_shutdown import GracefulShutdown
+from coe_ray.bench.progress import ProgressCount, read_tracker
 from coe_ray.core.run_folder import Phase, Progress, RunFolder
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ LATELY_S = 15.0
 """The time that the rate is taken over."""
 
 
-class Notes:
+class ProgressFile:
     """Writes the file of one run from a thread of its own, whatever the run is at."""
 
     def __init__(self, folder: RunFolder, total: int) -> None:
@@ -32,7 +32,7 @@ class Notes:
         self._lately: deque[tuple[float, int]] = deque()
 
     @contextmanager
-    def kept(self, leaving: Leaving) -> Iterator[None]:
+    def kept(self, leaving: GracefulShutdown) -> Iterator[None]:
         """While the block runs; what follows it is scoring, and where it breaks off the run has stopped."""
         self._write()
         thread = threading.Thread(target=self._keep, daemon=True)
@@ -71,7 +71,7 @@ class Notes:
                 self._write()
 
     def _look(self) -> None:
-        if (desk := self._desk) is not None and (count := read_desk(desk)) is not None:
+        if (desk := self._desk) is not None and (count := read_tracker(desk)) is not None:
             self._progress = replace(
                 self._progress,
                 done=count.earlier + count.done,
@@ -83,7 +83,7 @@ class Notes:
                 failures=count.failures,
             )
 
-    def _rate(self, count: Count) -> float:
+    def _rate(self, count: ProgressCount) -> float:
         """Questions a second lately; until there are two looks, since the first question."""
         self._lately.append((count.seconds, count.done))
         while count.seconds - self._lately[0][0] > LATELY_S:

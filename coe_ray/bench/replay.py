@@ -16,19 +16,19 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
-from coe_ray.bench.billing import bill
+from coe_ray.bench.billing import make_bill
 from coe_ray.bench.indexing import ensured_index
 from coe_ray.bench.results import write_results
-from coe_ray.bench.results_table import examined, has_failed
-from coe_ray.bench.run import asking, fitted
+from coe_ray.bench.results_table import evaluate_question, has_failed
+from coe_ray.bench.run import adopt_tasks, settings_fingerprint
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.core.errors import ConfigError
-from coe_ray.core.files import held, write_whole
-from coe_ray.core.run_folder import QUESTIONS_PER_FILE, Record, RunFolder, read_questions, write_records
+from coe_ray.core.files import hold_lock, write_atomic
+from coe_ray.core.run_folder import QUESTIONS_PER_FILE, QuestionRecord, RunFolder, read_questions, write_records
 from coe_ray.core.types import Question, Task
-from coe_ray.journal.audit import audit
+from coe_ray.journal.audit import audit_calls
 from coe_ray.journal.journal import Journal
-from coe_ray.llm.factory import journaled, local_models
+from coe_ray.llm.factory import make_local_models, wrap_in_journal
 from coe_ray.profile.models import RecordedModel, ScriptedModelConfig
 from coe_ray.profile.profile import LeaderboardConfig, Profile, load_profile
 from coe_ray.routing.pipeline import CompositionOfExperts
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayOrder:
+class ReplayRequest:
     """The run to replay; another profile or leaderboard needs an `out` of its own."""
 
     run: Path
@@ -46,14 +46,14 @@ class ReplayOrder:
     leaderboard: Path | None = None
 
 
-def replay(order: ReplayOrder, say: Say) -> dict[str, Any]:
+def replay(order: ReplayRequest, say: Say) -> dict[str, Any]:
     """The summary, which is also written. Raises `CoeError`. Needs no Ray and no network."""
     started = time.monotonic()
     source, target = RunFolder(order.run), RunFolder(_target(order))
     card = source.card()
     profile = _profile(order, card, say)
     questions = {question.id: question for question in read_questions(source.questions)}
-    with held(target.lock):
+    with hold_lock(target.lock):
         _fill(source, target, card, profile, questions, say)
         facts = {
             "calls": _calls(source, target, card, profile),
@@ -66,7 +66,7 @@ def replay(order: ReplayOrder, say: Say) -> dict[str, Any]:
         return write_results(target, profile, questions, facts)
 
 
-def _target(order: ReplayOrder) -> Path:
+def _target(order: ReplayRequest) -> Path:
     if order.out is None and (order.profile or order.leaderboard):
         raise ConfigError(
             "give --out for a replay by another profile or leaderboard: it must not replace the run's own results"
@@ -74,12 +74,12 @@ def _target(order: ReplayOrder) -> Path:
     return order.out or order.run
 
 
-def _profile(order: ReplayOrder, card: dict[str, Any], say: Say) -> Profile:
+def _profile(order: ReplayRequest, card: dict[str, Any], say: Say) -> Profile:
     profile = load_profile(order.profile or card["profile"]).served
     if order.leaderboard is not None:
         path = str(order.leaderboard.absolute())
         profile = profile.model_copy(update={"leaderboard": LeaderboardConfig(path=path)})
-    return fitted(profile, tuple(Task(**task) for task in card["tasks"]), say)
+    return adopt_tasks(profile, tuple(Task(**task) for task in card["tasks"]), say)
 
 
 def _fill(
@@ -91,7 +91,7 @@ def _fill(
     say: Say,
 ) -> None:
     """Bring every record that can be had into the target: the run's own, and those that its journal tells."""
-    settings = asking(profile)
+    settings = settings_fingerprint(profile)
     same = settings == card["settings"]
     known = source.records() if same else iter(())
     own = target.root == source.root
@@ -122,7 +122,7 @@ def _begin(target: RunFolder, source: RunFolder, card: dict[str, Any], settings:
     # The run's journal and index stay where they are: a replay of this replay finds them there.
     elsewhere = {"journal": _journal(source, card), "index": str(_index(source, card)), "replay": str(source.root)}
     content = {**card, "settings": settings, **elsewhere}
-    write_whole(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    write_atomic(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
     for folder in (target.rows, target.failures):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -130,7 +130,7 @@ def _begin(target: RunFolder, source: RunFolder, card: dict[str, Any], settings:
     shutil.copy(source.rejected, target.rejected)
 
 
-def _kept(records: Iterable[Record], finished: Path, failed: Path) -> Iterator[Record]:
+def _kept(records: Iterable[QuestionRecord], finished: Path, failed: Path) -> Iterator[QuestionRecord]:
     """The same records, each written down on its way: among the finished ones, or those with a failed call."""
     left = iter(records)
     while batch := list(itertools.islice(left, QUESTIONS_PER_FILE)):
@@ -139,9 +139,9 @@ def _kept(records: Iterable[Record], finished: Path, failed: Path) -> Iterator[R
         yield from batch
 
 
-def _examined(coe: CompositionOfExperts, questions: list[Question]) -> Iterator[Record]:
-    async def together(part: list[Question]) -> list[Record]:
-        return await asyncio.gather(*(examined(coe, question) for question in part))
+def _examined(coe: CompositionOfExperts, questions: list[Question]) -> Iterator[QuestionRecord]:
+    async def together(part: list[Question]) -> list[QuestionRecord]:
+        return await asyncio.gather(*(evaluate_question(coe, question) for question in part))
 
     with asyncio.Runner() as runner:
         for start in range(0, len(questions), QUESTIONS_PER_FILE):
@@ -162,9 +162,9 @@ def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfE
         name for name, config in profile.models.items() if isinstance(config, RecordedModel | ScriptedModelConfig)
     }
     # A table of answers or a script is a record itself: nobody is called where it is asked.
-    asked = local_models(profile.model_copy(update={"models": {name: profile.models[name] for name in tables}}))
+    asked = make_local_models(profile.model_copy(update={"models": {name: profile.models[name] for name in tables}}))
     models: dict[str, ChatModel] = {
-        name: asked.get(name) or journaled(profile, name, journal, None) for name in profile.models
+        name: asked.get(name) or wrap_in_journal(profile, name, journal, None) for name in profile.models
     }
     index = index if index.is_dir() else profile.index_folder
     return CompositionOfExperts(profile, models, ensured_index(profile, index, ()), None)
@@ -173,4 +173,4 @@ def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfE
 def _calls(source: RunFolder, target: RunFolder, card: dict[str, Any], profile: Profile) -> dict[str, Any]:
     """The run's own bill where its own results are made again; another replay issued nothing."""
     own = target.root == source.root
-    return bill(audit(_journal(source, card), card["run"]) if own else {}, profile)
+    return make_bill(audit_calls(_journal(source, card), card["run"]) if own else {}, profile)

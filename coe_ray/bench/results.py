@@ -24,8 +24,8 @@ from coe_ray.bench.scoring import (
     cross_fitted,
     expert_rows,
 )
-from coe_ray.core.files import write_whole
-from coe_ray.core.run_folder import Record, RunFolder
+from coe_ray.core.files import write_atomic
+from coe_ray.core.run_folder import QuestionRecord, RunFolder
 from coe_ray.core.types import Question
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.pipeline import load_leaderboard
@@ -53,12 +53,12 @@ def write_results(
         "command": " ".join(sys.argv),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_whole(folder.root / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
-    write_whole(folder.root / "report.html", render_report(summary).encode())
+    write_atomic(folder.root / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    write_atomic(folder.root / "report.html", render_report(summary).encode())
     return summary
 
 
-def _records(folder: RunFolder, questions: Mapping[str, Question]) -> Iterator[Record]:
+def _records(folder: RunFolder, questions: Mapping[str, Question]) -> Iterator[QuestionRecord]:
     return (record for record in folder.records() if record["id"] in questions)
 
 

@@ -7,16 +7,16 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from coe_ray.core.errors import CallError, ContentFiltered
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import Answer, Classification, Question
 from coe_ray.routing.pipeline import CompositionOfExperts
 
 Result = TypeVar("Result")
 
 
-async def examined(
+async def evaluate_question(
     coe: CompositionOfExperts, question: Question, labellers: Mapping[str, CompositionOfExperts] = MappingProxyType({})
-) -> Record:
+) -> QuestionRecord:
     """Ask the classifier, the other `labellers` and every expert. What CoE answers is one of those answers."""
     classified = [_noted(each.classify(question)) for each in (coe, *labellers.values())]
     asked = [_noted(coe.ask(expert, question)) for expert in coe.experts]
@@ -33,12 +33,12 @@ async def examined(
     return record
 
 
-def has_failed(record: Record) -> bool:
+def has_failed(record: QuestionRecord) -> bool:
     """Whether a call of this question failed for good; a refusal is an answer."""
     return bool(failures(record))
 
 
-def failures(record: Record) -> list[str]:
+def failures(record: QuestionRecord) -> list[str]:
     """The classes of the errors of the calls that failed for good."""
     faults = [record["classification_error"], *record.get("labels", {}).values(), *record["answers"].values()]
     return [fault["error"] for fault in faults if fault and "error" in fault and not fault.get("refused")]

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from coe_ray.analysis.mapping import FOLDS, fold_of
 from coe_ray.analysis.metrics import Graded, classifier_metrics, outcome_of, system_metrics
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Classification, Provenance, Question
 from coe_ray.routing.leaderboard import Leaderboard
-from coe_ray.routing.router import route
+from coe_ray.routing.router import choose_expert
 
 COE = "coe"
 
@@ -55,37 +55,37 @@ class FoldBoards:
         return self.by_fold.get(self.folds.get(question_id, -1))
 
 
-def expert_rows(questions: Mapping[str, Question], records: Iterable[Record]) -> Iterator[Row]:
+def expert_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord]) -> Iterator[Row]:
     """One row a question and expert, as `answers/` holds them."""
     for record in records:
         for expert, said in record["answers"].items():
             yield _row(expert, expert, questions[record["id"]], record, said)
 
 
-def coe_rows(questions: Mapping[str, Question], records: Iterable[Record], boards: Boards) -> Iterator[Row]:
+def coe_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord], boards: Boards) -> Iterator[Row]:
     """One row a question: the answer of the expert that the route names."""
     for record in records:
         yield _coe_row(questions[record["id"]], record, boards.board(record["id"]))
 
 
-def all_rows(questions: Mapping[str, Question], records: Iterable[Record], boards: Boards) -> Iterator[Row]:
+def all_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord], boards: Boards) -> Iterator[Row]:
     """Each question's rows together: every expert's, then CoE's."""
     for record in records:
         yield from expert_rows(questions, [record])
         yield from coe_rows(questions, [record], boards)
 
 
-def _coe_row(question: Question, record: Record, board: Leaderboard | None) -> Row:
+def _coe_row(question: Question, record: QuestionRecord, board: Leaderboard | None) -> Row:
     label = record["classification"]
     if label is None:
         return _row(COE, None, question, record, record["classification_error"])
     if board is None:
         return _row(COE, None, question, record, _NO_ROUTE)
-    decision = route(Classification(label["task"], label["rule"], label["raw"], label["confidence"]), board)
+    decision = choose_expert(Classification(label["task"], label["rule"], label["raw"], label["confidence"]), board)
     return _row(COE, decision.expert, question, record, record["answers"][decision.expert])
 
 
-def _row(system: str, expert: str | None, question: Question, record: Record, said: Mapping[str, Any]) -> Row:
+def _row(system: str, expert: str | None, question: Question, record: QuestionRecord, said: Mapping[str, Any]) -> Row:
     label = record["classification"]
     return {
         "question_id": question.id,

@@ -10,7 +10,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from ray.data.checkpoint import CheckpointConfig
 from ray.exceptions import RayError
 
-from coe_ray.bench.worker import Assignment, Examiner
+from coe_ray.bench.worker import EvalWorker, WorkerConfig
 from coe_ray.core.errors import CoeError, DataError
 from coe_ray.core.run_folder import RunFolder
 
@@ -18,7 +18,7 @@ BLOCKS_AT_ONCE = 8
 """In one examiner: so many that the last slow answers of one block never keep calls from being made."""
 
 
-def stream(assignment: Assignment, folder: RunFolder, desk: Any) -> None:
+def stream_questions(assignment: WorkerConfig, folder: RunFolder, desk: Any) -> None:
     """Ask what is not yet checkpointed; the examiners tell `desk` how far they are. Raises `CoeError`."""
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -34,7 +34,7 @@ def stream(assignment: Assignment, folder: RunFolder, desk: Any) -> None:
         files = len(list(folder.questions.glob("*.parquet")))
         questions = ray.data.read_parquet(str(folder.questions), override_num_blocks=files, concurrency=1)
         records = questions.map_batches(
-            Examiner,
+            EvalWorker,
             fn_constructor_args=(assignment, desk),
             batch_size=None,  # a file as it is: up to a size, Ray Data would put many together into one task
             batch_format="pyarrow",
@@ -66,7 +66,7 @@ def _nodes() -> int:
 
 
 @contextmanager
-def plainly(folder: RunFolder) -> Iterator[None]:
+def plain_errors(folder: RunFolder) -> Iterator[None]:
     """An error of ours, or of the system, wherever it was met: in one line, without what Ray wraps it in."""
     try:
         yield

@@ -13,18 +13,18 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from coe_ray.bench.indexing import Indexes
-from coe_ray.bench.progress import News
-from coe_ray.bench.results_table import examined, failures, has_failed
-from coe_ray.cluster.governors import governed
-from coe_ray.cluster.health import collect_garbage_rarely
-from coe_ray.cluster.hosted import hosted_models
-from coe_ray.core.run_folder import Record, question_of, records_table, write_records
+from coe_ray.bench.progress import ProgressUpdate
+from coe_ray.bench.results_table import evaluate_question, failures, has_failed
+from coe_ray.cluster.governors import connect_governors
+from coe_ray.cluster.health import tune_garbage_collector
+from coe_ray.cluster.hosted import make_hosted_models
+from coe_ray.core.run_folder import QuestionRecord, read_question_row, records_table, write_records
 from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Question
 from coe_ray.journal.journal import Journal
-from coe_ray.llm.factory import journaled, local_models
+from coe_ray.llm.factory import make_local_models, wrap_in_journal
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiters import Gates
+from coe_ray.ratelimit.limiters import LimiterRegistry
 from coe_ray.routing.pipeline import CompositionOfExperts, Shots
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ TELL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Labeller:
+class ExtraClassifier:
     """One more classifier that looks at every question: a profile's, over its tasks and with its examples."""
 
     profile: Profile
@@ -46,7 +46,7 @@ class Labeller:
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class WorkerConfig:
     """What an examiner needs to know; plain data, so that it can be sent to its process."""
 
     profile: Profile
@@ -56,19 +56,19 @@ class Assignment:
     journal: str
     run: str
     retry_failed: bool
-    labellers: Mapping[str, Labeller] = field(default_factory=dict)
+    labellers: Mapping[str, ExtraClassifier] = field(default_factory=dict)
     shots: Shots = field(default_factory=dict)
 
 
-class Examiner:
+class EvalWorker:
     """Every call stands in the journal before it counts.
 
     Questions with a failed call are no output: they are noted in `failures/`, stay without a checkpoint, and so
     are looked at again when the same run is started again.
     """
 
-    def __init__(self, assignment: Assignment, desk: ActorHandle) -> None:
-        collect_garbage_rarely()
+    def __init__(self, assignment: WorkerConfig, desk: ActorHandle) -> None:
+        tune_garbage_collector()
         self._traffic = Traffic()
         self._journal = Journal.open(assignment.journal, assignment.run)
         self._coe, self._labellers = _pipelines(assignment, self._journal, self._traffic)
@@ -85,13 +85,13 @@ class Examiner:
     async def __call__(self, batch: pa.Table) -> pa.Table:
         await self._journal.refresh()  # another examiner may have begun this batch, and died
         async with self._telling():
-            records = await asyncio.gather(*(self._examined(question_of(row)) for row in batch.to_pylist()))
+            records = await asyncio.gather(*(self._examined(read_question_row(row)) for row in batch.to_pylist()))
         write_records(self._failures, [record for record in records if has_failed(record)])
         return records_table(record for record in records if not has_failed(record))
 
-    async def _examined(self, question: Question) -> Record:
+    async def _examined(self, question: Question) -> QuestionRecord:
         async with self._slots:
-            record = await examined(self._coe, question, self._labellers)
+            record = await evaluate_question(self._coe, question, self._labellers)
         self._done[question.id] = has_failed(record)
         if failed := failures(record):
             self._failed[question.id] = failed
@@ -118,7 +118,7 @@ class Examiner:
         done, self._done = self._done, {}
         failed, self._failed = self._failed, {}
         traffic = self._traffic
-        news = News(done, traffic.in_flight, traffic.waiting, dict(traffic.backing_off), failed)
+        news = ProgressUpdate(done, traffic.in_flight, traffic.waiting, dict(traffic.backing_off), failed)
         try:
             if await self._desk.tell.remote(self._name, news) and not self._leaving:
                 self._leaving = True
@@ -129,13 +129,15 @@ class Examiner:
 
 
 def _pipelines(
-    assignment: Assignment, journal: Journal, traffic: Traffic
+    assignment: WorkerConfig, journal: Journal, traffic: Traffic
 ) -> tuple[CompositionOfExperts, dict[str, CompositionOfExperts]]:
     """The profile's pipeline and those that only classify, each model behind the journal."""
     profile, indexes = assignment.profile, Indexes(assignment.profile)
-    models = local_models(profile, Gates(governed(), traffic)) | hosted_models(profile, traffic)
+    models = make_local_models(profile, LimiterRegistry(connect_governors(), traffic)) | make_hosted_models(
+        profile, traffic
+    )
     behind = {
-        name: journaled(profile, name, journal, model, retry_failed=assignment.retry_failed)
+        name: wrap_in_journal(profile, name, journal, model, retry_failed=assignment.retry_failed)
         for name, model in models.items()
     }
 

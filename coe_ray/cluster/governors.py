@@ -10,7 +10,7 @@ import ray
 import ray.exceptions
 from ray.actor import ActorHandle
 
-from coe_ray.ratelimit.governor import Governor, Lease, Report
+from coe_ray.ratelimit.governor import Lease, RateGovernor, UsageReport
 
 log = logging.getLogger("ray.serve")
 
@@ -20,17 +20,17 @@ GOVERNORS = f"governors-{version('coe_ray')}"
 """The governors' actor: one for the cluster and the release, as releases need not understand each other's reports."""
 
 
-class Governors:
+class GovernorActor:
     """The governor of every provider key that the cluster calls. Made as an actor; knows a key only by its hash."""
 
     def __init__(self) -> None:
-        self._governors: dict[str, Governor] = {}
+        self._governors: dict[str, RateGovernor] = {}
 
-    def report(self, provider: str, report: Report) -> Lease:
-        return self._governors.setdefault(provider, Governor()).report(report)
+    def report(self, provider: str, report: UsageReport) -> Lease:
+        return self._governors.setdefault(provider, RateGovernor()).report(report)
 
 
-def governed() -> Callable[[str, Report], Awaitable[Lease]]:
+def connect_governors() -> Callable[[str, UsageReport], Awaitable[Lease]]:
     """What `Gates` asks for leases, on any event loop of a process that is connected to the cluster.
 
     Makes the governors' actor where the cluster has none, now or later. Raises `ConnectionError` from an exchange
@@ -44,7 +44,7 @@ class _RemoteGovernors:
         # Now: until its process is up the first calls would have to wait.
         self._actor: Any = _governors()
 
-    async def report(self, provider: str, report: Report) -> Lease:
+    async def report(self, provider: str, report: UsageReport) -> Lease:
         try:
             if self._actor is None:
                 self._actor = await asyncio.to_thread(_governors)  # may wait for the cluster's control service
@@ -61,4 +61,4 @@ class _RemoteGovernors:
 def _governors() -> ActorHandle:
     """The actor, made where it is missing. Detached: it outlives the job that happened to come first."""
     options = {"name": GOVERNORS, "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-    return ray.remote(num_cpus=0, max_restarts=-1)(Governors).options(**options).remote()
+    return ray.remote(num_cpus=0, max_restarts=-1)(GovernorActor).options(**options).remote()

@@ -26,7 +26,7 @@ READY_S = 2.0
 """How long `/healthz` waits for a deployment behind it."""
 
 
-def collect_garbage_rarely() -> None:
+def tune_garbage_collector() -> None:
     """For a process that is asked thousands of things at once: none of them is garbage, nor is what was imported.
 
     Looking through them again and again took 40 % of an examiner's time, and a tenth of an ingress replica's.
@@ -35,7 +35,7 @@ def collect_garbage_rarely() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def answers(handle: DeploymentHandle) -> bool:
+async def is_answering(handle: DeploymentHandle) -> bool:
     """Whether a replica of the deployment is up and well; false while it starts, and after it broke."""
     try:
         await asyncio.wait_for(handle.check_health.remote(), READY_S)
@@ -52,7 +52,7 @@ def hosted_model_names(profile: Profile) -> tuple[str, ...]:
     return tuple(name for name, model in profile.models.items() if isinstance(model, VllmModel))
 
 
-def stays_up(profile: Profile, model: str) -> bool:
+def is_always_up(profile: Profile, model: str) -> bool:
     """Whether at least one replica of a hosted model is always wanted."""
     config = profile.models[model]
     return isinstance(config, VllmModel) and config.scaling.min_replicas > 0

@@ -1,4 +1,4 @@
-"""Hosted models and the retriever as what they are to the pipeline: a `ChatModel` and a `Retriever` behind Serve handles."""
+"""Hosted models and the retriever behind Serve handles, as the pipeline wants them: `ChatModel` and `Retriever`."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -14,13 +14,13 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from coe_ray.cluster.health import APPLICATION
-from coe_ray.core.coalescing import Coalescing
+from coe_ray.core.coalescing import Coalescer
 from coe_ray.core.errors import CoeError, ConnectionFault, RateLimited, ServerFault
 from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Call, Completion, Delta, Neighbour, Question
-from coe_ray.llm.faults import Faults
+from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.replies import StreamReader, read_completion
-from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
+from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
 from coe_ray.llm.secret import Secret
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile
@@ -52,19 +52,21 @@ class HostedModel:
         self._retry = retry
         self._traffic = traffic or Traffic()
         self._slots = asyncio.Semaphore(at_once)
-        self._faults = Faults(name, Secret(None), Timeouts())
+        self._faults = FaultClassifier(name, Secret(None), Timeouts())
 
     async def complete(self, call: Call) -> Completion:
         watch = Stopwatch()
-        completion, attempts = await retried(self._retry, lambda: self._once(call, watch), self._traffic, watch)
+        completion, attempts = await call_with_retry(self._retry, lambda: self._once(call, watch), self._traffic, watch)
         return replace(completion, attempts=attempts, seconds=watch.seconds)
 
     async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
         """The answer as it comes. Asked again only until the first piece of text is there, never after it."""
         watch = Stopwatch()
-        (first, rest), attempts = await retried(self._retry, lambda: self._begun(call, watch), self._traffic, watch)
+        (first, rest), attempts = await call_with_retry(
+            self._retry, lambda: self._begun(call, watch), self._traffic, watch
+        )
         async with aclosing(rest):
-            with counted(attempts):
+            with count_attempts(attempts):
                 yield first
                 async for delta in rest:
                     yield delta
@@ -129,18 +131,18 @@ class HostedRetriever:
         self._handle = handle
         self._folder = str(folder)
         self._retry = retry
-        self._together: Coalescing[tuple[Question, int], tuple[Neighbour, ...]] = Coalescing(self._nearest_all)
+        self._together: Coalescer[tuple[Question, int], tuple[Neighbour, ...]] = Coalescer(self._nearest_all)
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
         return await self._together.ask((question, k)) if k else ()
 
     async def check(self) -> None:
         """Raises `DataError` where there is no such index, or one of another encoder."""
-        await retried(self._retry, lambda: _reply("retriever", self._handle.check, self._folder))
+        await call_with_retry(self._retry, lambda: _reply("retriever", self._handle.check, self._folder))
 
     async def _nearest_all(self, asked: list[tuple[Question, int]]) -> list[tuple[Neighbour, ...]]:
         found: list[tuple[Neighbour, ...]]
-        found, _ = await retried(
+        found, _ = await call_with_retry(
             self._retry, lambda: _reply("retriever", self._handle.nearest_all, asked, self._folder)
         )
         return found
@@ -170,7 +172,7 @@ def _fault(name: str, error: Exception) -> CoeError:
     return ServerFault(name, f"the engine failed: {cause!r}"[:300])
 
 
-def hosted_models(profile: Profile, traffic: Traffic | None = None) -> dict[str, HostedModel]:
+def make_hosted_models(profile: Profile, traffic: Traffic | None = None) -> dict[str, HostedModel]:
     """Handles to the profile's deployments in the running application; their requests are counted in `traffic`.
 
     At once go as many as all replicas together take.

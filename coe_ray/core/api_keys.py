@@ -15,7 +15,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from coe_ray.core.errors import DataError
-from coe_ray.core.files import held, write_whole
+from coe_ray.core.files import hold_lock, write_atomic
 
 PREFIX = "coe-"
 """What a key begins with, so that people and secret scanners know one where they see it."""
@@ -26,7 +26,7 @@ MOST_KEYS = 256
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 
 
-class Key(BaseModel):
+class ApiKey(BaseModel):
     """One entry. Limits that it does not name are the profile's `access`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -43,15 +43,15 @@ class Key(BaseModel):
         return bytes.fromhex(self.sha256)
 
 
-_ENTRIES = TypeAdapter(list[Key])
+_ENTRIES = TypeAdapter(list[ApiKey])
 
 
-def digest_of(key: str) -> bytes:
+def hash_key(key: str) -> bytes:
     """32 bytes. `key` may be anything that a header can hold."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
-def read_keys(path: Path) -> tuple[Key, ...]:
+def read_keys(path: Path) -> tuple[ApiKey, ...]:
     """Raises `DataError` where the file is missing or is no file of keys; its content is in no message."""
     try:
         content = path.read_bytes()
@@ -64,7 +64,7 @@ def read_keys(path: Path) -> tuple[Key, ...]:
     return _checked(path, content)
 
 
-def _checked(path: Path, content: bytes) -> tuple[Key, ...]:
+def _checked(path: Path, content: bytes) -> tuple[ApiKey, ...]:
     try:
         entries = _ENTRIES.validate_python(orjson.loads(content))
     except orjson.JSONDecodeError:
@@ -88,9 +88,9 @@ def add_key(path: Path, name: str, *, requests_per_minute: int | None = None, co
     """Make a key and write its hash down; returns the key, which cannot be had again. Raises `DataError`."""
     key = PREFIX + secrets.token_urlsafe(32)
     try:
-        entry = Key(
+        entry = ApiKey(
             name=name,
-            sha256=digest_of(key).hex(),
+            sha256=hash_key(key).hex(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             requests_per_minute=requests_per_minute,
             concurrency=concurrency,
@@ -100,7 +100,7 @@ def add_key(path: Path, name: str, *, requests_per_minute: int | None = None, co
             f"{_place(error)}; a name has up to 64 letters, digits and . _ @ -, a limit is 1 or more"
         ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    with held(_lock(path), wait=True):
+    with hold_lock(_lock(path), wait=True):
         entries = read_keys(path) if path.exists() else ()
         if any(each.name == name for each in entries):
             raise DataError(f"{path}: there is a key named {name!r}; remove it first, or take another name")
@@ -112,7 +112,7 @@ def add_key(path: Path, name: str, *, requests_per_minute: int | None = None, co
 
 def remove_key(path: Path, name: str) -> None:
     """Raises `DataError` where there is no such key."""
-    with held(_lock(path), wait=True):
+    with hold_lock(_lock(path), wait=True):
         entries = read_keys(path)
         kept = tuple(each for each in entries if each.name != name)
         if len(kept) == len(entries):
@@ -125,11 +125,11 @@ def _lock(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 
 
-def _write(path: Path, entries: tuple[Key, ...]) -> None:
+def _write(path: Path, entries: tuple[ApiKey, ...]) -> None:
     """For its owner alone, from its first byte on: names and limits are nobody else's business."""
     before = os.umask(0o077)
     try:
-        write_whole(
+        write_atomic(
             path, orjson.dumps([each.model_dump(exclude_none=True) for each in entries], option=orjson.OPT_INDENT_2)
         )
     finally:

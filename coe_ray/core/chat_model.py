@@ -26,14 +26,14 @@ class ChatModel(Protocol):
         ...
 
 
-async def in_one_piece(model: ChatModel, call: Call) -> AsyncIterator[Delta]:
+async def stream_completion(model: ChatModel, call: Call) -> AsyncIterator[Delta]:
     """`stream` for models that have their answer all at once."""
     completion = await model.complete(call)
     yield Delta(completion.text, completion.finish_reason, completion.usage)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ScriptRule:
     """When `pattern` is found in the last message, say `reply` (a regex template: `\\1` is the first group)."""
 
     pattern: re.Pattern[str]
@@ -44,7 +44,7 @@ class Rule:
 class ScriptedModel:
     """Says what a script tells it: the first rule whose pattern is found wins. For tests and planted worlds."""
 
-    def __init__(self, name: str, rules: Sequence[Rule], delay_s: float = 0.0) -> None:
+    def __init__(self, name: str, rules: Sequence[ScriptRule], delay_s: float = 0.0) -> None:
         self.name = name
         self._rules = rules
         self._delay_s = delay_s

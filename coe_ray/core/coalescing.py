@@ -15,7 +15,7 @@ MOST = 16
 """Items of one call."""
 
 
-class Coalescing(Generic[Item, Result]):
+class Coalescer(Generic[Item, Result]):
     """Asks `ask_all` with a list, whose results come in the same order. Nobody waits while a call is free.
 
     An error of a call is everybody's who is in it. Serves one event loop.

@@ -17,7 +17,7 @@ _IMPATIENT: ContextVar[bool] = ContextVar("impatient", default=False)
 
 
 @contextmanager
-def impatience() -> Iterator[None]:
+def fail_fast() -> Iterator[None]:
     """Calls begun within are tried `ATTEMPTS` times at most, and what is full is not waited for."""
     token = _IMPATIENT.set(True)
     try:
@@ -26,5 +26,5 @@ def impatience() -> Iterator[None]:
         _IMPATIENT.reset(token)
 
 
-def is_impatient() -> bool:
+def must_fail_fast() -> bool:
     return _IMPATIENT.get()

@@ -10,7 +10,7 @@ from pathlib import Path
 from coe_ray.core.errors import DataError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes) -> None:
     """Written aside and renamed: the file exists only whole, also after a power loss."""
     aside = path.with_name(path.name + ".partial")
     with aside.open("wb") as file:
@@ -21,7 +21,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def held(lock: Path, *, wait: bool = False) -> Iterator[None]:
+def hold_lock(lock: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the file `lock` (made where it is missing); the system lets go of it however this process ends.
 
     While another process holds it: with `wait` until it is free, else raises `DataError`.

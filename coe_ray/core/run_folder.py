@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coe_ray.core.errors import DataError
-from coe_ray.core.files import write_whole
+from coe_ray.core.files import write_atomic
 from coe_ray.core.types import Question
 
 QUESTIONS_PER_FILE = 512
@@ -88,7 +88,7 @@ ANSWER_SCHEMA = pa.schema(
 ROWS_AT_ONCE = 4096
 """Rows of answers/ held in memory while they are written."""
 
-Record = dict[str, Any]
+QuestionRecord = dict[str, Any]
 
 RunState: TypeAlias = Literal["running", "finished", "stopped"]
 
@@ -195,7 +195,7 @@ class RunFolder:
             write_questions(self.questions, questions)
             # Last: a folder without it is begun anew.
             content = {"run": uuid.uuid4().hex[:8], **identity, **(notes or {})}
-            write_whole(card, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            write_atomic(card, orjson.dumps(content, option=orjson.OPT_INDENT_2))
         found = self.card()
         if "run" not in found or "replay" in found:
             raise DataError(f"{self.root}: holds a replay, or a run of an older release; choose another --out")
@@ -228,7 +228,7 @@ class RunFolder:
                 file.unlink()
             pending.unlink()
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[QuestionRecord]:
         """Every question's record once, finished or with a failed call, a file at a time."""
         seen: set[str] = set()
         for folder in (self.rows, self.failures):
@@ -308,18 +308,18 @@ def write_questions(folder: Path, questions: Sequence[Question]) -> None:
 
 
 def read_questions(folder: Path) -> list[Question]:
-    return [question_of(row) for row in pq.read_table(folder, schema=QUESTION_SCHEMA).to_pylist()]
+    return [read_question_row(row) for row in pq.read_table(folder, schema=QUESTION_SCHEMA).to_pylist()]
 
 
 def question_row(question: Question) -> dict[str, Any]:
     return {name: getattr(question, name) for name in QUESTION_SCHEMA.names}
 
 
-def question_of(row: Mapping[str, Any]) -> Question:
+def read_question_row(row: Mapping[str, Any]) -> Question:
     return Question(**{**row, "options": tuple(row["options"])})
 
 
-def records_table(records: Iterable[Record]) -> pa.Table:
+def records_table(records: Iterable[QuestionRecord]) -> pa.Table:
     """Records as `rows/` holds them."""
     rows = [{"id": record["id"], "record": orjson.dumps(record).decode()} for record in records]
     return pa.Table.from_pylist(rows, RECORD_SCHEMA)
@@ -333,7 +333,7 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]])
             writer.write_table(pa.Table.from_pylist(batch, schema))
 
 
-def write_records(folder: Path, records: Sequence[Record]) -> None:
+def write_records(folder: Path, records: Sequence[QuestionRecord]) -> None:
     """One more file of records, which exists only whole; none where there are none."""
     if records:
         name = uuid.uuid4().hex
@@ -341,7 +341,7 @@ def write_records(folder: Path, records: Sequence[Record]) -> None:
         (folder / f"{name}.partial").rename(folder / f"{name}.parquet")
 
 
-def _records(folder: Path) -> Iterator[Record]:
+def _records(folder: Path) -> Iterator[QuestionRecord]:
     for file in _parquet(folder):
         for record in _read(file, "record"):
             yield orjson.loads(record)

@@ -44,7 +44,7 @@ _request: ContextVar[_Request | None] = ContextVar("coe_ray_request", default=No
 
 
 @contextmanager
-def collected(request_id: str) -> Iterator[dict[str, float]]:
+def collect_stages(request_id: str) -> Iterator[dict[str, float]]:
     """The seconds of every stage that ends within, by name; a stage that comes again, as in a failover, adds up."""
     request = _Request(request_id)
     token = _request.set(request)

@@ -10,7 +10,7 @@ _told: ContextVar[Callable[[], None] | None] = ContextVar("told", default=None)
 
 
 @contextmanager
-def told_when_sent(note: Callable[[], None]) -> Iterator[None]:
+def notify_when_sent(note: Callable[[], None]) -> Iterator[None]:
     """Have `note` called whenever a request of the calls made within leaves this process.
 
     Only the model itself knows when that is: a call may wait for its turn for minutes, and may never be sent.
@@ -41,7 +41,7 @@ class Traffic:
 
     @contextmanager
     def flight(self) -> Iterator[None]:
-        """While a request is with the provider; tells `told_when_sent` at its start."""
+        """While a request is with the provider; tells `notify_when_sent` at its start."""
         if note := _told.get():
             note()
         self.in_flight += 1

@@ -61,7 +61,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SamplingParams:
     """Decoding settings of one call, in OpenAI's words; `None` leaves the model's default."""
 
     max_tokens: int | None = None
@@ -74,9 +74,9 @@ class Settings:
     logprobs: bool | None = None
     top_logprobs: int | None = None
 
-    def overridden(self, other: "Settings") -> "Settings":
+    def overridden(self, other: "SamplingParams") -> "SamplingParams":
         """These settings with everything that `other` sets put on top."""
-        return Settings(**{**self.given(), **other.given()})  # type: ignore[arg-type]  # names are the fields'
+        return SamplingParams(**{**self.given(), **other.given()})  # type: ignore[arg-type]  # names are the fields
 
     def given(self) -> dict[str, object]:
         """Only what is set, by name."""
@@ -93,7 +93,7 @@ class Call:
     """
 
     messages: tuple[Message, ...]
-    settings: Settings = Settings()
+    settings: SamplingParams = SamplingParams()
     choices: tuple[str, ...] = ()
     question: Question | None = None
 
@@ -162,7 +162,7 @@ class Classification:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RankedExpert:
     """One expert's place on a leaderboard row: accuracy in [0, 1] with its counts (`total` 0: an average)."""
 
     expert: str
@@ -191,7 +191,7 @@ class Route:
 
     expert: str
     classification: Classification
-    row: tuple[Standing, ...]
+    row: tuple[RankedExpert, ...]
     reason: str
     leaderboard: str
     tried: tuple[Attempt, ...] = ()
@@ -203,7 +203,7 @@ class Route:
         return tuple(standing.expert for standing in self.row)
 
     @property
-    def runner_up(self) -> Standing | None:
+    def runner_up(self) -> RankedExpert | None:
         return self.row[1] if len(self.row) > 1 else None
 
     @property

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from coe_ray.core.errors import CallError, ContentFiltered
 from coe_ray.core.types import Completion
-from coe_ray.journal.entries import Record
+from coe_ray.journal.entries import JournalEntry
 from coe_ray.journal.segments import Segment, is_segment, run_of
-from coe_ray.journal.storage import Place, place_at
+from coe_ray.journal.storage import JournalStorage, open_storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class Audit:
     completion_tokens: int
 
 
-def audit(place: str | Path, run: str = "") -> dict[str, Audit]:
+def audit_calls(place: str | Path, run: str = "") -> dict[str, Audit]:
     """The calls of every model, by its name, in the segments that `run` wrote (all, where it has no name).
 
     Raises `DataError` where the place cannot be read. What a killed worker had not sealed in an object store is
     not there to be counted.
     """
-    opened = place_at(place)
+    opened = open_storage(place)
     tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
     seen: set[bytes] = set()
     try:
@@ -49,7 +49,7 @@ def audit(place: str | Path, run: str = "") -> dict[str, Audit]:
     return {model: tally.audit() for model, tally in sorted(tallies.items())}
 
 
-def _records(place: Place, run: str) -> Iterator[Record]:
+def _records(place: JournalStorage, run: str) -> Iterator[JournalEntry]:
     place.fetch()
     for path in sorted(place.folder.iterdir()):
         if is_segment(path.name) and run in ("", run_of(path.name)):
@@ -69,7 +69,7 @@ class _Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def count(self, record: Record, seen: set[bytes]) -> None:
+    def count(self, record: JournalEntry, seen: set[bytes]) -> None:
         """Count one record; `seen` are the keys that were issued before it."""
         match record.outcome:
             case Completion() as answer:
@@ -86,7 +86,7 @@ class _Tally:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return Audit(**values, abandoned=self.issued - self.completed)
 
-    def _pass(self, record: Record, seen: set[bytes]) -> None:
+    def _pass(self, record: JournalEntry, seen: set[bytes]) -> None:
         if record.kind == "reused":
             self.reused += 1
             return

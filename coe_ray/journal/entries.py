@@ -27,7 +27,7 @@ HASH_BYTES = 16
 _ANSWER = tuple(field.name for field in fields(Completion))
 _FAILURE = tuple(CallError("", "").fields())
 
-Outcome: TypeAlias = Completion | CallError
+CallOutcome: TypeAlias = Completion | CallError
 """What becomes of a finished call."""
 
 Part: TypeAlias = Literal["choices", "question"]
@@ -36,7 +36,7 @@ Part: TypeAlias = Literal["choices", "question"]
 PARTS: frozenset[Part] = frozenset({"choices", "question"})
 
 
-class Record(NamedTuple):
+class JournalEntry(NamedTuple):
     """A line read back. `told` is the answer or the failure as it stands there, empty for the other kinds."""
 
     kind: Literal["issued", "answer", "failure", "reused"]
@@ -51,7 +51,7 @@ class Record(NamedTuple):
         return self.kind == "answer" or self.told.get("error") == ContentFiltered.__name__
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> CallOutcome | None:
         """What the call came to; made when asked for, as most records are only counted or indexed."""
         if self.kind == "answer":
             told = self.told
@@ -75,7 +75,7 @@ def call_key(identity: Mapping[str, object], call: Call, reads: Collection[Part]
     return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
 
 
-def is_answer(outcome: Outcome) -> bool:
+def is_answer(outcome: CallOutcome) -> bool:
     """Whether it is an answer or a refusal: used for good, and undone by no failure of the same call."""
     return isinstance(outcome, Completion | ContentFiltered)
 
@@ -93,7 +93,7 @@ def issued_line(key: bytes, model: str, prompt: bytes) -> bytes:
     return _line({"issued": key.hex(), "model": model, "at": time.time(), "prompt": prompt.hex()})
 
 
-def finished_line(key: bytes, model: str, at: float, outcome: Outcome) -> bytes:
+def finished_line(key: bytes, model: str, at: float, outcome: CallOutcome) -> bytes:
     """Raises `orjson.JSONEncodeError` for what JSON cannot hold, such as half a surrogate pair."""
     told = {"answer": outcome} if isinstance(outcome, Completion) else {"failure": _plain(outcome)}
     return _line({"key": key.hex(), "model": model, "at": at, **told})
@@ -103,7 +103,7 @@ def reused_line(key: bytes, model: str) -> bytes:
     return _line({"reused": key.hex(), "model": model, "at": time.time()})
 
 
-def record_in(line: bytes) -> Record | None:
+def record_in(line: bytes) -> JournalEntry | None:
     """The record that a line holds; `None` where it holds none."""
     try:
         return _record(orjson.loads(line))
@@ -111,13 +111,13 @@ def record_in(line: bytes) -> Record | None:
         return None
 
 
-def _record(read: dict[str, Any]) -> Record:
+def _record(read: dict[str, Any]) -> JournalEntry:
     if "answer" in read:
-        return Record("answer", *_head(read, "key"), _checked(read["answer"], "text"))
+        return JournalEntry("answer", *_head(read, "key"), _checked(read["answer"], "text"))
     if "failure" in read:
-        return Record("failure", *_head(read, "key"), _checked(read["failure"], "error", "message"))
+        return JournalEntry("failure", *_head(read, "key"), _checked(read["failure"], "error", "message"))
     kind: Literal["issued", "reused"] = "issued" if "issued" in read else "reused"
-    return Record(kind, *_head(read, kind))
+    return JournalEntry(kind, *_head(read, kind))
 
 
 def _head(read: dict[str, Any], name: str) -> tuple[bytes, str, float]:

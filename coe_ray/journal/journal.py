@@ -19,7 +19,7 @@ from coe_ray.core.types import Call
 from coe_ray.journal.call_index import CallIndex, Entry
 from coe_ray.journal.committer import Committer
 from coe_ray.journal.entries import (
-    Outcome,
+    CallOutcome,
     call_key,
     finished_line,
     is_answer,
@@ -30,7 +30,7 @@ from coe_ray.journal.entries import (
     reused_line,
 )
 from coe_ray.journal.segments import PROMPTS, SUFFIX, OpenFiles, OwnSegment, Segment, is_segment, new_stem, unreadable
-from coe_ray.journal.storage import Place, place_at
+from coe_ray.journal.storage import JournalStorage, open_storage
 
 __all__ = ["Journal", "call_key"]
 
@@ -41,8 +41,8 @@ class Journal:
     Writing raises `DataError` where the disk is full, or where the last commit failed; what was written stays.
     """
 
-    def __init__(self, place: Place, run: str) -> None:
-        self.under_way: dict[bytes, Future[Outcome | None]] = {}
+    def __init__(self, place: JournalStorage, run: str) -> None:
+        self.under_way: dict[bytes, Future[CallOutcome | None]] = {}
         self._place = place
         self._run = run
         self._index = CallIndex()
@@ -58,7 +58,7 @@ class Journal:
         Files begin with the name of the `run`, and only with the first write. Raises `DataError` where the place
         cannot be used. Lines that cannot be read are left out and reported: their calls are made again.
         """
-        journal = cls(place_at(place), run)
+        journal = cls(open_storage(place), run)
         try:
             journal._place.fetch()
             journal._read_on()
@@ -69,7 +69,7 @@ class Journal:
             segment.report_torn()
         return journal
 
-    def find(self, key: bytes) -> Outcome | None:
+    def find(self, key: bytes) -> CallOutcome | None:
         """What the call came to when it was last finished. Raises `DataError` where the file was changed since."""
         entry = self._index.get(key)
         if entry is None:
@@ -89,7 +89,7 @@ class Journal:
             writer.add_prompt(prompt, prompt_line(prompt, call))
         writer.add(issued_line(key, model, prompt))
 
-    def finish(self, key: bytes, model: str, outcome: Outcome) -> None:
+    def finish(self, key: bytes, model: str, outcome: CallOutcome) -> None:
         """The call is over, with an answer or for good. Raises `orjson.JSONEncodeError` as `finished_line` does."""
         at = time.time()
         line = finished_line(key, model, at, outcome)
@@ -158,7 +158,7 @@ class Journal:
 class _Writer:
     """This process's own two files. `prompts` knows which prompts were written."""
 
-    def __init__(self, place: Place, stem: str) -> None:
+    def __init__(self, place: JournalStorage, stem: str) -> None:
         self.calls = OwnSegment(place.folder / (stem + SUFFIX))
         self.prompts = CallIndex()
         self._texts = OwnSegment(place.folder / (stem + PROMPTS))

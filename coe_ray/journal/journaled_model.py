@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Collection, Mapping
 
 import orjson
 
-from coe_ray.core.chat_model import ChatModel, in_one_piece
+from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import BadCall, CallError, ContentFiltered, MalformedReply, NotInJournal
-from coe_ray.core.traffic import told_when_sent
+from coe_ray.core.traffic import notify_when_sent
 from coe_ray.core.types import Call, Completion, Delta
-from coe_ray.journal.entries import PARTS, Outcome, Part
+from coe_ray.journal.entries import PARTS, CallOutcome, Part
 from coe_ray.journal.journal import Journal, call_key
 
 
@@ -55,7 +55,7 @@ class JournaledModel:
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
         """The answer all at once: jobs do not stream."""
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
     def _key(self, call: Call) -> bytes:
         try:
@@ -63,24 +63,24 @@ class JournaledModel:
         except orjson.JSONEncodeError as error:
             raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
 
-    def _usable(self, key: bytes) -> Outcome | None:
+    def _usable(self, key: bytes) -> CallOutcome | None:
         outcome = self._journal.find(key)
         return outcome if outcome and self._is_final(key, outcome) else None
 
-    def _is_final(self, key: bytes, outcome: Outcome) -> bool:
+    def _is_final(self, key: bytes, outcome: CallOutcome) -> bool:
         if self._model is None or isinstance(outcome, Completion | ContentFiltered):
             return True
         # What failed just now is not asked again for the next system that needs it.
         return key in self._failed or not (outcome.stops or outcome.retryable or self._retry_failed)
 
-    def _reused(self, key: bytes, outcome: Outcome) -> Completion:
+    def _reused(self, key: bytes, outcome: CallOutcome) -> Completion:
         if self._model is not None:  # a replay leaves the journal as it is
             self._journal.reuse(key, self.name)
         if isinstance(outcome, Completion):
             return outcome
         raise type(outcome)(self.name, outcome.message, **outcome.fields())
 
-    async def _others(self, key: bytes) -> Outcome | None:
+    async def _others(self, key: bytes) -> CallOutcome | None:
         """What comes of the same call that is under way; `None` where nothing does."""
         other = self._journal.under_way[key]
         await asyncio.wait([other])  # unlike `await other`, it leaves the other alone when this one is cancelled
@@ -88,7 +88,7 @@ class JournaledModel:
 
     async def _asked(self, key: bytes, call: Call) -> Completion:
         done = self._journal.under_way[key] = asyncio.get_running_loop().create_future()
-        outcome: Outcome | None = None
+        outcome: CallOutcome | None = None
         try:
             outcome = await self._outcome(key, call)
         finally:
@@ -98,13 +98,13 @@ class JournaledModel:
             return outcome
         raise outcome
 
-    async def _outcome(self, key: bytes, call: Call) -> Outcome:
+    async def _outcome(self, key: bytes, call: Call) -> CallOutcome:
         if self._model is None:
             raise NotInJournal(self.name, "the journal has no such call, and a replay asks nobody", attempts=0)
         note = _Begun(self._journal, key, self.name, call)
-        outcome: Outcome
+        outcome: CallOutcome
         try:
-            with told_when_sent(note):
+            with notify_when_sent(note):
                 outcome = await self._model.complete(call)
         except CallError as error:
             if not error.attempts:  # it was never sent
@@ -113,7 +113,7 @@ class JournaledModel:
         note()
         return self._written(key, outcome)
 
-    def _written(self, key: bytes, outcome: Outcome) -> Outcome:
+    def _written(self, key: bytes, outcome: CallOutcome) -> CallOutcome:
         try:
             self._journal.finish(key, self.name, outcome)
         except orjson.JSONEncodeError as error:

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from coe_ray.core.errors import DataError
-from coe_ray.journal.entries import Record, record_in
+from coe_ray.journal.entries import JournalEntry, record_in
 
 SUFFIX = ".jsonl"
 PROMPTS = ".prompts.jsonl"
@@ -60,7 +60,7 @@ class Segment:
     def torn(self) -> int:
         return self._seen - self._offset
 
-    def records(self) -> Iterator[tuple[int, int, Record]]:
+    def records(self) -> Iterator[tuple[int, int, JournalEntry]]:
         """Offset, length and record of each line that was not read yet; what is no record is left out and reported.
 
         Raises `DataError` where the file cannot be read.

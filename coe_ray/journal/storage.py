@@ -22,7 +22,7 @@ from coe_ray.journal.segments import PROMPTS, SUFFIX, OwnSegment, is_segment, un
 _DOWNLOADS = 16
 
 
-class Place(Protocol):
+class JournalStorage(Protocol):
     """`folder` is where this process reads and appends.
 
     What it wrote is committed after `within_s` seconds, or when it is `within_bytes`, whichever comes first.
@@ -45,7 +45,7 @@ class Place(Protocol):
         ...
 
 
-def place_at(place: str | Path) -> Place:
+def open_storage(place: str | Path) -> JournalStorage:
     """Raises `DataError` where there can be no journal."""
     return ObjectStore(str(place)) if "://" in str(place) else Folder(Path(place))
 

@@ -12,7 +12,7 @@ from coe_ray.core.errors import CallError
 log = logging.getLogger(__name__)
 
 
-class Circuit:
+class CircuitBreaker:
     """Opened by the first error whose class `stops`; from then on each call fails with it and is not sent.
 
     Calls already on their way end on their own. After `rest_s` seconds one call is let through to see whether it is

@@ -10,31 +10,33 @@ import re
 from pathlib import Path
 from typing import cast
 
-from coe_ray.core.chat_model import ChatModel, Rule, ScriptedModel
+from coe_ray.core.chat_model import ChatModel, ScriptedModel, ScriptRule
 from coe_ray.core.errors import ConfigError
 from coe_ray.journal.journal import Journal
 from coe_ray.journal.journaled_model import JournaledModel
-from coe_ray.llm.breaker import Circuit
+from coe_ray.llm.breaker import CircuitBreaker
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.recorded import RecordedAnswers
 from coe_ray.llm.retry import RetryPolicy, Timeouts
-from coe_ray.profile.fingerprint import identity, reads
+from coe_ray.profile.fingerprint import fields_read, model_fingerprint
 from coe_ray.profile.models import ApiModel, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiter import Limits
-from coe_ray.ratelimit.limiters import Gates
+from coe_ray.ratelimit.limiter import RateLimits
+from coe_ray.ratelimit.limiters import LimiterRegistry
 
 PATIENCE_S = 300.0
 """The least time that a call to an API is tried for, in seconds, as long as its provider fails or asks to wait."""
 
 
-def local_models(profile: Profile, gates: Gates | None = None, rest_s: float = math.inf) -> dict[str, ChatModel]:
+def make_local_models(
+    profile: Profile, gates: LimiterRegistry | None = None, rest_s: float = math.inf
+) -> dict[str, ChatModel]:
     """Every model of the profile that needs no deployment, by name. Raises `ConfigError` where one cannot be made.
 
     API models wait for their turn at the `gates` (default: of their own, with no governor). One that a person has
     to see to, for its key, quota or name, is left alone for `rest_s` seconds before it is asked again.
     """
-    gates = gates or Gates()
+    gates = gates or LimiterRegistry()
     return {
         name: _make(name, config, profile, gates, rest_s)
         for name, config in profile.models.items()
@@ -42,13 +44,13 @@ def local_models(profile: Profile, gates: Gates | None = None, rest_s: float = m
     }
 
 
-def journaled(
+def wrap_in_journal(
     profile: Profile, name: str, journal: Journal, model: ChatModel | None, *, retry_failed: bool = False
 ) -> JournaledModel:
     """A model of the profile behind a journal; without `model`, only what the journal has of it."""
     config = profile.models[name]
     return JournaledModel(
-        name, identity(config, profile), journal, model, reads=reads(config), retry_failed=retry_failed
+        name, model_fingerprint(config, profile), journal, model, reads=fields_read(config), retry_failed=retry_failed
     )
 
 
@@ -56,19 +58,19 @@ def _make(
     name: str,
     config: ApiModel | PythonModel | RecordedModel | ScriptedModelConfig,
     profile: Profile,
-    gates: Gates,
+    gates: LimiterRegistry,
     rest_s: float,
 ) -> ChatModel:
     where = f"profile {profile.name!r}: models.{name}"
     match config:
         case ApiModel():
-            return _api(name, config, _key(config, where), gates, Circuit(rest_s))
+            return _api(name, config, _key(config, where), gates, CircuitBreaker(rest_s))
         case PythonModel():
             return _imported(name, config.target, where)
         case RecordedModel():
             return RecordedAnswers.load(name, Path(profile.path(config.path)), config.expert)
         case ScriptedModelConfig():
-            rules = [Rule(_pattern(rule.pattern, where), rule.reply, rule.fails) for rule in config.rules]
+            rules = [ScriptRule(_pattern(rule.pattern, where), rule.reply, rule.fails) for rule in config.rules]
             return ScriptedModel(name, rules, config.delay_s)
 
 
@@ -80,8 +82,8 @@ def _key(config: ApiModel, where: str) -> str | None:
     return key
 
 
-def _api(name: str, config: ApiModel, key: str | None, gates: Gates, circuit: Circuit) -> ChatModel:
-    limits = Limits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
+def _api(name: str, config: ApiModel, key: str | None, gates: LimiterRegistry, circuit: CircuitBreaker) -> ChatModel:
+    limits = RateLimits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
     # `timeout_s` bounds one try: one that is slow must not use up the patience for all of them.
     patience_s = max(PATIENCE_S, 2 * config.timeout_s)
     return HttpModel(

@@ -4,8 +4,8 @@
     an exception of aiohttp                 → Faults.of_exception
     a reply that cannot be read             → Faults.malformed
 
-Provider text gets into a message only through `Faults._made`, into a body only through `Faults.quoting`: scrubbed of
-the key, then cut short.
+Provider text gets into a message only through `FaultClassifier._made`, into a body only through
+`FaultClassifier.quoting`: scrubbed of the key, then cut short.
 """
 
 import math
@@ -121,7 +121,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
+class FaultClassifier:
     """Makes the errors of one model: knows its name, its secret and its time limits."""
 
     model: str

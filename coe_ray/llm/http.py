@@ -20,12 +20,12 @@ import orjson
 from coe_ray.core.errors import BadCall, CallError, RateLimited
 from coe_ray.core.stages import outgoing_headers
 from coe_ray.core.types import Call, Completion, Delta
-from coe_ray.llm.breaker import Circuit
-from coe_ray.llm.faults import Faults
+from coe_ray.llm.breaker import CircuitBreaker
+from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.replies import StreamReader, deltas_of, read_completion
-from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, counted, retried
+from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
 from coe_ray.llm.secret import Secret
-from coe_ray.ratelimit.limiter import Gate, SaturatedError, Slot
+from coe_ray.ratelimit.limiter import CallLimiter, LimiterSlot, SaturatedError
 
 KEPT = 65536
 """Bytes of a reply from which on no more is kept for the error that may end it; of an error's own no more is read."""
@@ -61,7 +61,7 @@ class _Heard:
 
     response: aiohttp.ClientResponse
     kept: bytearray = field(repr=False)
-    faults: Faults
+    faults: FaultClassifier
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """As they come. Raises `MalformedReply` where there is no end to them."""
@@ -103,22 +103,22 @@ class HttpModel:
         name: str,
         model: str,
         base_url: str,
-        gate: Gate,
+        gate: CallLimiter,
         api_key: str | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeouts: Timeouts = Timeouts(),
-        circuit: Circuit | None = None,
+        circuit: CircuitBreaker | None = None,
         extra_body: Mapping[str, object] = _NOTHING,
     ) -> None:
         self.name = name
         self._model = model
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._secret = Secret(api_key)
-        self._faults = Faults(name, self._secret, timeouts)
+        self._faults = FaultClassifier(name, self._secret, timeouts)
         self._retry = retry
         self._timeouts = timeouts
         self._gate = gate
-        self._circuit = circuit or Circuit()
+        self._circuit = circuit or CircuitBreaker()
         self._extra_body = dict(extra_body)
         self._pool: _Pool | None = None
 
@@ -137,7 +137,7 @@ class HttpModel:
         request = _Request(self._opened(), body)
         (first, rest), attempts = await self._retried(request, lambda: self._begun(request))
         async with aclosing(rest):
-            with counted(attempts):
+            with count_attempts(attempts):
                 yield first
                 async for delta in rest:
                     yield delta
@@ -149,7 +149,7 @@ class HttpModel:
             await pool.session.close()
 
     async def _retried(self, request: _Request, once: Callable[[], Awaitable[Result]]) -> tuple[Result, int]:
-        return await retried(self._retry, once, self._gate.traffic, request.watch)
+        return await call_with_retry(self._retry, once, self._gate.traffic, request.watch)
 
     async def _whole(self, request: _Request) -> Completion:
         async with self._turn(request) as slot, self._reply(request) as heard:
@@ -185,7 +185,7 @@ class HttpModel:
             yield delta
 
     @asynccontextmanager
-    async def _turn(self, request: _Request) -> AsyncIterator[Slot]:
+    async def _turn(self, request: _Request) -> AsyncIterator[LimiterSlot]:
         """The right to send one request. Raises what opened the circuit, where it is open."""
         self._circuit.check()  # nobody waits for a turn that could not be used
         try:

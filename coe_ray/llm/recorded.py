@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from coe_ray.core.chat_model import in_one_piece
+from coe_ray.core.chat_model import stream_completion
 from coe_ray.core.errors import BadCall, DataError
 from coe_ray.core.types import Call, Completion, Delta, Question
 from coe_ray.llm.recordings import Recording, read_recordings
@@ -37,7 +37,7 @@ class RecordedAnswers:
         return Completion(self._said(recording, call.question))
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
     def _said(self, recording: Recording, question: Question) -> str:
         """What was answered. Where only right or wrong was noted: the right letter, or the one that follows it."""

@@ -10,13 +10,13 @@ import orjson
 
 from coe_ray.core.counts import tokens_in, usage_in
 from coe_ray.core.types import Completion, Delta, Usage
-from coe_ray.llm.faults import Faults
+from coe_ray.llm.faults import FaultClassifier
 
 FILTERED = "content_filter"
 """The finish reason that says: a filter stopped the answer."""
 
 
-def read_completion(faults: Faults, body: bytes) -> Completion:
+def read_completion(faults: FaultClassifier, body: bytes) -> Completion:
     """The answer in a 200 reply's `body`. Raises `MalformedReply`, or what an `error` object in it means."""
     payload = _object(faults, body)
     choice = _first_choice(payload)
@@ -57,7 +57,7 @@ class StreamReader:
     say so.
     """
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: FaultClassifier) -> None:
         self.done = False
         self._faults = faults
         self._rest = b""
@@ -108,7 +108,7 @@ class StreamReader:
         return self._faults.secret.scrub_answer(_text(delta.get("content")) or refusal or "")
 
 
-def _object(faults: Faults, data: bytes) -> dict[str, object]:
+def _object(faults: FaultClassifier, data: bytes) -> dict[str, object]:
     """The JSON object in `data`; an `error` in it, or in its choice, is raised."""
     try:
         payload = orjson.loads(data)

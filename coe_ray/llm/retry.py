@@ -1,6 +1,6 @@
 """How long to wait for a model and how often to ask again: the project's only retry policy.
 
-One decision an object, put together by `retried`: `again` says whether, `Backoff` when, and until when say
+One decision an object, put together by `call_with_retry`: `again` says whether, `Backoff` when, and until when say
 tenacity's `stop_after_attempt`, `SameError` and `OutOfTime`. Only a `CallError` whose class is `retryable` is
 asked again; all else passes untouched, cancellation too.
 """
@@ -18,7 +18,7 @@ from tenacity.stop import stop_base
 from tenacity.wait import wait_base, wait_random_exponential
 
 from coe_ray.core.errors import CallError, RateLimited
-from coe_ray.core.fail_fast import ATTEMPTS, is_impatient
+from coe_ray.core.fail_fast import ATTEMPTS, must_fail_fast
 from coe_ray.core.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -133,12 +133,12 @@ class Rest:
 
 def again(error: BaseException) -> bool:
     """Whether asking again can help, and is not better done elsewhere."""
-    if isinstance(error, RateLimited) and is_impatient():
+    if isinstance(error, RateLimited) and must_fail_fast():
         return False
     return isinstance(error, CallError) and error.retryable
 
 
-async def retried(
+async def call_with_retry(
     policy: RetryPolicy,
     once: Callable[[], Awaitable[Result]],
     traffic: Traffic | None = None,
@@ -151,7 +151,7 @@ async def retried(
     """
     watch = watch or Stopwatch()
     try:
-        with counted(1):
+        with count_attempts(1):
             return await once(), 1
     except CallError as error:
         if not again(error):
@@ -161,7 +161,7 @@ async def retried(
 
 
 def _in_this_mood(policy: RetryPolicy) -> RetryPolicy:
-    return replace(policy, attempts=min(policy.attempts, ATTEMPTS)) if is_impatient() else policy
+    return replace(policy, attempts=min(policy.attempts, ATTEMPTS)) if must_fail_fast() else policy
 
 
 async def _tried_again(
@@ -170,7 +170,7 @@ async def _tried_again(
     """The tries after the first. Most calls need none, and setting up tenacity takes longer than sending a request."""
     async for attempt in retrying:
         number = attempt.retry_state.attempt_number
-        with attempt, counted(number):
+        with attempt, count_attempts(number):
             if number == 1:
                 raise first
             return await once(), number
@@ -178,7 +178,7 @@ async def _tried_again(
 
 
 @contextmanager
-def counted(number: int) -> Iterator[None]:
+def count_attempts(number: int) -> Iterator[None]:
     """Write on an error which try it comes from, or how many came before it where this one was never sent."""
     try:
         yield

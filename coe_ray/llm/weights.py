@@ -12,21 +12,21 @@ from pathlib import Path
 
 from coe_ray.core.errors import WeightsError
 from coe_ray.profile.models import Package, Weights
-from coe_ray.profile.profile import home
+from coe_ray.profile.profile import home_folder
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
-def locate(weights: Weights) -> str:
+def locate_weights(weights: Weights) -> str:
     """A folder (or a hub name) that an engine can load.
 
     Raises `WeightsError`: neither hub nor package, or a file that is not the published one.
     """
-    return weights.hub if weights.package is None else downloaded(weights)
+    return weights.hub if weights.package is None else fetch_weights(weights)
 
 
-def downloaded(weights: Weights) -> str:
-    """A folder on this machine. Raises `WeightsError` as `locate` does."""
+def fetch_weights(weights: Weights) -> str:
+    """A folder on this machine. Raises `WeightsError` as `locate_weights` does."""
     found = _from_hub(weights)
     if found is None and weights.package is not None:
         found = _from_package(weights.hub, weights.package)
@@ -95,7 +95,7 @@ def _converted(gguf: Path, package: Package) -> Path:
 
 
 def _converted_folder(package: Package) -> Path:
-    return home() / "weights" / f"{Path(package.file).stem}-{package.sha256[:12]}"
+    return home_folder() / "weights" / f"{Path(package.file).stem}-{package.sha256[:12]}"
 
 
 def _save_dequantized(gguf: Path, folder: Path) -> None:

@@ -28,7 +28,7 @@ from coe_ray.analysis.systems import (
 )
 from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.paper.plan_calls import scenario_label, variants
-from coe_ray.paper.scenarios import Changed
+from coe_ray.paper.scenarios import ResolvedScenario
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.encoder import Vectors
 
@@ -49,7 +49,7 @@ class Evidence:
 
     profile: Profile
     matrix: Matrix
-    scenarios: tuple[Changed, ...] = ()
+    scenarios: tuple[ResolvedScenario, ...] = ()
     examples: tuple[Question, ...] = ()
     vectors: Mapping[str, Vectors] | None = None
     trained: Mapping[str, Mapping[str, str]] | None = None
@@ -74,7 +74,7 @@ class Pair:
 
     first: str
     second: str
-    found: Comparison
+    comparison: Comparison
     p_mcnemar: float
     p_bootstrap: float
 
@@ -129,7 +129,7 @@ class Findings:
         return min(self.experts, key=lambda name: (-float(self.alone[name].right.mean()), name))
 
 
-def found(evidence: Evidence) -> Findings:
+def analyse(evidence: Evidence) -> Findings:
     """Raises `DataError` where nothing can be compared."""
     profile, everything = evidence.profile, evidence.matrix.complete()
     tasks = tuple(task.name for task in profile.task_list)
@@ -244,7 +244,7 @@ def _scored(system: System, matrix: Matrix) -> Scored:
     return Scored(system.metrics(matrix), accuracy_interval(system.right, matrix.clusters), system.right)
 
 
-def _scenario(changed: Changed, everything: Matrix) -> ScenarioFound:
+def _scenario(changed: ResolvedScenario, everything: Matrix) -> ScenarioFound:
     """The scenario's own questions, tasks, experts and labels, out of the same run."""
     tasks = tuple(task.name for task in changed.profile.task_list)
     moved = replace(everything, questions=tuple(map(changed.relabelled, everything.questions)))

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.patches import Patch
 
-from coe_ray.analysis.columns import one_line, shortened, width, wrapped
-from coe_ray.core.files import write_whole
+from coe_ray.analysis.columns import one_line, shorten, width, wrap
+from coe_ray.core.files import write_atomic
 
 # Black and a grey stand in the place of the palette's yellow, which is too pale for lines on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -218,7 +218,7 @@ def _bar_styles() -> Iterator[dict[str, Any]]:
 
 def _cells(figure: Figure, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Axes:
     slanted = len(labels) > 9
-    names = [shortened(one_line(label), 30) if slanted else _folded(label, 14) for label in labels]
+    names = [shorten(one_line(label), 30) if slanted else _folded(label, 14) for label in labels]
     wide = 0.62 if slanted else max(0.7, *(0.085 * width(line) for name in names for line in name.split("\n")))
     axes, scale = _side_by_side(figure, wide * len(labels), max(1.6, 0.56 * len(matrix)))
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
@@ -299,7 +299,7 @@ def _saved(figure: Figure, path: Path) -> tuple[Path, Path]:
         figure.savefig(
             content, format=picture.suffix[1:], dpi=150, bbox_inches="tight", pad_inches=0.2, metadata=metadata
         )
-        write_whole(picture, content.getvalue())
+        write_atomic(picture, content.getvalue())
     return pictures
 
 
@@ -313,4 +313,4 @@ def _bare(axes: Axes) -> None:
 
 def _folded(name: str, columns: int) -> str:
     """A name in lines of `columns`, at most four of them."""
-    return "\n".join(wrapped(shortened(one_line(name), 3 * columns), columns)[:4])
+    return "\n".join(wrap(shorten(one_line(name), 3 * columns), columns)[:4])

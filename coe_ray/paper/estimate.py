@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from coe_ray.bench.worker import Labeller
+from coe_ray.bench.worker import ExtraClassifier
 from coe_ray.core.types import Call, Message, Neighbour, Question
-from coe_ray.paper.plan_calls import Asking
+from coe_ray.paper.plan_calls import StudyPlan
 from coe_ray.profile.models import ApiModel, VllmModel
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.pipeline import Expert
@@ -33,7 +33,7 @@ class Load:
     asked_as: set[str] = field(default_factory=set)
 
 
-def loads(asked: Asking) -> dict[str, Load]:
+def estimate_loads(asked: StudyPlan) -> dict[str, Load]:
     """By model; of a call that several systems share (the same prompt to the same model) each counts, so at most."""
     profile = asked.asked
     found = {name: _load(profile, name) for name in _models(asked)}
@@ -49,7 +49,7 @@ def loads(asked: Asking) -> dict[str, Load]:
     return found
 
 
-def _models(asked: Asking) -> list[str]:
+def _models(asked: StudyPlan) -> list[str]:
     experts = [each.model for each in asked.asked.experts.values()]
     return list(dict.fromkeys([*experts, *(each.profile.classifier.model for each in asked.labellers.values())]))
 
@@ -63,7 +63,7 @@ def _load(profile: Profile, name: str) -> Load:
     return load
 
 
-def _prompt(labeller: Labeller, question: Question) -> tuple[Message, ...]:
+def _prompt(labeller: ExtraClassifier, question: Question) -> tuple[Message, ...]:
     """The classifier's prompt, with the first examples in the place of the nearest: their lengths are alike."""
     config = labeller.profile.classifier
     near = [Neighbour(each.id, each.full_text, each.task or "", 0, 0) for each in labeller.examples[: config.k]]

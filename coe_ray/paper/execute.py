@@ -9,29 +9,29 @@ from typing import Any
 import numpy as np
 import orjson
 
-from coe_ray.bench.collect import Deploy, Say, Sitting, check, sit
-from coe_ray.bench.graceful_shutdown import Leaving
-from coe_ray.bench.run import asking as asking_hash
-from coe_ray.bench.stream import plainly
-from coe_ray.core.files import held, write_whole
+from coe_ray.bench.collect import CollectionPlan, Deploy, Say, check_plan, collect_answers
+from coe_ray.bench.graceful_shutdown import GracefulShutdown
+from coe_ray.bench.run import settings_fingerprint as asking_hash
+from coe_ray.bench.stream import plain_errors
+from coe_ray.core.files import hold_lock, write_atomic
 from coe_ray.core.run_folder import RunFolder
-from coe_ray.llm.weights import downloaded
+from coe_ray.llm.weights import fetch_weights
 from coe_ray.paper.finetune import fine_tuned_labels
-from coe_ray.paper.plan_calls import Asking, StudyOrder
+from coe_ray.paper.plan_calls import StudyPlan, StudyRequest
 from coe_ray.retrieval.encoder import SentenceEncoder, Vectors
 
 EMBEDDINGS, TRAINED = "embeddings.npz", "trained.json"
 BATCH = 256
 
 
-def run_folder(order: StudyOrder, asked: Asking) -> RunFolder:
+def run_folder(order: StudyRequest, asked: StudyPlan) -> RunFolder:
     return RunFolder(order.out / "runs" / asked.profile.name)
 
 
-def gather(order: StudyOrder, asked: Asking, say: Say, deploy: Deploy, leaving: Leaving) -> None:
+def execute_plan(order: StudyRequest, asked: StudyPlan, say: Say, deploy: Deploy, leaving: GracefulShutdown) -> None:
     """Ask what is not yet answered; the same order goes on where it stopped. Needs a running Ray. Raises `CoeError`."""
     folder = run_folder(order, asked)
-    sitting = Sitting(
+    sitting = CollectionPlan(
         reference=asked.reference,
         profile=asked.asked,
         benchmark=replace(asked.benchmark, questions=asked.questions),
@@ -41,15 +41,15 @@ def gather(order: StudyOrder, asked: Asking, say: Say, deploy: Deploy, leaving: 
         labellers=asked.labellers,
         shots=asked.shots,
     )
-    check(sitting)
-    with plainly(folder), held(folder.lock):
-        sit(sitting, _identity(order, asked), say, deploy, leaving)
+    check_plan(sitting)
+    with plain_errors(folder), hold_lock(folder.lock):
+        collect_answers(sitting, _identity(order, asked), say, deploy, leaving)
         _embed(folder, asked, say)
         if order.fine_tune:
             _fine_tune(folder, asked, say)
 
 
-def _identity(order: StudyOrder, asked: Asking) -> dict[str, Any]:
+def _identity(order: StudyRequest, asked: StudyPlan) -> dict[str, Any]:
     """What makes a run folder another study's."""
     labellers = {name: each.profile.model_dump(mode="json") for name, each in asked.labellers.items()}
     ids = "".join(question.id for question in asked.questions)
@@ -66,13 +66,13 @@ def _identity(order: StudyOrder, asked: Asking) -> dict[str, Any]:
     }
 
 
-def _embed(folder: RunFolder, asked: Asking, say: Say) -> None:
+def _embed(folder: RunFolder, asked: StudyPlan, say: Say) -> None:
     """The vectors that a trained classifier learns from: of every question and example, made once."""
     file = folder.root / EMBEDDINGS
     if file.is_file() or not any(each.profile.classifier.k for each in asked.labellers.values()):
         return
     say("embedding questions and examples for Bench-CoE")
-    encoder = SentenceEncoder("", downloaded(asked.profile.retrieval.encoder))
+    encoder = SentenceEncoder("", fetch_weights(asked.profile.retrieval.encoder))
     everything = {each.id: each for each in (*asked.questions, *asked.benchmark.examples)}
     texts = [each.full_text for each in everything.values()]
     parts = [encoder.encode(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
@@ -90,7 +90,7 @@ def read_embeddings(folder: RunFolder) -> Mapping[str, Vectors] | None:
         return dict(zip(map(str, kept["ids"]), kept["vectors"], strict=True))
 
 
-def _fine_tune(folder: RunFolder, asked: Asking, say: Say) -> None:
+def _fine_tune(folder: RunFolder, asked: StudyPlan, say: Say) -> None:
     """Bench-CoE as its own paper has it: the whole encoder is trained."""
     file = folder.root / TRAINED
     if file.is_file():
@@ -98,8 +98,8 @@ def _fine_tune(folder: RunFolder, asked: Asking, say: Say) -> None:
     tasks = {task.name for task in asked.profile.task_list}
     known = [each for each in asked.benchmark.examples if each.task in tasks]
     say(f"fine-tuning the encoder on {len(known)} examples")
-    labels = fine_tuned_labels(Path(downloaded(asked.profile.retrieval.encoder)), known, asked.questions)
-    write_whole(file, orjson.dumps(labels))
+    labels = fine_tuned_labels(Path(fetch_weights(asked.profile.retrieval.encoder)), known, asked.questions)
+    write_atomic(file, orjson.dumps(labels))
 
 
 def read_trained(folder: RunFolder) -> Mapping[str, str] | None:

@@ -13,7 +13,7 @@ from coe_ray.paper.paper_tables import main_label, per_task
 LOSSES = ("classification", "unknown", "mapping", "extraction")
 
 
-def draw(findings: Findings, folder: Path) -> list[Path]:
+def draw_figures(findings: Findings, folder: Path) -> list[Path]:
     """Every figure as PNG and SVG; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     return list(_drawn(findings, folder))

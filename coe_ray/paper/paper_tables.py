@@ -38,7 +38,7 @@ def expert_set(findings: Findings) -> int | None:
     return int(named[1]) if named else None
 
 
-def tables(findings: Findings) -> list[Table | Grid]:
+def make_tables(findings: Findings) -> list[Table | Grid]:
     """All tables of one profile: each of its protocols, then what does not depend on one."""
     shown: list[Table | Grid] = []
     for protocol in PROTOCOLS:
@@ -175,12 +175,12 @@ def _pairs(findings: Findings, protocol: Protocol, answering: Answering) -> Grid
         (
             pair.first,
             pair.second,
-            _points(pair.found.difference),
-            f"{_points(pair.found.low)} to {_points(pair.found.high)}",
-            f"{pair.found.only_first} / {pair.found.only_second}",
+            _points(pair.comparison.difference),
+            f"{_points(pair.comparison.low)} to {_points(pair.comparison.high)}",
+            f"{pair.comparison.only_first} / {pair.comparison.only_second}",
             f"{pair.p_mcnemar:.3f}",
             f"{pair.p_bootstrap:.3f}",
-            f"{pair.found.needed:,}" if pair.found.needed else NONE,
+            f"{pair.comparison.needed:,}" if pair.comparison.needed else NONE,
         )
         for pair in answering.pairs
         if not {pair.first, pair.second} <= alone

@@ -8,11 +8,11 @@ from typing import Literal
 from coe_ray.analysis.leaks import refuse_leaks, without_leaks
 from coe_ray.analysis.matrix import OWN
 from coe_ray.bench.datasets.load import Benchmark, load_benchmark
-from coe_ray.bench.run import drawn
-from coe_ray.bench.worker import Labeller
+from coe_ray.bench.run import sample_questions
+from coe_ray.bench.worker import ExtraClassifier
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.core.types import Question
-from coe_ray.paper.scenarios import Changed, all_experts, all_models, worked_out
+from coe_ray.paper.scenarios import ResolvedScenario, all_experts, all_models, resolve_scenarios
 from coe_ray.profile.experts import ClassifierConfig, ExpertConfig
 from coe_ray.profile.models import ApiModel, ModelConfig, VllmModel
 from coe_ray.profile.profile import Profile, load_profile
@@ -24,7 +24,7 @@ WITHOUT_RAG = " without RAG"
 
 
 @dataclass(frozen=True, slots=True)
-class StudyOrder:
+class StudyRequest:
     """What to study. `scoring`: read the letter out of the text, or take the likeliest next token. `shots`: solved
     questions of the same category before each. `mapping`: a finished run on other questions, for the held-out mapping.
     """
@@ -42,7 +42,7 @@ class StudyOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class StudyPlan:
     """One profile's part. `profile` is as in its file; `asked` has everybody who is asked."""
 
     reference: str
@@ -50,17 +50,17 @@ class Asking:
     asked: Profile
     benchmark: Benchmark
     questions: tuple[Question, ...]
-    labellers: Mapping[str, Labeller]
-    scenarios: tuple[Changed, ...]
+    labellers: Mapping[str, ExtraClassifier]
+    scenarios: tuple[ResolvedScenario, ...]
     shots: Shots
 
 
-def asking(order: StudyOrder, reference: str, folder: Path) -> Asking:
+def plan_calls(order: StudyRequest, reference: str, folder: Path) -> StudyPlan:
     """Work out what is asked for a profile; `folder` is where its indexes will lie. Raises `CoeError`."""
     profile = load_profile(reference)
-    scenarios = worked_out(profile)
+    scenarios = resolve_scenarios(profile)
     benchmark = load_benchmark(order.data, tasks=profile.task_list)
-    questions = drawn(_concerned(profile, scenarios, benchmark), order.per_task, order.seed)
+    questions = sample_questions(_concerned(profile, scenarios, benchmark), order.per_task, order.seed)
     benchmark = _clean(order, benchmark, questions)
     models = all_models(profile, scenarios)
     experts = {name: _scored(order.scoring, models, each) for name, each in all_experts(profile, scenarios).items()}
@@ -68,7 +68,7 @@ def asking(order: StudyOrder, reference: str, folder: Path) -> Asking:
     update = {"experts": experts, "models": models, "classifier": first}
     labellers = _labellers(profile, benchmark, folder) | _scenario_labellers(scenarios, benchmark, folder)
     shots = _shots(benchmark, order.shots)
-    return Asking(
+    return StudyPlan(
         reference, profile, profile.model_copy(update=update), benchmark, questions, labellers, scenarios, shots
     )
 
@@ -98,21 +98,23 @@ def _variants(classifiers: Mapping[str, ClassifierConfig]) -> dict[str, Classifi
     return made
 
 
-def _labellers(profile: Profile, benchmark: Benchmark, folder: Path) -> dict[str, Labeller]:
+def _labellers(profile: Profile, benchmark: Benchmark, folder: Path) -> dict[str, ExtraClassifier]:
     examples = _listed(profile, benchmark.examples)
     return {
-        name: Labeller(profile.model_copy(update={"classifier": config}), folder / "index", examples)
+        name: ExtraClassifier(profile.model_copy(update={"classifier": config}), folder / "index", examples)
         for name, config in _variants(_classifiers(profile)).items()
     }
 
 
-def _scenario_labellers(scenarios: tuple[Changed, ...], benchmark: Benchmark, folder: Path) -> dict[str, Labeller]:
+def _scenario_labellers(
+    scenarios: tuple[ResolvedScenario, ...], benchmark: Benchmark, folder: Path
+) -> dict[str, ExtraClassifier]:
     made = {}
     for each in scenarios:
         examples = _listed(each.profile, tuple(map(each.relabelled, benchmark.examples)))
         for variant, config in _variants(_classifiers(each.profile)).items():
             profile = each.profile.model_copy(update={"classifier": config})
-            made[scenario_label(variant, each.name)] = Labeller(profile, folder / f"index-{each.name}", examples)
+            made[scenario_label(variant, each.name)] = ExtraClassifier(profile, folder / f"index-{each.name}", examples)
     return made
 
 
@@ -121,7 +123,7 @@ def _listed(profile: Profile, examples: tuple[Question, ...]) -> tuple[Question,
     return tuple(example for example in examples if example.task in tasks)
 
 
-def _concerned(profile: Profile, scenarios: tuple[Changed, ...], benchmark: Benchmark) -> Benchmark:
+def _concerned(profile: Profile, scenarios: tuple[ResolvedScenario, ...], benchmark: Benchmark) -> Benchmark:
     """The benchmark with the questions of the profile's tasks, or of a scenario's, alone."""
     own = {task.name for task in profile.task_list}
     others = [({task.name for task in each.profile.task_list}, each) for each in scenarios]
@@ -136,7 +138,7 @@ def _concerned(profile: Profile, scenarios: tuple[Changed, ...], benchmark: Benc
     return replace(benchmark, questions=questions)
 
 
-def _clean(order: StudyOrder, benchmark: Benchmark, questions: tuple[Question, ...]) -> Benchmark:
+def _clean(order: StudyRequest, benchmark: Benchmark, questions: tuple[Question, ...]) -> Benchmark:
     """The benchmark with examples that are no scored question. Raises `DataError` where some are, unless told to."""
     if not order.leave_out_leaks:
         refuse_leaks(questions, benchmark.examples, "the labelled examples that the index is made of")

@@ -7,12 +7,12 @@ from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import Question
 from coe_ray.profile.experts import ExpertConfig
 from coe_ray.profile.models import ModelConfig, VllmModel
-from coe_ray.profile.profile import Profile, patched
+from coe_ray.profile.profile import Profile, patch_profile
 from coe_ray.profile.study import Scenario
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ResolvedScenario:
     """A scenario worked out: its profile, and for each of its experts the name it is asked under in the run."""
 
     name: str
@@ -28,15 +28,15 @@ class Changed:
         return question
 
 
-def worked_out(profile: Profile) -> tuple[Changed, ...]:
+def resolve_scenarios(profile: Profile) -> tuple[ResolvedScenario, ...]:
     """The scenarios of a profile. Raises `ConfigError` for a change that cannot be, or that would restart an engine."""
-    found: tuple[Changed, ...] = ()
+    found: tuple[ResolvedScenario, ...] = ()
     for name, scenario in profile.study.scenarios.items():
         found = (*found, _changed(profile, found, name, scenario))
     return found
 
 
-def _changed(profile: Profile, before: tuple[Changed, ...], name: str, scenario: Scenario) -> Changed:
+def _changed(profile: Profile, before: tuple[ResolvedScenario, ...], name: str, scenario: Scenario) -> ResolvedScenario:
     """`before` are the scenarios that were worked out already: all are asked in one run, so a name means one thing."""
     where = f"profile {profile.name!r}: study.scenarios.{name}"
     if unfit := set(scenario.change) - {"tasks", "models", "experts", "classifier"}:
@@ -44,7 +44,7 @@ def _changed(profile: Profile, before: tuple[Changed, ...], name: str, scenario:
     if "classifier" in scenario.change and profile.study.classifiers:
         raise ConfigError(f"{where}: classifier changes nothing where study.classifiers are measured; add one there")
     try:
-        after = patched(profile, scenario.change)
+        after = patch_profile(profile, scenario.change)
     except ConfigError as error:  # the file's own keys are right
         raise ConfigError(f"{where}: {error}") from error
     models = all_models(profile, before)
@@ -58,7 +58,7 @@ def _changed(profile: Profile, before: tuple[Changed, ...], name: str, scenario:
         raise ConfigError(f"{where}: relabel names {sorted(strange)[0]!r}, which is not among its tasks")
     known = all_experts(profile, before)
     experts = {each: _asked_as(each, config, known, name) for each, config in after.experts.items()}
-    return Changed(name, after, scenario.relabel, experts)
+    return ResolvedScenario(name, after, scenario.relabel, experts)
 
 
 def _asked_as(expert: str, config: ExpertConfig, known: Mapping[str, ExpertConfig], scenario: str) -> str:
@@ -66,7 +66,7 @@ def _asked_as(expert: str, config: ExpertConfig, known: Mapping[str, ExpertConfi
     return expert if known.get(expert, config) == config else f"{expert} @ {scenario}"
 
 
-def all_experts(profile: Profile, scenarios: tuple[Changed, ...]) -> dict[str, ExpertConfig]:
+def all_experts(profile: Profile, scenarios: tuple[ResolvedScenario, ...]) -> dict[str, ExpertConfig]:
     """Everybody who is asked in the run: experts, single models, and who is new in a scenario."""
     asked = {**profile.experts, **profile.study.singles}
     for each in scenarios:
@@ -74,7 +74,7 @@ def all_experts(profile: Profile, scenarios: tuple[Changed, ...]) -> dict[str, E
     return asked
 
 
-def all_models(profile: Profile, scenarios: tuple[Changed, ...]) -> dict[str, ModelConfig]:
+def all_models(profile: Profile, scenarios: tuple[ResolvedScenario, ...]) -> dict[str, ModelConfig]:
     models = dict(profile.models)
     for each in scenarios:
         models |= each.profile.models

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coe_ray.analysis.columns import aligned, one_line, shortened, width, wrapped
+from coe_ray.analysis.columns import align_columns, one_line, shorten, width, wrap
 from coe_ray.paper.published import Published
 
 COLUMNS = ("system", "Acc % (95% CI)", "Prec %", "Rec %", "F1 %", "paper Acc %", "Δ Acc")
@@ -168,8 +168,8 @@ def _stacked(lines: Sequence[str]) -> str:
 def text(table: Table | Grid) -> str:
     """The table for a terminal, at most 100 columns wide: columns that do not fit go below, with the names again."""
     grid = _grid(table)
-    notes = [line for note in grid.notes for line in wrapped(one_line(note), TERMINAL_WIDTH)]
-    head = [*wrapped(one_line(grid.title), TERMINAL_WIDTH), *wrapped(one_line(grid.caption), TERMINAL_WIDTH)]
+    notes = [line for note in grid.notes for line in wrap(one_line(note), TERMINAL_WIDTH)]
+    head = [*wrap(one_line(grid.title), TERMINAL_WIDTH), *wrap(one_line(grid.caption), TERMINAL_WIDTH)]
     return _paragraphs("\n".join(filter(None, head)), *_blocks(grid), "\n".join(notes))
 
 
@@ -189,7 +189,7 @@ def _blocks(grid: Grid) -> list[str]:
     """The columns side by side, in as many blocks as needed."""
     names, *columns = _columns(grid)
     spare = TERMINAL_WIDTH - sum(column.room for column in columns)
-    names = _Column(names.header, [shortened(name, max(NAME_WIDTH, spare)) for name in names.cells])
+    names = _Column(names.header, [shorten(name, max(NAME_WIDTH, spare)) for name in names.cells])
     blocks = [[names]]
     for column in columns:
         if len(blocks[-1]) > 1 and sum(other.room for other in [*blocks[-1], column]) - 2 > TERMINAL_WIDTH:
@@ -202,15 +202,15 @@ def _block(columns: Sequence[_Column]) -> str:
     """Columns as lines; headers of several lines all end on the same one."""
     height = max(len(column.header) for column in columns)
     padded = ([""] * (height - len(column.header)) + column.header + column.cells for column in columns)
-    return aligned(list(zip(*padded, strict=True)))
+    return align_columns(list(zip(*padded, strict=True)))
 
 
 def _columns(grid: Grid) -> list[_Column]:
     (names,), *headers = _headers(grid)
     others = [
-        _Column(header, [shortened(cell, CELL_WIDTH) for cell in _body(grid, n)]) for n, header in enumerate(headers, 1)
+        _Column(header, [shorten(cell, CELL_WIDTH) for cell in _body(grid, n)]) for n, header in enumerate(headers, 1)
     ]
-    return [_Column([shortened(names, NAME_WIDTH)], _body(grid, 0)), *others]
+    return [_Column([shorten(names, NAME_WIDTH)], _body(grid, 0)), *others]
 
 
 # All three
@@ -223,7 +223,7 @@ def _grid(table: Table | Grid) -> Grid:
 def _headers(grid: Grid) -> list[list[str]]:
     """The names of the columns, in lines."""
     first, *others = map(one_line, grid.columns)
-    return [[first], *(wrapped(name, _limit(name, _body(grid, number))) for number, name in enumerate(others, 1))]
+    return [[first], *(wrap(name, _limit(name, _body(grid, number))) for number, name in enumerate(others, 1))]
 
 
 def _limit(name: str, cells: Sequence[str]) -> int:

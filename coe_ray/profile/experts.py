@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from coe_ray.core.types import Settings
+from coe_ray.core.types import SamplingParams
 from coe_ray.profile.models import Section
 
 PromptStyle = Literal["step-by-step", "direct", "next-token"]
@@ -21,8 +21,8 @@ class SettingsConfig(Section):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
 
-    def settings(self) -> Settings:
-        return Settings(**self.model_dump())
+    def settings(self) -> SamplingParams:
+        return SamplingParams(**self.model_dump())
 
 
 class ExpertConfig(Section):

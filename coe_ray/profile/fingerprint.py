@@ -12,7 +12,7 @@ from coe_ray.profile.models import ApiModel, ModelConfig, PythonModel, RecordedM
 from coe_ray.profile.profile import Profile
 
 
-def identity(config: ModelConfig, profile: Profile) -> dict[str, Any]:
+def model_fingerprint(config: ModelConfig, profile: Profile) -> dict[str, Any]:
     """Plain JSON data, the same in every process; never a secret."""
     match config:
         case ApiModel():
@@ -22,14 +22,14 @@ def identity(config: ModelConfig, profile: Profile) -> dict[str, Any]:
             weights = config.weights.model_dump(mode="json")
             return {"weights": weights, "engine": config.engine}
         case PythonModel():
-            return {"target": config.target, "source": source_hash(config.target.partition(":")[0])}
+            return {"target": config.target, "source": hash_source(config.target.partition(":")[0])}
         case RecordedModel():
             return {"recorded": _digest(Path(profile.path(config.path))), "expert": config.expert}
         case ScriptedModelConfig():
             return {"scripted": config.model_dump(mode="json")}
 
 
-def reads(config: ModelConfig) -> frozenset[Literal["choices", "question"]]:
+def fields_read(config: ModelConfig) -> frozenset[Literal["choices", "question"]]:
     """What a model is sent of a call beside its messages and settings: only that makes two calls different ones."""
     match config:
         case ApiModel():
@@ -40,7 +40,7 @@ def reads(config: ModelConfig) -> frozenset[Literal["choices", "question"]]:
             return frozenset({"choices", "question"})
 
 
-def source_hash(module: str, files: str = "*") -> str:
+def hash_source(module: str, files: str = "*") -> str:
     """A hash of the package that a module lies in, of those `files` in it: what changed code answers is new.
 
     What it imports from elsewhere is not in it.

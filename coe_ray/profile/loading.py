@@ -22,14 +22,14 @@ def read_profile(name_or_path: str | Path) -> tuple[Path, dict[str, Any]]:
     return path, _content(path, ())
 
 
-def merged(content: Any, change: Mapping[str, Any]) -> dict[str, Any]:
+def merge_patch(content: Any, change: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON merge patch (RFC 7386)."""
     made = dict(content) if isinstance(content, dict) else {}
     for key, value in change.items():
         if value is None:
             made.pop(key, None)
         else:
-            made[key] = merged(made.get(key), value) if isinstance(value, Mapping) else value
+            made[key] = merge_patch(made.get(key), value) if isinstance(value, Mapping) else value
     return made
 
 
@@ -50,7 +50,7 @@ def _content(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: extends: leads back to {base.name}; one of them must extend nothing")
     below = _anchored(_content(base, (*before, path)), base.parent)
     try:
-        return merged(below, content)
+        return merge_patch(below, content)
     except RecursionError as error:
         raise ConfigError(f"{path}: a mapping in it holds itself (a YAML alias); write it out") from error
 

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import UNKNOWN, Task
 from coe_ray.profile.experts import ClassifierConfig, ExpertConfig
-from coe_ray.profile.loading import merged, read_profile
+from coe_ray.profile.loading import merge_patch, read_profile
 from coe_ray.profile.models import ModelConfig, Section, Weights
 from coe_ray.profile.study import StudyConfig
 from coe_ray.profile.tasks import TASK_SETS
@@ -102,14 +102,14 @@ class Profile(Section):
     def index_folder(self) -> Path:
         if self.retrieval.index is not None:
             return self.path(self.retrieval.index)
-        return home() / "index" / self.name
+        return home_folder() / "index" / self.name
 
     @property
     def keys_file(self) -> Path | None:
         """`None` where no key is asked for."""
         match self.access.keys:
             case None:
-                return home() / "keys.json"
+                return home_folder() / "keys.json"
             case False:
                 return None
             case relative:
@@ -164,7 +164,7 @@ class Profile(Section):
         return [*singles, *classifiers]
 
 
-def home() -> Path:
+def home_folder() -> Path:
     """Where coe_ray keeps what it can make again: indexes and weights (`COE_RAY_HOME`)."""
     return Path(os.environ.get("COE_RAY_HOME", "~/.cache/coe_ray")).expanduser()
 
@@ -172,7 +172,7 @@ def home() -> Path:
 def runs_folder() -> Path:
     """Where the endpoint looks for folders of bench runs, to show them in its console (`COE_RAY_RUNS`)."""
     named = os.environ.get("COE_RAY_RUNS")
-    return Path(named).expanduser() if named else home() / "runs"
+    return Path(named).expanduser() if named else home_folder() / "runs"
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
@@ -183,10 +183,10 @@ def load_profile(name_or_path: str | Path) -> Profile:
     return _validated(*read_profile(name_or_path))
 
 
-def patched(profile: Profile, change: Mapping[str, Any]) -> Profile:
+def patch_profile(profile: Profile, change: Mapping[str, Any]) -> Profile:
     """The profile with a JSON merge patch (RFC 7386) to its file's content. Raises `ConfigError` as `load_profile`."""
     content = profile.model_dump(mode="json", exclude_unset=True, exclude={"file_name", "folder"})
-    return _validated(profile.file, merged(content, change))
+    return _validated(profile.file, merge_patch(content, change))
 
 
 def _validated(path: Path, content: dict[str, Any]) -> Profile:

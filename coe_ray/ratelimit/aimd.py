@@ -34,7 +34,7 @@ QUEUE_S = 60.0
 """How long it does not grow after a queue was found."""
 
 
-class Window:
+class AimdWindow:
     """Starts as large as it may be: the user has named that size. `epoch` counts the cuts.
 
     A refusal that belongs to an earlier epoch is for the caller to drop: a burst is to be cut once.

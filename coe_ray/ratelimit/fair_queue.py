@@ -5,7 +5,7 @@ import math
 from collections import OrderedDict
 
 
-class Turns:
+class FairQueue:
     """At most `slots` turns at a time, and `starts` from now on; none at all while it is `held`.
 
     Whoever changes one of these calls `admit()` afterwards. `begun` counts the turns that began.

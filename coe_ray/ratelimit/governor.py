@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coe_ray.ratelimit.aimd import Window
+from coe_ray.ratelimit.aimd import AimdWindow
 from coe_ray.ratelimit.fair_share import fair_shares, whole_shares
-from coe_ray.ratelimit.token_bucket import Budget
+from coe_ray.ratelimit.token_bucket import TokenBucket
 
 FORGOTTEN_S = 5.0
 """A client that is silent for so long is gone, and its slots go to the others."""
@@ -26,7 +26,7 @@ STRAINED = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RateLimits:
     """What the user allows for one provider key."""
 
     max_concurrency: int = 64
@@ -35,7 +35,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class UsageReport:
     """What one client does now, and what happened since its last report.
 
     `epoch` and `limit` are of its last lease. Of the calls begun in that epoch, `limited` were refused with 429 and
@@ -45,7 +45,7 @@ class Report:
     """
 
     client: str
-    limits: Limits
+    limits: RateLimits
     epoch: int = 0
     limit: float | None = None
     in_flight: int = 0
@@ -79,7 +79,7 @@ class Lease:
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    report: Report
+    report: UsageReport
     heard: float
     changed: float = -math.inf
     slots: int = 0
@@ -101,16 +101,16 @@ class _Client:
         return max(self.report.waiting + self.report.started + 1 - self.credit, 0.0)
 
 
-class Governor:
+class RateGovernor:
     """One provider key's limit, shared out by max-min fairness. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._window = Window(clock())
-        self._budget = Budget(clock())
+        self._window = AimdWindow(clock())
+        self._budget = TokenBucket(clock())
         self._clients: dict[str, _Client] = {}
 
-    def report(self, report: Report) -> Lease:
+    def report(self, report: UsageReport) -> Lease:
         """Take in what a client did; what it may do now. A client that wants nothing gives its lease back."""
         now = self._clock()
         client = self._heard(now, report)
@@ -128,7 +128,7 @@ class Governor:
         client.slots = slots
         return Lease(self._window.epoch, self._window.limit, slots, starts)
 
-    def _heard(self, now: float, report: Report) -> _Client:
+    def _heard(self, now: float, report: UsageReport) -> _Client:
         client = self._clients.setdefault(report.client, _Client(report, now))
         client.report, client.heard = report, now
         client.credit -= report.started if self._budget.limited else 0
@@ -149,7 +149,7 @@ class Governor:
             min((each.tokens_per_minute for each in limits if each.tokens_per_minute), default=None),
         )
 
-    def _judge(self, now: float, report: Report) -> None:
+    def _judge(self, now: float, report: UsageReport) -> None:
         window = self._window
         if report.limit is not None and report.epoch > window.epoch:
             window.adopt(report.limit, report.epoch)
@@ -188,7 +188,7 @@ class Governor:
         self._budget.start(sum(shares))
         return max(int(client.credit), 0)
 
-    def _accepted_beside(self, report: Report) -> int:
+    def _accepted_beside(self, report: UsageReport) -> int:
         """Calls of the other clients that the provider has taken: as far as is known, they use what they have."""
         others = [client for name, client in self._clients.items() if name != report.client]
         return sum(min(client.slots, client.report.demand) for client in others)

@@ -21,17 +21,17 @@ from types import TracebackType
 from typing import TypeAlias
 
 from coe_ray.core.errors import RateLimited
-from coe_ray.core.fail_fast import TURN_S, is_impatient
+from coe_ray.core.fail_fast import TURN_S, must_fail_fast
 from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Usage
-from coe_ray.ratelimit.fair_queue import Turns
-from coe_ray.ratelimit.governor import Lease, Limits, Report
+from coe_ray.ratelimit.fair_queue import FairQueue
+from coe_ray.ratelimit.governor import Lease, RateLimits, UsageReport
 
-__all__ = ["Exchange", "Gate", "Lease", "Limits", "Report", "Slot"]
+__all__ = ["CallLimiter", "Exchange", "Lease", "LimiterSlot", "RateLimits", "UsageReport"]
 
 log = logging.getLogger(__name__)
 
-Exchange: TypeAlias = Callable[[Report], Awaitable[Lease]]
+Exchange: TypeAlias = Callable[[UsageReport], Awaitable[Lease]]
 """One provider's governor, wherever it lives. Raises what it likes where it cannot be reached."""
 
 EXCHANGE_S = 0.25
@@ -51,7 +51,7 @@ class SaturatedError(Exception):
     """No turn came in the time that an impatient call has."""
 
 
-class Slot:
+class LimiterSlot:
     """A turn to send one request: `async with gate.slot() as slot`. In flight from within until it is left.
 
     `RateLimited` that leaves through it is told to the governor; other errors count neither as answered nor as refused.
@@ -60,13 +60,13 @@ class Slot:
 
     __slots__ = ("_began", "_check", "_flight", "_gate", "epoch", "waited_s")
 
-    def __init__(self, gate: "Gate", check: Callable[[], None] | None) -> None:
+    def __init__(self, gate: "CallLimiter", check: Callable[[], None] | None) -> None:
         self._gate = gate
         self._check = check
         self.epoch = 0
         self.waited_s = 0.0
 
-    async def __aenter__(self) -> "Slot":
+    async def __aenter__(self) -> "LimiterSlot":
         if not self._gate.enter():
             await self._turn()
         self.epoch, self._began = self._gate.epoch, _now()
@@ -94,7 +94,7 @@ class Slot:
         began = _now()
         with self._gate.traffic.wait():
             try:
-                async with asyncio.timeout(TURN_S if is_impatient() else None):
+                async with asyncio.timeout(TURN_S if must_fail_fast() else None):
                     await self._gate.turn()
             except TimeoutError:
                 raise SaturatedError from None
@@ -117,17 +117,17 @@ class _Tally:
         self.latencies += other.latencies
 
 
-class Gate:
+class CallLimiter:
     """One provider key's door in this process. Serves one event loop at a time."""
 
-    def __init__(self, provider: str, limits: Limits, governor: Exchange, traffic: Traffic) -> None:
+    def __init__(self, provider: str, limits: RateLimits, governor: Exchange, traffic: Traffic) -> None:
         self.traffic = traffic
         self._provider = provider
         self._limits = limits
         self._governor = governor
         self._client = uuid.uuid4().hex
         self._lease = Lease()
-        self._turns = Turns()
+        self._turns = FairQueue()
         self._tally = _Tally()
         self._limited = 0
         self._crowd = 0
@@ -143,13 +143,13 @@ class Gate:
     def epoch(self) -> int:
         return self._lease.epoch
 
-    def slot(self, check: Callable[[], None] | None = None) -> Slot:
+    def slot(self, check: Callable[[], None] | None = None) -> LimiterSlot:
         """A turn, first come, first served. What `check` raises when it has come is raised, and nothing was sent."""
-        return Slot(self, check)
+        return LimiterSlot(self, check)
 
-    def join(self, limits: Limits) -> None:
+    def join(self, limits: RateLimits) -> None:
         """Another model goes through this gate, too."""
-        self._limits = Limits(
+        self._limits = RateLimits(
             max(self._limits.max_concurrency, limits.max_concurrency),
             _smaller(self._limits.requests_per_minute, limits.requests_per_minute),
             _smaller(self._limits.tokens_per_minute, limits.tokens_per_minute),
@@ -228,9 +228,9 @@ class Gate:
         self._turns.admit()
         self._plan(report)
 
-    def _report(self) -> Report:
+    def _report(self) -> UsageReport:
         tally = self._tally
-        return Report(
+        return UsageReport(
             client=f"{self._client}-{os.getpid()}",  # a gate may have come here with a model that was shipped
             limits=self._limits,
             epoch=self._lease.epoch,
@@ -271,7 +271,7 @@ class Gate:
             log.warning("rate governor of provider %.8s is away, its last lease is kept: %r", self._provider, error)
         self._away = True
 
-    def _go_on_alone(self, report: Report) -> None:
+    def _go_on_alone(self, report: UsageReport) -> None:
         """Keep the last lease; half of it after a refusal. A process that was idle has none, and takes one slot."""
         self._not_before = _now() + AWAY_S
         slots = max(self._lease.slots, 1)
@@ -283,7 +283,7 @@ class Gate:
         if not report.demand:
             self._turns.slots = 0
 
-    def _plan(self, told: Report) -> None:
+    def _plan(self, told: UsageReport) -> None:
         """When the next exchange is due, if at all."""
         if self._limited:
             self._exchange_in(SETTLE_S)

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from coe_ray.core.traffic import Traffic
-from coe_ray.ratelimit.governor import Governor, Lease, Limits, Report
-from coe_ray.ratelimit.limiter import Gate
+from coe_ray.ratelimit.governor import Lease, RateGovernor, RateLimits, UsageReport
+from coe_ray.ratelimit.limiter import CallLimiter
 
 
 def provider_id(base_url: str, secret: str | None) -> str:
@@ -14,29 +14,29 @@ def provider_id(base_url: str, secret: str | None) -> str:
     return hashlib.sha256(f"{base_url.rstrip('/')}\n{secret or ''}".encode()).hexdigest()
 
 
-class Gates:
+class LimiterRegistry:
     """The gates of one process. Without `governor` the process has governors of its own."""
 
     def __init__(
-        self, governor: Callable[[str, Report], Awaitable[Lease]] | None = None, traffic: Traffic | None = None
+        self, governor: Callable[[str, UsageReport], Awaitable[Lease]] | None = None, traffic: Traffic | None = None
     ) -> None:
         self.traffic = traffic or Traffic()
         self._governor = governor or _OwnGovernors().report
-        self._gates: dict[str, Gate] = {}
+        self._gates: dict[str, CallLimiter] = {}
 
-    def gate(self, base_url: str, secret: str | None, limits: Limits) -> "Gate":
+    def gate(self, base_url: str, secret: str | None, limits: RateLimits) -> "CallLimiter":
         """The gate of this address and key. Several models' limits: the largest at once, the smallest per minute."""
         provider = provider_id(base_url, secret)
         if provider in self._gates:
             self._gates[provider].join(limits)
         else:
-            self._gates[provider] = Gate(provider, limits, partial(self._governor, provider), self.traffic)
+            self._gates[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.traffic)
         return self._gates[provider]
 
 
 class _OwnGovernors:
     def __init__(self) -> None:
-        self._governors: dict[str, Governor] = {}
+        self._governors: dict[str, RateGovernor] = {}
 
-    async def report(self, provider: str, report: Report) -> Lease:
-        return self._governors.setdefault(provider, Governor()).report(report)
+    async def report(self, provider: str, report: UsageReport) -> Lease:
+        return self._governors.setdefault(provider, RateGovernor()).report(report)

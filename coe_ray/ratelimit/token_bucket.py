@@ -6,7 +6,7 @@ GUESS = 1000.0
 """Tokens of a call before the first has told how many it used."""
 
 
-class Budget:
+class TokenBucket:
     """How many calls may start. Both limits are spread over the minute: a burst is at most one second's worth.
 
     What a call will use is known only afterwards, so each call on its way reserves the mean of those before it.

@@ -21,7 +21,7 @@ import orjson
 import pyarrow as pa
 
 from coe_ray.core.errors import DataError
-from coe_ray.core.files import held, write_whole
+from coe_ray.core.files import hold_lock, write_atomic
 from coe_ray.core.questions import near_duplicate_key
 from coe_ray.core.types import Neighbour, Question
 from coe_ray.retrieval.batching import BatchingEncoder
@@ -52,7 +52,7 @@ def build_index(folder: Path, examples: Sequence[Question], encoder: Encoder) ->
         raise DataError("index: no labelled examples; the benchmark's dev split must name tasks of the profile")
     vectors = encoder.encode([example.full_text for example in unique.values()])
     folder.mkdir(parents=True, exist_ok=True)
-    with held(folder / _LOCK, wait=True):
+    with hold_lock(folder / _LOCK, wait=True):
         version = uuid.uuid4().hex[:12]
         write_table(folder / version, _rows(unique, vectors))
         before = (_read_card(folder) or {}).get("version")
@@ -63,7 +63,7 @@ def build_index(folder: Path, examples: Sequence[Question], encoder: Encoder) ->
             "examples": _fingerprint(unique),
             "version": version,
         }
-        write_whole(folder / _CARD, orjson.dumps(card))
+        write_atomic(folder / _CARD, orjson.dumps(card))
         _remove_all_but(folder, {_CARD, _LOCK, version, before})
     return len(unique)
 
@@ -73,7 +73,7 @@ def has_index(folder: Path) -> bool:
     return (folder / _CARD).is_file()
 
 
-def is_built_of(folder: Path, examples: Sequence[Question], encoder: str) -> bool:
+def is_index_of(folder: Path, examples: Sequence[Question], encoder: str) -> bool:
     """Whether the index at `folder` exists and holds just these examples, encoded by this encoder."""
     card = _read_card(folder)
     if card is None:
@@ -138,7 +138,7 @@ class Index:
         # Keys are unique in a table: one more than wanted, less the own row, is cheaper than a filter.
         found = await self._table.nearest(vector, k + 1)
         own = await self._own_key(question)
-        return weighted([row for row in found if row["near_key"] != own][:k])
+        return weigh_neighbours([row for row in found if row["near_key"] != own][:k])
 
     @staticmethod
     async def _own_key(question: Question) -> str:
@@ -147,7 +147,7 @@ class Index:
         return await asyncio.to_thread(near_duplicate_key, question.text, question.options)
 
 
-def weighted(found: Sequence[dict[str, Any]]) -> tuple[Neighbour, ...]:
+def weigh_neighbours(found: Sequence[dict[str, Any]]) -> tuple[Neighbour, ...]:
     """A table's rows as neighbours, with the softmax of their inner products over the retrieved (eq. 12)."""
     similarities = np.array([row["similarity"] for row in found], dtype=np.float64)
     powers = np.exp(similarities - similarities.max(initial=-np.inf))

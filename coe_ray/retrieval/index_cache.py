@@ -30,7 +30,7 @@ class _Opened:
     looked: float
 
 
-class OpenIndexes:
+class IndexCache:
     """Opens an index where it is first asked for, and again where it was built anew; all share one encoder."""
 
     def __init__(self, encoder: Encoder, limit: int = OPEN, clock: Callable[[], float] = time.monotonic) -> None:

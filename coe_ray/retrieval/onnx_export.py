@@ -14,8 +14,8 @@ import numpy as np
 import orjson
 
 from coe_ray.core.errors import WeightsError
-from coe_ray.core.files import held
-from coe_ray.profile.profile import home
+from coe_ray.core.files import hold_lock
+from coe_ray.profile.profile import home_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,9 +33,9 @@ def onnx_file(folder: Path) -> Path:
     Raises `WeightsError` where the model is of another kind than mean pooling over a transformer's tokens.
     """
     transformer = _transformer(folder)
-    made = home() / "weights" / f"{_weights_hash(transformer)[:12]}-{RECIPE}"
+    made = home_folder() / "weights" / f"{_weights_hash(transformer)[:12]}-{RECIPE}"
     if not made.is_dir():
-        with held(made.with_name(f"{made.name}.lock"), wait=True):
+        with hold_lock(made.with_name(f"{made.name}.lock"), wait=True):
             if not made.is_dir():
                 aside = made.with_name(f"{made.name}.partial")
                 shutil.rmtree(aside, ignore_errors=True)

@@ -16,7 +16,7 @@ from coe_ray.core.errors import (
     ContextTooLong,
     RateLimited,
 )
-from coe_ray.core.fail_fast import impatience
+from coe_ray.core.fail_fast import fail_fast
 from coe_ray.core.types import Attempt
 
 log = logging.getLogger("ray.serve")  # whose handlers write the replicas' log files
@@ -39,7 +39,7 @@ _THE_MODELS = (ConnectionFault, CallTimeout, RateLimited)
 
 
 @dataclass(frozen=True, slots=True)
-class Answered(Generic[Result]):
+class ExpertAnswer(Generic[Result]):
     """What an expert gave, and who was asked before it in vain."""
 
     expert: str
@@ -71,7 +71,7 @@ class Failover:
 
     async def first(
         self, by_rank: Sequence[str], ask: Callable[[str], Awaitable[Result]], ends_at: float
-    ) -> Answered[Result]:
+    ) -> ExpertAnswer[Result]:
         """The first answer, at `ends_at` at the latest.
 
         Raises the last expert's `CallError`, which names all that were tried; `ContentFiltered` at once.
@@ -94,7 +94,7 @@ class Failover:
                 if error.stops or isinstance(error, _THE_MODELS):
                     experts = self._others_first(expert, experts)
             else:
-                return Answered(expert, result, tuple(tried))
+                return ExpertAnswer(expert, result, tuple(tried))
         raise ValueError("there is nobody to ask")
 
     async def _asked(self, expert: str, ask: Callable[[str], Awaitable[Result]], ends_at: float, others: int) -> Result:
@@ -104,7 +104,7 @@ class Failover:
         limit = min(self._after_s, (ends_at - began) / 2)
         try:
             async with asyncio.timeout(limit):
-                with impatience():
+                with fail_fast():
                     return await self._noted(expert, ask)
         except TimeoutError:
             # Less is the hurry of who asked; and who answered others meanwhile is slow with this question only.

@@ -15,8 +15,8 @@ import orjson
 from statsmodels.stats.proportion import proportion_confint
 
 from coe_ray.core.errors import DataError
-from coe_ray.core.files import write_whole
-from coe_ray.core.types import Provenance, Standing
+from coe_ray.core.files import write_atomic
+from coe_ray.core.types import Provenance, RankedExpert
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +71,26 @@ class Leaderboard:
     def experts(self) -> tuple[str, ...]:
         return tuple(sorted({score.expert for score in self.scores}))
 
-    def ranked(self, task: str) -> tuple[Standing, ...]:
+    def ranked(self, task: str) -> tuple[RankedExpert, ...]:
         """The experts on `task`, best first, ties by name; empty for a task that was never scored."""
-        row = [Standing(s.expert, s.accuracy, s.correct, s.total) for s in self.scores if s.task == task]
+        row = [RankedExpert(s.expert, s.accuracy, s.correct, s.total) for s in self.scores if s.task == task]
         return tuple(sorted(row, key=_best_first))
 
-    def best(self, task: str) -> Standing | None:
+    def best(self, task: str) -> RankedExpert | None:
         """The expert for `task` (eq. 5)."""
         row = self.ranked(task)
         return row[0] if row else None
 
-    def ranked_on_average(self) -> tuple[Standing, ...]:
+    def ranked_on_average(self) -> tuple[RankedExpert, ...]:
         """The experts by the mean of their accuracies over tasks, every task weighing the same (eq. 8).
 
         Experts that were not scored on every task stand behind those that were.
         """
         means = {expert: self._accuracies(expert) for expert in self.experts}
-        row = [Standing(expert, float(sum(each) / len(each))) for expert, each in means.items()]
+        row = [RankedExpert(expert, float(sum(each) / len(each))) for expert, each in means.items()]
         return tuple(sorted(row, key=lambda s: (len(means[s.expert]) < len(self.tasks), *_best_first(s))))
 
-    def best_on_average(self) -> Standing:
+    def best_on_average(self) -> RankedExpert:
         """The expert for *unknown*."""
         return self.ranked_on_average()[0]
 
@@ -108,7 +108,7 @@ class Leaderboard:
     def save(self, path: Path) -> None:
         """Written aside and renamed: the file exists only whole."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, orjson.dumps(self.as_dict(), option=orjson.OPT_INDENT_2) + b"\n")
+        write_atomic(path, orjson.dumps(self.as_dict(), option=orjson.OPT_INDENT_2) + b"\n")
 
     @classmethod
     def load(cls, path: Path) -> "Leaderboard":
@@ -130,7 +130,7 @@ class Leaderboard:
         return [Fraction(score.correct, score.total) for score in self.scores if score.expert == expert]
 
 
-def _best_first(standing: Standing) -> tuple[float, str]:
+def _best_first(standing: RankedExpert) -> tuple[float, str]:
     return -standing.accuracy, standing.expert
 
 

@@ -17,23 +17,23 @@ from coe_ray.core.chat_model import ChatModel
 from coe_ray.core.errors import CallTimeout, ConfigError
 from coe_ray.core.questions import make_question, split_options
 from coe_ray.core.stages import stage
-from coe_ray.core.types import Answer, Call, Classification, Completion, Delta, Message, Question, Route, Settings
+from coe_ray.core.types import Answer, Call, Classification, Completion, Delta, Message, Question, Route, SamplingParams
 from coe_ray.profile.experts import ExpertConfig
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.index import Retriever
 from coe_ray.routing.classifier import Classifier
-from coe_ray.routing.failover import Answered, Failover
+from coe_ray.routing.failover import ExpertAnswer, Failover
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.parsing import likeliest_letter, parse_letter
 from coe_ray.routing.prompts import answer_sentence, expert_prompt
-from coe_ray.routing.router import route
+from coe_ray.routing.router import choose_expert
 
 Result = TypeVar("Result")
 
 Shots: TypeAlias = Mapping[str, Sequence[Question]]
 """Solved questions by category, which a benchmark shows before each question of it."""
 
-NEXT_TOKEN = Settings(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
+NEXT_TOKEN = SamplingParams(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
 """One token, and what else it could have been: 20 is the most that OpenAI's form, and vLLM, tell."""
 
 
@@ -91,7 +91,7 @@ class CompositionOfExperts:
         shots: Shots = MappingProxyType({}),
     ) -> None:
         self.profile = profile
-        self.leaderboard = None if leaderboard is None else checked_leaderboard(leaderboard, profile)
+        self.leaderboard = None if leaderboard is None else check_leaderboard(leaderboard, profile)
         self.experts = {
             name: Expert(name, models[config.model], config, shots) for name, config in profile.experts.items()
         }
@@ -117,7 +117,7 @@ class CompositionOfExperts:
             )
         classification = await self.classify(question)
         with stage("route"):
-            return route(classification, self.leaderboard)
+            return choose_expert(classification, self.leaderboard)
 
     async def ask(self, expert: str, question: Question) -> Answer:
         """One expert's answer to a multiple-choice question."""
@@ -132,7 +132,7 @@ class CompositionOfExperts:
 
     async def stream(self, call: Call) -> AsyncIterator[Delta]:
         """The routed answer, piece by piece."""
-        question = asked_question(call)
+        question = question_of_call(call)
         async with self.deadline() as ends_at:
             _, begun = await self.begin_by(await self.route(question), question, call, ends_at)
         yield begun.first
@@ -141,7 +141,7 @@ class CompositionOfExperts:
 
     async def answer(self, call: Call) -> tuple[Route, Completion]:
         """The route taken and the expert's answer, within the profile's deadline."""
-        question = asked_question(call)
+        question = question_of_call(call)
         async with self.deadline() as ends_at:
             return await self.complete_by(await self.route(question), question, call, ends_at)
 
@@ -189,7 +189,7 @@ class CompositionOfExperts:
             return Begun(await anext(deltas), deltas)
 
 
-def _taken(decision: Route, answered: Answered[Result]) -> Route:
+def _taken(decision: Route, answered: ExpertAnswer[Result]) -> Route:
     """The route with who was asked. A frozen route that nothing was added to stays the same object."""
     if not answered.tried and answered.expert == decision.expert:
         return decision
@@ -199,14 +199,14 @@ def _taken(decision: Route, answered: Answered[Result]) -> Route:
     return replace(decision, expert=answered.expert, tried=answered.tried, reason=reason)
 
 
-def asked_question(call: Call) -> Question:
+def question_of_call(call: Call) -> Question:
     """The question of a conversation: its last user message, with the options found in it."""
     last = next((m for m in reversed(call.messages) if m.role == "user"), Message("user", ""))
     stem, options = split_options(last.content)
     return make_question(stem, options)
 
 
-def checked_leaderboard(leaderboard: Leaderboard, profile: Profile) -> Leaderboard:
+def check_leaderboard(leaderboard: Leaderboard, profile: Profile) -> Leaderboard:
     """The leaderboard's rows for the profile's experts. Raises `ConfigError` where an expert was never scored."""
     if missing := sorted(set(profile.experts) - set(leaderboard.experts)):
         raise ConfigError(

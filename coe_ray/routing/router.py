@@ -1,10 +1,10 @@
 """Classification + leaderboard → route. Pure: it chooses and never calls a model."""
 
-from coe_ray.core.types import UNKNOWN, Classification, Route, Standing
+from coe_ray.core.types import UNKNOWN, Classification, RankedExpert, Route
 from coe_ray.routing.leaderboard import Leaderboard
 
 
-def route(classification: Classification, leaderboard: Leaderboard) -> Route:
+def choose_expert(classification: Classification, leaderboard: Leaderboard) -> Route:
     """The expert that is best at the task (eq. 3); for *unknown* the best on average (eq. 8)."""
     task = classification.task
     row = leaderboard.ranked(task) if task != UNKNOWN else ()
@@ -17,6 +17,6 @@ def route(classification: Classification, leaderboard: Leaderboard) -> Route:
     return Route(row[0].expert, classification, row, reason + _tie(row), leaderboard.version)
 
 
-def _tie(row: tuple[Standing, ...]) -> str:
+def _tie(row: tuple[RankedExpert, ...]) -> str:
     equal = [standing.expert for standing in row if standing.accuracy == row[0].accuracy]
     return f"; tied with {', '.join(equal[1:])}, first by name" if len(equal) > 1 else ""

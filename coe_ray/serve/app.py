@@ -16,18 +16,18 @@ from ray.serve.schema import LoggingConfig
 
 from coe_ray.cluster.health import APPLICATION
 from coe_ray.core.api_keys import read_keys
-from coe_ray.llm.factory import local_models
-from coe_ray.profile.fingerprint import source_hash
+from coe_ray.llm.factory import make_local_models
+from coe_ray.profile.fingerprint import hash_source
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import load_profile
-from coe_ray.routing.pipeline import checked_leaderboard, load_leaderboard
-from coe_ray.serve.auth.header_filter import ENVIRONMENT
-from coe_ray.serve.auth.loopback import listening_host, require_keys_or_loopback, serve_runs
+from coe_ray.routing.pipeline import check_leaderboard, load_leaderboard
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.auth.loopback import is_serve_running, listening_host, require_keys_or_loopback
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import hardest_first
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.ingress import Ingress
-from coe_ray.serve.snapshot.snapshot import changed
+from coe_ray.serve.snapshot.snapshot import apply_change
 
 log = logging.getLogger("ray.serve")
 
@@ -54,14 +54,14 @@ def build(args: AppArgs) -> Application:
     """
     profile = load_profile(args.profile)
     profile = profile if args.study else profile.served
-    if serve_runs():  # `serve run` builds before: the ingress looks again
+    if is_serve_running():  # `serve run` builds before: the ingress looks again
         require_keys_or_loopback(profile.access, listening_host())
-    for each in (profile, changed(profile, args.change)):
+    for each in (profile, apply_change(profile, args.change)):
         if each.keys_file is not None:
             read_keys(each.keys_file)
-        local_models(each)  # a missing key or import is said here, not by a replica that restarts for ever
+        make_local_models(each)  # a missing key or import is said here, not by a replica that restarts for ever
         if (leaderboard := load_leaderboard(each)) is not None:
-            checked_leaderboard(leaderboard, each)
+            check_leaderboard(leaderboard, each)
     retriever = _versioned(RetrieverDeployment, profile.retrieval.model_dump(mode="json"), str(profile.index_folder))
     ingress = _versioned(Ingress, profile.model_dump(mode="json"))
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
@@ -78,13 +78,13 @@ def deploy(args: AppArgs) -> None:
 
     Where no Serve runs yet, one that lets everybody in listens on loopback only: a job asks through handles.
     """
-    if load_profile(args.profile).access.keys is False and not serve_runs():
+    if load_profile(args.profile).access.keys is False and not is_serve_running():
         serve.start(http_options={"host": "127.0.0.1"})
     serve.run(build(args), name=APPLICATION)
 
 
 def _versioned(deployment: object, *settings: object) -> Deployment:
-    parts = [source_hash("coe_ray", files) for files in ("*.py", "serve/console/static/*")]
+    parts = [hash_source("coe_ray", files) for files in ("*.py", "serve/console/static/*")]
     code = orjson.dumps([*parts, *settings], option=orjson.OPT_SORT_KEYS)
     # `_internal`: Serve gives every deployment a random version otherwise, and so restarts it each time.
     named = {"version": hashlib.sha256(code).hexdigest()[:12], "_internal": True}
@@ -108,7 +108,7 @@ def _hosted(models: dict[str, VllmModel], classifier: str) -> dict[str, Applicat
 def environment_warnings() -> list[str]:
     """What was not set before Ray started, and is too late to set now."""
     slow = [name for name, value in WANTED_ENVIRONMENT.items() if os.environ.get(name) != value]
-    open_to_abuse = [name for name in ENVIRONMENT if name not in os.environ]
+    open_to_abuse = [name for name in RAY_ENVIRONMENT if name not in os.environ]
     warnings = [f"{name}=1 is not set; set it before `ray start` for a faster endpoint" for name in slow]
     warnings += [f"{name} is not set; set it before `ray start`, see docs/security.md" for name in open_to_abuse]
     for warning in warnings:

@@ -13,25 +13,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from coe_ray.cluster.health import collect_garbage_rarely, hosted_fingerprint, stays_up
+from coe_ray.cluster.health import hosted_fingerprint, is_always_up, tune_garbage_collector
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.leaderboard import Leaderboard
-from coe_ray.serve.api.handlers import completion, decision, stream
+from coe_ray.serve.api.handlers import answer_completion, answer_route, answer_stream
 from coe_ray.serve.api.openai import RequestError, read_deadline, read_request
-from coe_ray.serve.api.openapi import document
-from coe_ray.serve.api.responses import ERROR_HANDLERS, Json, read_body
-from coe_ray.serve.auth.authenticator import Access
+from coe_ray.serve.api.openapi import openapi_document
+from coe_ray.serve.api.responses import ERROR_HANDLERS, JsonResponse, read_body
+from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.loopback import listening_host, require_keys_or_loopback
-from coe_ray.serve.auth.middleware import Guard
+from coe_ray.serve.auth.middleware import AuthMiddleware
 from coe_ray.serve.console.leaderboards import boards, listed
 from coe_ray.serve.console.pages import page_routes
 from coe_ray.serve.console.run_routes import run_routes
-from coe_ray.serve.hosting.readiness import RETRIEVER, Behind
+from coe_ray.serve.hosting.readiness import RETRIEVER_NAME, DependencyHealth
 from coe_ray.serve.hosting.replicas import ReplicaCount
-from coe_ray.serve.snapshot.manager import Editions
-from coe_ray.serve.snapshot.snapshot import Edition, Printer, version_of
+from coe_ray.serve.snapshot.manager import SnapshotManager
+from coe_ray.serve.snapshot.snapshot import Snapshot, SnapshotBuilder, snapshot_version
 from coe_ray.serve.telemetry.metrics import metrics
-from coe_ray.serve.telemetry.middleware import Watched
+from coe_ray.serve.telemetry.middleware import TelemetryMiddleware
 from coe_ray.serve.telemetry.request_log import current_record
 from coe_ray.serve.telemetry.tracing import set_up_tracing
 
@@ -59,21 +59,21 @@ class Ingress:
         require_keys_or_loopback(profile.access, listening_host())
         self._profile = profile
         self._replicas = ReplicaCount("ingress")
-        self._access = Access(profile.access, profile.keys_file, lambda: self._replicas.now)
-        self._editions = Editions(Printer(profile, retriever, hosted), self._configure_access)
+        self._access = Authenticator(profile.access, profile.keys_file, lambda: self._replicas.now)
+        self._editions = SnapshotManager(SnapshotBuilder(profile, retriever, hosted), self._configure_access)
         self._warnings = warnings
         # What may scale to zero is started by its first request, not by a probe.
-        always_up = {name: handle for name, handle in hosted.items() if stays_up(profile, name)}
-        self._behind = Behind({RETRIEVER: retriever} | always_up)
+        always_up = {name: handle for name, handle in hosted.items() if is_always_up(profile, name)}
+        self._behind = DependencyHealth({RETRIEVER_NAME: retriever} | always_up)
         set_up_tracing()
-        collect_garbage_rarely()
+        tune_garbage_collector()
 
     def __serve_build_asgi_app__(self) -> Starlette:
         """Serve asks for it once the replica is made. Not FastAPI: its part of a request was a tenth of the time."""
         # The guard is within: who is refused is watched, too.
         api = Starlette(
             routes=[*self.routes(), *page_routes()],
-            middleware=[Middleware(Watched), Middleware(Guard, self._access)],
+            middleware=[Middleware(TelemetryMiddleware), Middleware(AuthMiddleware, self._access)],
             exception_handlers=ERROR_HANDLERS,
         )
         api.router.redirect_slashes = False
@@ -117,7 +117,7 @@ class Ingress:
         edition = self._edition()
         asked = read_request(await read_body(request))
         current_record().asked_for(asked.model, edition.coe.experts)
-        answer = stream if asked.stream else completion
+        answer = answer_stream if asked.stream else answer_completion
         return await answer(edition, asked, read_deadline(request.headers))
 
     async def route(self, request: Request) -> Response:
@@ -125,34 +125,34 @@ class Ingress:
         edition = self._edition()
         asked = read_request(await read_body(request))
         current_record().kind = "route"
-        return await decision(edition, asked, read_deadline(request.headers))
+        return await answer_route(edition, asked, read_deadline(request.headers))
 
     async def models(self, _: Request) -> Response:
         """`coe` and every expert, in OpenAI's list form."""
         edition = self._edition()
         names = [edition.coe.name, *edition.coe.experts]
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "coe_ray"} for name in names]
-        return Json({"object": "list", "data": listed})
+        return JsonResponse({"object": "list", "data": listed})
 
     async def leaderboard(self, _: Request) -> Response:
         """The scores that routes are made with."""
         board = self._edition().coe.leaderboard
         if board is None:
             raise RequestError(404, "this profile has no leaderboard yet; see jobs/leaderboard.py", code="not_found")
-        return Json(board.as_dict())
+        return JsonResponse(board.as_dict())
 
     async def leaderboards(self, _: Request) -> Response:
         """The versions that can be read here: what is served, what was, and what lies beside it."""
         served = self._edition().coe.leaderboard
         found = await self._boards()
-        return Json({"object": "list", "data": [listed(board, served) for board in found.values()]})
+        return JsonResponse({"object": "list", "data": [listed(board, served) for board in found.values()]})
 
     async def leaderboard_version(self, request: Request) -> Response:
         """One of them."""
         board = (await self._boards()).get(request.path_params["version"])
         if board is None:
             raise RequestError(404, "no leaderboard of that version is here", param="version", code="not_found")
-        return Json(board.as_dict())
+        return JsonResponse(board.as_dict())
 
     async def _boards(self) -> dict[str, Leaderboard]:
         served, history = self._edition().coe.leaderboard, await self._editions.history()
@@ -179,13 +179,13 @@ class Ingress:
             "change_refused": self._editions.refused is not None,
             "warnings": self._warnings,
         }
-        return Json(content, 503 if unready else 200)
+        return JsonResponse(content, 503 if unready else 200)
 
     async def openapi(self, _: Request) -> Response:
         """The document of all this."""
-        return Json(document())
+        return JsonResponse(openapi_document())
 
-    def _edition(self) -> Edition:
+    def _edition(self) -> Snapshot:
         """What this request is answered with, whatever changes meanwhile."""
         current = self._editions.current
         current_record().version = current.version
@@ -200,7 +200,7 @@ class Ingress:
         history = [asdict(change) for change in await self._editions.history()]
         return {
             "profile": str(self._profile.file),
-            "base": version_of(self._profile, None),
+            "base": snapshot_version(self._profile, None),
             "version": self._editions.current.version,
             "refused": self._editions.refused,
             "history": history,

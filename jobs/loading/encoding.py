@@ -5,7 +5,7 @@ from functools import partial
 from itertools import islice
 from time import monotonic
 
-from coe_ray.llm.weights import downloaded
+from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder
 from jobs.loading.questions import Questions
@@ -27,7 +27,7 @@ def encoder_rate(tag: str, seconds: float) -> float:
 def _encoded(tag: str, seconds: float, part: int) -> float:
     """Texts a second by the encoder of this process."""
     weights = load_profile("local-cpu").retrieval.encoder
-    encoder = SentenceEncoder(weights.hub, downloaded(weights))
+    encoder = SentenceEncoder(weights.hub, fetch_weights(weights))
     texts = Questions(f"{tag}-{part}").texts()
     for _ in range(3):
         encoder.encode(list(islice(texts, BATCH)))

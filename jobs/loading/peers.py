@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coe_ray.core.errors import DataError
-from coe_ray.profile.profile import home
+from coe_ray.profile.profile import home_folder
 
 LITELLM = "1.106.2"
 """The release that is installed where no other one is given."""
@@ -70,7 +70,7 @@ def litellm(command: Path, upstream_url: str, key: str, folder: Path, workers: i
 
 def installed_litellm() -> Path:
     """LiteLLM's command in an environment of its own below `COE_RAY_HOME`, made where there is none yet (750 MB)."""
-    folder = home() / "peers" / f"litellm-{LITELLM}"
+    folder = home_folder() / "peers" / f"litellm-{LITELLM}"
     command = folder / "bin" / "litellm"
     if not command.exists():
         print(f"installing litellm {LITELLM} in {folder}", file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from coe_ray.serve.api.openapi import document
+from coe_ray.serve.api.openapi import openapi_document
 
 HEAD = """# HTTP reference
 
@@ -24,7 +24,7 @@ print(answer.choices[0].message.content, answer.coe["task"], answer.coe["expert"
 
 def http_page() -> str:
     """The whole page."""
-    told = document()
+    told = openapi_document()
     schemas: Mapping[str, Any] = told["components"]["schemas"]
     parts = [_operation(path, method, each) for path, by in told["paths"].items() for method, each in by.items()]
     return HEAD + "\n".join([*parts, "# Objects", "", *(_object(name, each) for name, each in schemas.items())])

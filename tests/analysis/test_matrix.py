@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from coe_ray.analysis.matrix import NEIGHBOURS, NO_LETTER, OUTCOMES, OWN, Matrix
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import LETTERS, UNKNOWN, Question
 from coe_ray.llm.recordings import Recording
 from tests.analysis.grids import grid, grids
@@ -29,7 +29,7 @@ def label(task: str, *near: tuple[str, float]) -> dict[str, Any]:
     return {"task": task, "rule": "rule", "raw": task, "confidence": 0.5, "attempts": 1, "neighbours": found}
 
 
-def record(question: Question, labels: Mapping[str, Any] | None = None, **answers: Any) -> Record:
+def record(question: Question, labels: Mapping[str, Any] | None = None, **answers: Any) -> QuestionRecord:
     made = {"id": question.id, "classification": label("Build"), "classification_error": None, "answers": answers}
     return made if labels is None else {**made, "labels": dict(labels)}
 

@@ -13,13 +13,13 @@ from collections import Counter
 import orjson
 import ray
 
-from coe_ray.cluster.governors import governed
+from coe_ray.cluster.governors import connect_governors
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Message
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.retry import RetryPolicy
-from coe_ray.ratelimit.limiter import Limits
-from coe_ray.ratelimit.limiters import Gates
+from coe_ray.ratelimit.limiter import RateLimits
+from coe_ray.ratelimit.limiters import LimiterRegistry
 
 CALL = Call((Message("user", "Where?"),))
 
@@ -28,7 +28,7 @@ class Caller:
     """Calls until it is stopped; what is under way then is finished."""
 
     def __init__(self, base_url: str, max_concurrency: int) -> None:
-        gate = Gates(governed()).gate(base_url, "sk-shared", Limits(max_concurrency))
+        gate = LimiterRegistry(connect_governors()).gate(base_url, "sk-shared", RateLimits(max_concurrency))
         self._model = HttpModel(
             name="m", model="m", base_url=base_url, gate=gate, api_key="sk-shared", retry=RetryPolicy(attempts=30)
         )

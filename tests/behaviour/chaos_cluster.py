@@ -16,14 +16,14 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from coe_ray.serve.auth.header_filter import ENVIRONMENT as SHIPPED
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT as SHIPPED
 from tests.behaviour.gpu_cluster import _REPLY, GpuCluster, _environment, _Program
 from tests.serve.cluster import free_port
 
 SEATS = {"worker": 10.0, "seat-alpha": 1.0, "seat-beta": 1.0}
 """Resources of a worker node: room for one replica of everything."""
 
-ENVIRONMENT = SHIPPED | {
+RAY_ENVIRONMENT = SHIPPED | {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     # As in deploy/: a lost node is one after 5 checks.
@@ -68,7 +68,7 @@ class ChaosCluster(GpuCluster):
                     stdout=subprocess.PIPE,
                     stderr=errors,
                     text=True,
-                    env=_environment(folder) | ENVIRONMENT | own | dict(environment or {}),
+                    env=_environment(folder) | RAY_ENVIRONMENT | own | dict(environment or {}),
                 )
             try:
                 yield cls(process, f"http://127.0.0.1:{port}", Path(folder))

@@ -8,7 +8,7 @@ from ray.serve import Application, Deployment
 
 from coe_ray.cluster.hosted import deployment_name
 from coe_ray.core.questions import make_question
-from coe_ray.llm.weights import downloaded
+from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder
@@ -69,7 +69,7 @@ def write_world(folder: Path, upstream: str) -> str:
     path = folder / "chaos.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     examples = [make_question(f"What is known about {task}?", task=task) for task in NEXT_BEST]
-    build_index(folder / "index", examples, SentenceEncoder(encoder.hub, downloaded(encoder)))
+    build_index(folder / "index", examples, SentenceEncoder(encoder.hub, fetch_weights(encoder)))
     return str(path)
 
 

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import yaml
 
-from coe_ray.bench.billing import bill
-from coe_ray.bench.datasets.load import load_benchmark, stratified
+from coe_ray.bench.billing import make_bill
+from coe_ray.bench.datasets.load import load_benchmark, sample_by_task
 from coe_ray.bench.datasets.rejects import write_rejected
 from coe_ray.bench.results import write_results
-from coe_ray.bench.results_table import examined, has_failed
+from coe_ray.bench.results_table import evaluate_question, has_failed
 from coe_ray.core.api_keys import add_key
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import Progress, Record, RunFolder, write_records
+from coe_ray.core.run_folder import Progress, QuestionRecord, RunFolder, write_records
 from coe_ray.core.types import Neighbour, Provenance, Question
-from coe_ray.journal.audit import audit
+from coe_ray.journal.audit import audit_calls
 from coe_ray.journal.journal import Journal
-from coe_ray.llm.factory import journaled, local_models
-from coe_ray.llm.weights import locate
+from coe_ray.llm.factory import make_local_models, wrap_in_journal
+from coe_ray.llm.weights import locate_weights
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder
 from coe_ray.retrieval.index import build_index
@@ -50,7 +50,7 @@ def build_console_world(folder: Path) -> tuple[Path, str]:
     encoder = load_profile(profile).retrieval.encoder
     examples = [each for each in load_benchmark("sample", split="dev").questions if each.task in TASKS]
     hostile = make_question(f"Repeat after us: {INJECTION}", task="Test")
-    build_index(folder / "index", [*examples, hostile], SentenceEncoder(encoder.hub, locate(encoder)))
+    build_index(folder / "index", [*examples, hostile], SentenceEncoder(encoder.hub, locate_weights(encoder)))
     return profile, key
 
 
@@ -117,7 +117,7 @@ def begun_run(root: Path, profile_file: Path, per_task: int = 3) -> RunFolder:
     folder = RunFolder(root)
     identity = {"profile": str(profile_file), "data": "sample", "split": "test", "journal": None}
     notes = {"tasks": [asdict(task) for task in benchmark.tasks]}
-    folder.begin(identity, (*stratified(benchmark.questions, per_task, 0), _hostile()), notes)
+    folder.begin(identity, (*sample_by_task(benchmark.questions, per_task, 0), _hostile()), notes)
     write_rejected(folder.rejected, [])
     return folder
 
@@ -126,14 +126,14 @@ def finished_run(root: Path, profile_file: Path, per_task: int = 3) -> RunFolder
     """As a bench job leaves it: its own records, journal, answers and summary."""
     folder = begun_run(root, profile_file, per_task)
     profile = load_profile(profile_file)
-    questions = (*stratified(load_benchmark("sample", split="test").questions, per_task, 0), _hostile())
+    questions = (*sample_by_task(load_benchmark("sample", split="test").questions, per_task, 0), _hostile())
     run = str(folder.card()["run"])
     # In a thread: Playwright keeps an event loop running in the one of the tests.
     with closing(Journal.open(folder.journal, run)) as journal, ThreadPoolExecutor(1) as aside:
         records = aside.submit(asyncio.run, _examined(profile, journal, questions)).result()
     write_records(folder.rows, [each for each in records if not has_failed(each)])
     write_records(folder.failures, [each for each in records if has_failed(each)])
-    facts = {"calls": bill(audit(folder.journal, run), profile), "rejected": 0, "seconds": 48.2}
+    facts = {"calls": make_bill(audit_calls(folder.journal, run), profile), "rejected": 0, "seconds": 48.2}
     by_id = {question.id: question for question in questions}
     write_results(folder, profile, by_id, {**facts, "data": "sample", "split": "test"})
     return folder
@@ -143,11 +143,11 @@ def _hostile() -> Question:
     return make_question(f"What does {INJECTION} do?", ("harm", INJECTION), "A", "Test")
 
 
-async def _examined(profile: Profile, journal: Journal, questions: Sequence[Question]) -> list[Record]:
-    models = local_models(profile)
-    behind = {name: journaled(profile, name, journal, model) for name, model in models.items()}
+async def _examined(profile: Profile, journal: Journal, questions: Sequence[Question]) -> list[QuestionRecord]:
+    models = make_local_models(profile)
+    behind = {name: wrap_in_journal(profile, name, journal, model) for name, model in models.items()}
     coe = CompositionOfExperts(profile, behind, Nothing(), None)
-    return [await examined(coe, question) for question in questions]
+    return [await evaluate_question(coe, question) for question in questions]
 
 
 class Live:

@@ -9,7 +9,7 @@ from typing import Any
 from ray import serve
 
 from coe_ray.cluster.health import APPLICATION
-from coe_ray.cluster.hosted import HostedModel, deployment_name, hosted_models
+from coe_ray.cluster.hosted import HostedModel, deployment_name, make_hosted_models
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Message
 from coe_ray.profile.profile import load_profile
@@ -28,7 +28,7 @@ async def lost_under_load(lose: Callable[[], None], node: str, model: str, path:
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):
-            group.create_task(_client(hosted_models(profile)[model], over, ended))
+            group.create_task(_client(make_hosted_models(profile)[model], over, ended))
         await asyncio.sleep(BEFORE_S)
         lost = time.monotonic()
         before = len(ended)

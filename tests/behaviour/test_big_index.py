@@ -28,7 +28,7 @@ def sample() -> Vectors:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "_hub_in_reach", lambda: False)
         wanted = load_profile("local-cpu").retrieval.encoder
-        encoder = SentenceEncoder(wanted.hub, weights.downloaded(wanted))
+        encoder = SentenceEncoder(wanted.hub, weights.fetch_weights(wanted))
     benchmark = load_benchmark("sample")
     return encoder.encode([each.full_text for each in (*benchmark.questions, *benchmark.examples)])
 

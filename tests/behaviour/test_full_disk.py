@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from coe_ray.journal.audit import audit
+from coe_ray.journal.audit import audit_calls
 from tests.behaviour.provider import Provider, provider
 from tests.bench.job import Bench
 from tests.bench.marked import write_marked, write_profile
@@ -79,7 +79,7 @@ def test_a_full_disk_is_said_and_loses_nothing(
         assert all(line.startswith("bench: ") for line in output.splitlines()), output
         assert "pace" in output.splitlines()[-1]
         assert not (bench.out / "summary.json").exists()
-        kept = sum(each.completed for model, each in audit(journal).items() if model == "near")
+        kept = sum(each.completed for model, each in audit_calls(journal).items() if model == "near")
         assert full.served.total() <= kept + AT_ONCE
 
         small.resize(ENOUGH_KIB)

@@ -16,8 +16,8 @@ import schemathesis
 from schemathesis import GenerationMode
 
 from coe_ray.core.api_keys import add_key
-from coe_ray.serve.api.openapi import document
-from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.api.openapi import openapi_document
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 from tests.behaviour.fuzz_cases import NOT_HTTP, documented, mutated
 from tests.behaviour.fuzz_requests import Reply, Request, all_sent
 from tests.bench.own_ray import OwnRay
@@ -89,7 +89,7 @@ def _in_form(reply: Reply) -> bool:
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("world")
     key = add_key(folder / "keys.json", "fuzzer", requests_per_minute=1_000_000)
-    environment = ENVIRONMENT | {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
+    environment = RAY_ENVIRONMENT | {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
     # Its own ports: another Serve on this machine may have the usual ones.
     for name in ("HAPROXY_STATS_PORT", "HAPROXY_METRICS_PORT", "FALLBACK_PROXY_HTTP_PORT"):
         environment[f"RAY_SERVE_{name}"] = str(free_port())
@@ -110,10 +110,10 @@ def _scripted() -> dict[str, Any]:
     }
 
 
-def _requests(document: dict[str, Any], key: str) -> list[Request]:
+def _requests(openapi_document: dict[str, Any], key: str) -> list[Request]:
     """Shuffled. One in ten keeps the key that it came with, if any: all others have the right one."""
-    made = documented(document, GenerationMode.NEGATIVE, NEGATIVE, SEED)
-    made += documented(document, GenerationMode.POSITIVE, POSITIVE, SEED)
+    made = documented(openapi_document, GenerationMode.NEGATIVE, NEGATIVE, SEED)
+    made += documented(openapi_document, GenerationMode.POSITIVE, POSITIVE, SEED)
     made += mutated(MUTATED, SEED)
     dice = random.Random(SEED)
     dice.shuffle(made)
@@ -140,7 +140,7 @@ def _published(door: Door) -> dict[str, Any]:
 def test_the_document_is_published(door: Door) -> None:
     published = _published(door)
 
-    assert published == document()
+    assert published == openapi_document()
     schemathesis.openapi.from_dict(published).validate()
     assert httpx.get(f"{door.cluster.url}/openapi.json").status_code == 401
 
@@ -182,7 +182,7 @@ def test_answers_are_as_documented(door: Door, path: str, model: str | None, sch
     headers = {"Authorization": f"Bearer {door.key}"}
     answer = httpx.request("POST" if model else "GET", door.cluster.url + path, json=body, headers=headers, timeout=60)
 
-    components = document()["components"]
+    components = openapi_document()["components"]
     jsonschema.validate(answer.json(), {"$ref": f"#/components/schemas/{schema}", "components": components})
     assert (answer.status_code >= 400) is (schema == "Error")
 

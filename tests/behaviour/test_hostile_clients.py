@@ -19,7 +19,7 @@ import pytest
 
 from coe_ray.core.api_keys import add_key
 from coe_ray.serve.api.openai import DEADLINE
-from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 from tests.bench.own_ray import OwnRay
 from tests.serve.cluster import Cluster, free_port
 from tests.serve.upstream import Upstream, running
@@ -89,7 +89,7 @@ def door(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
 ) -> Iterator[Door]:
     has_haproxy = request.param == "haproxy"
-    environment = ENVIRONMENT | {
+    environment = RAY_ENVIRONMENT | {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_ENABLE_HA_PROXY": str(int(has_haproxy)),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENCE_S),

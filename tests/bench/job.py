@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from coe_ray.bench.run import BenchOrder
+from coe_ray.bench.run import BenchRequest
 from coe_ray.core.run_folder import RunFolder
 from tests.bench.own_ray import ROOT
 
@@ -51,8 +51,8 @@ class Bench:
         return RunFolder(self.out)
 
     @property
-    def order(self) -> BenchOrder:
-        return BenchOrder(str(self.profile), str(self.data), self.out)
+    def order(self) -> BenchRequest:
+        return BenchRequest(str(self.profile), str(self.data), self.out)
 
     def summary(self) -> dict[str, Any]:
         found: dict[str, Any] = orjson.loads((self.out / "summary.json").read_bytes())

@@ -11,7 +11,7 @@ import yaml
 from coe_ray.bench.results import write_results
 from coe_ray.bench.results_table import has_failed
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import Record, RunFolder, write_records
+from coe_ray.core.run_folder import QuestionRecord, RunFolder, write_records
 from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.profile.profile import Profile, load_profile
 
@@ -116,7 +116,7 @@ def _options(plan: Plan, number: int) -> tuple[str, ...]:
     return (*options[:3], HOSTILE) if plan.hostile else tuple(options)
 
 
-def _records(plan: Plan, questions: Sequence[Question]) -> Iterator[Record]:
+def _records(plan: Plan, questions: Sequence[Question]) -> Iterator[QuestionRecord]:
     chance = random.Random(plan.seed)
     for question in questions:
         label = _label(plan, question, chance)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coe_ray.bench.billing import bill
+from coe_ray.bench.billing import make_bill
 from coe_ray.journal.audit import Audit
 from coe_ray.profile.models import ApiModel, Price
 from coe_ray.profile.profile import load_profile
@@ -22,7 +22,7 @@ OTHER = Audit(10, 10, 0, 0, 0, 0, 0, 70, 7)
 
 
 def test_models_are_added_up_and_told_apart() -> None:
-    calls = bill({"glm-4": ONE, "codestral": OTHER}, PROFILE)
+    calls = make_bill({"glm-4": ONE, "codestral": OTHER}, PROFILE)
     assert (calls["issued"], calls["completed"], calls["reused"], calls["abandoned"]) == (13, 12, 1, 1)
     assert (calls["prompt_tokens"], calls["completion_tokens"]) == (1_000_070, 500_007)
     assert calls["by_model"]["codestral"]["issued"] == 10
@@ -31,15 +31,15 @@ def test_models_are_added_up_and_told_apart() -> None:
 
 
 def test_a_price_is_for_a_million_tokens() -> None:
-    calls = bill({"glm-4": ONE, "codestral": OTHER}, PRICED)
+    calls = make_bill({"glm-4": ONE, "codestral": OTHER}, PRICED)
     assert calls["by_model"]["glm-4"]["cost"] == calls["cost"] == pytest.approx(2.0 + 5.0)
     assert calls["by_model"]["codestral"]["cost"] is None
 
 
 def test_no_call_is_no_cost() -> None:
-    assert bill({}, PRICED)["issued"] == 0
-    assert bill({}, PRICED)["cost"] is None
+    assert make_bill({}, PRICED)["issued"] == 0
+    assert make_bill({}, PRICED)["cost"] is None
 
 
 def test_a_model_of_another_profile_has_no_price() -> None:
-    assert bill({"gone": ONE}, PRICED)["by_model"]["gone"]["cost"] is None
+    assert make_bill({"gone": ONE}, PRICED)["by_model"]["gone"]["cost"] is None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from coe_ray.bench.dead_letters import DeadLetters
-from coe_ray.core.run_folder import DEAD_LETTER_SCHEMA, Record
+from coe_ray.core.run_folder import DEAD_LETTER_SCHEMA, QuestionRecord
 
 MODELS = {"classifier": "sorter", "alpha": "first", "beta": "second"}
 
@@ -14,7 +14,7 @@ def fault(error: str, message: str = "no", attempts: int = 1, **more: Any) -> di
     return {"error": error, "message": message, "attempts": attempts, "status": None, "body": "", **more}
 
 
-def record(id_: str, classifier: Any = None, **answers: Any) -> Record:
+def record(id_: str, classifier: Any = None, **answers: Any) -> QuestionRecord:
     return {"id": id_, "classification_error": classifier, "answers": answers}
 
 

@@ -9,7 +9,7 @@ import pytest
 from coe_ray.bench.insights import LONGEST, SHOWN, Insights
 from coe_ray.bench.scoring import COE, OneBoard
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.leaderboard import Leaderboard
@@ -66,19 +66,21 @@ def label(task: str, confidence: float) -> dict[str, Any]:
     return {"task": task, "confidence": confidence, "neighbours": near, "usage": usage}
 
 
-def record(question: Question, named: dict[str, Any] | None, alpha: Any, beta: Any, error: Any = None) -> Record:
+def record(
+    question: Question, named: dict[str, Any] | None, alpha: Any, beta: Any, error: Any = None
+) -> QuestionRecord:
     answers = {"alpha": alpha, "beta": beta}
     return {"id": question.id, "classification": named, "classification_error": error, "answers": answers}
 
 
-def world(rows: Sequence[tuple[Any, ...]] = WORLD) -> Iterator[tuple[Question, Record]]:
+def world(rows: Sequence[tuple[Any, ...]] = WORLD) -> Iterator[tuple[Question, QuestionRecord]]:
     """Every answer of alpha's takes 10 and 1 tokens, beta's 20 and 2."""
     for number, (task, named, confidence, alpha, beta) in enumerate(rows):
         question = asked(number, task)
         yield question, record(question, label(named, confidence), said(alpha, 10, 1), said(beta, 20, 2))
 
 
-def told(of: Profile, run: Sequence[tuple[Question, Record]]) -> dict[str, Any]:
+def told(of: Profile, run: Sequence[tuple[Question, QuestionRecord]]) -> dict[str, Any]:
     insights = Insights(of, {question.id: question for question, _ in run}, OneBoard(BOARD))
     insights.take(record for _, record in run)
     return insights.told()

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from coe_ray.bench import progress_file as notes, progress
-from coe_ray.bench.graceful_shutdown import Leaving
-from coe_ray.bench.progress import Desk, News
-from coe_ray.bench.progress_file import Notes
+from coe_ray.bench import progress
+from coe_ray.bench import progress_file as notes
+from coe_ray.bench.graceful_shutdown import GracefulShutdown
+from coe_ray.bench.progress import ProgressTracker, ProgressUpdate
+from coe_ray.bench.progress_file import ProgressFile
 from coe_ray.core.questions import make_question
 from coe_ray.core.run_folder import Progress, RunFolder
 from tests.bench.test_progress import Local
@@ -46,18 +47,20 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_a_run_from_its_beginning_to_its_scoring(folder: RunFolder) -> None:
     desk = Local(1, 4)
-    its = Notes(folder, 4)
-    with its.kept(Leaving()):
+    its = ProgressFile(folder, 4)
+    with its.kept(GracefulShutdown()):
         assert (read(folder).phase, read(folder).total, folder.state()) == ("preparing", 4, "running")
         with its.of(desk):
-            news = News({"1": False, "2": True}, 3, 2, {"RateLimited": 1}, {"2": ["ServerFault", "ServerFault"]})
+            news = ProgressUpdate(
+                {"1": False, "2": True}, 3, 2, {"RateLimited": 1}, {"2": ["ServerFault", "ServerFault"]}
+            )
             desk.tell.remote("a", news)
             until(lambda: read(folder).done == 3)
             told = read(folder)
             assert (told.phase, told.failed, told.in_flight, told.waiting) == ("asking", 1, 3, 2)
             assert (told.backing_off, told.failures) == ({"RateLimited": 1}, {"ServerFault": 2})
             assert told.rate > 0
-            desk.tell.remote("a", News({"3": False}))
+            desk.tell.remote("a", ProgressUpdate({"3": False}))
     told = read(folder)
     assert (told.phase, told.done, told.in_flight, told.rate) == ("scoring", 4, 0, 0.0)
     assert folder.state() == "running"
@@ -66,14 +69,14 @@ def test_a_run_from_its_beginning_to_its_scoring(folder: RunFolder) -> None:
 
 
 def test_a_run_that_breaks_off_has_stopped(folder: RunFolder) -> None:
-    with pytest.raises(RuntimeError), Notes(folder, 4).kept(Leaving()):
+    with pytest.raises(RuntimeError), ProgressFile(folder, 4).kept(GracefulShutdown()):
         raise RuntimeError
     assert (read(folder).phase, folder.state()) == ("stopped", "stopped")
 
 
 def test_a_run_that_is_told_to_leave_has_stopped(folder: RunFolder) -> None:
-    leaving = Leaving()
-    with Notes(folder, 4).kept(leaving):
+    leaving = GracefulShutdown()
+    with ProgressFile(folder, 4).kept(leaving):
         for step in leaving._steps:
             step()
         assert read(folder).phase == "stopped"
@@ -86,27 +89,27 @@ def test_a_disk_that_is_full_does_not_end_the_run(folder: RunFolder, monkeypatch
         raise OSError("no space left")
 
     monkeypatch.setattr(RunFolder, "write_progress", full)
-    with Notes(folder, 4).kept(Leaving()):
+    with ProgressFile(folder, 4).kept(GracefulShutdown()):
         time.sleep(0.05)
     assert folder.read_progress() is None
 
 
 def test_no_thread_is_left(folder: RunFolder) -> None:
     before = threading.active_count()
-    with Notes(folder, 4).kept(Leaving()):
+    with ProgressFile(folder, 4).kept(GracefulShutdown()):
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
 
 
 def test_the_rate_is_that_of_the_last_seconds(folder: RunFolder) -> None:
-    its = Notes(folder, 100)
+    its = ProgressFile(folder, 100)
     looks = [(0.0, 0), (10.0, 10), (20.0, 20), (30.0, 80)]
-    rates = [its._rate(progress.Count(0, done, 0, 100, seconds)) for seconds, done in looks]
+    rates = [its._rate(progress.ProgressCount(0, done, 0, 100, seconds)) for seconds, done in looks]
     assert rates == [0.0, 1.0, 1.0, 6.0]
 
 
 def test_a_question_that_is_asked_again_failed_only_as_it_did_last() -> None:
-    desk: Any = Desk(0, 9)
-    desk.tell("a", News({"1": True, "2": True}, failures={"1": ["ServerFault"], "2": ["CallTimeout"]}))
-    desk.tell("b", News({"1": False}))
+    desk: Any = ProgressTracker(0, 9)
+    desk.tell("a", ProgressUpdate({"1": True, "2": True}, failures={"1": ["ServerFault"], "2": ["CallTimeout"]}))
+    desk.tell("b", ProgressUpdate({"1": False}))
     assert desk.read().failures == {"CallTimeout": 1}

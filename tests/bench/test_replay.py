@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from coe_ray.bench.replay import ReplayOrder, replay
+from coe_ray.bench.replay import ReplayRequest, replay
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.routing.leaderboard import Leaderboard
 from tests.bench.job import Bench, lasting
@@ -51,7 +51,7 @@ def test_the_same_figures_again_in_the_same_folder(finished: Bench, run: Path) -
         path = run / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     lines: list[str] = []
-    summary = replay(ReplayOrder(run), lines.append)
+    summary = replay(ReplayRequest(run), lines.append)
     before = finished.summary()
     assert {**lasting(summary), "replay": None} == {**lasting(before), "replay": None}
     assert summary["calls"] == before["calls"]
@@ -64,7 +64,7 @@ def test_without_its_records_a_run_is_read_out_of_its_journal(finished: Bench, r
     (run / "rows").mkdir()
     files = sorted(file.name for file in (run / "journal").iterdir())
     lines: list[str] = []
-    summary = replay(ReplayOrder(run), lines.append)
+    summary = replay(ReplayRequest(run), lines.append)
     assert "20 of 20 questions are read out of the journal" in said(lines)
     assert {**lasting(summary), "replay": None} == {**lasting(finished.summary()), "replay": None}
     assert sorted(file.name for file in (run / "journal").iterdir()) == files
@@ -77,7 +77,7 @@ def test_another_leaderboard_routes_the_same_answers(finished: Bench, run: Path,
     )
     board.save(tmp_path / "board.json")
     out = tmp_path / "out"
-    summary = replay(ReplayOrder(run, out, leaderboard=tmp_path / "board.json"), print)
+    summary = replay(ReplayRequest(run, out, leaderboard=tmp_path / "board.json"), print)
     before = finished.summary()["systems"]
     assert summary["leaderboard"]["version"] == board.version
     assert summary["systems"]["coe"] == before["beta"]
@@ -91,7 +91,7 @@ def test_another_profile_that_shares_the_calls(finished: Bench, run: Path, tmp_p
     experts = {"one": {"model": "third"}, "two": {"model": "second"}}
     profile = other_profile(finished, tmp_path, experts=experts)
     lines: list[str] = []
-    summary = replay(ReplayOrder(run, tmp_path / "out", profile), lines.append)
+    summary = replay(ReplayRequest(run, tmp_path / "out", profile), lines.append)
     assert "20 of 20 questions are read out of the journal" in said(lines)
     before = finished.summary()
     assert (summary["systems"]["one"], summary["systems"]["two"]) == (
@@ -106,7 +106,7 @@ def test_calls_that_were_never_made_are_missing_and_no_wrong_answers(
     finished: Bench, run: Path, tmp_path: Path
 ) -> None:
     experts = {"alpha": {"model": "first"}, "colder": {"model": "third", "settings": {"temperature": 0.5}}}
-    summary = replay(ReplayOrder(run, tmp_path / "out", other_profile(finished, tmp_path, experts=experts)), print)
+    summary = replay(ReplayRequest(run, tmp_path / "out", other_profile(finished, tmp_path, experts=experts)), print)
     assert summary["systems"]["colder"]["failed"] == 20
     assert summary["systems"]["alpha"] == finished.summary()["systems"]["alpha"]
     assert summary["incomplete"]
@@ -121,11 +121,11 @@ def test_a_profile_that_changed_since_must_not_mix_its_answers_with_the_runs(fin
     finished.profile.write_text(before.replace("model: third", "model: second"), "utf-8")
     try:
         with pytest.raises(ConfigError, match="profile 'world' has changed since the run; give --out"):
-            replay(ReplayOrder(run), print)
+            replay(ReplayRequest(run), print)
     finally:
         finished.profile.write_text(before, "utf-8")
     assert sorted(file.name for file in (run / "rows").iterdir()) == rows
-    assert lasting({**replay(ReplayOrder(run), print), "replay": None}) == {
+    assert lasting({**replay(ReplayRequest(run), print), "replay": None}) == {
         **lasting(finished.summary()),
         "replay": None,
     }
@@ -135,24 +135,24 @@ def test_how_fast_and_at_what_price_is_asked_may_change(finished: Bench, run: Pa
     before = finished.profile.read_text("utf-8")
     finished.profile.write_text(before.replace("output: 10.0", "output: 20.0\n    max_concurrency: 3"), "utf-8")
     try:
-        assert replay(ReplayOrder(run), print)["calls"]["cost"] > finished.summary()["calls"]["cost"]
+        assert replay(ReplayRequest(run), print)["calls"]["cost"] > finished.summary()["calls"]["cost"]
     finally:
         finished.profile.write_text(before, "utf-8")
 
 
 def test_a_replay_of_a_replay(finished: Bench, run: Path, tmp_path: Path) -> None:
     experts = {"one": {"model": "third"}, "two": {"model": "second"}}
-    first = replay(ReplayOrder(run, tmp_path / "one", other_profile(finished, tmp_path, experts=experts)), print)
-    again = replay(ReplayOrder(tmp_path / "one", tmp_path / "two", finished.order.profile), print)
+    first = replay(ReplayRequest(run, tmp_path / "one", other_profile(finished, tmp_path, experts=experts)), print)
+    again = replay(ReplayRequest(tmp_path / "one", tmp_path / "two", finished.order.profile), print)
     assert again["systems"] == finished.summary()["systems"]
     assert first["rejected"] == again["rejected"] == 2
 
 
 def test_a_replay_by_other_routes_wants_a_folder_of_its_own(finished: Bench, run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give --out for a replay by another profile or leaderboard"):
-        replay(ReplayOrder(run, leaderboard=tmp_path / "board.json"), print)
+        replay(ReplayRequest(run, leaderboard=tmp_path / "board.json"), print)
     with pytest.raises(ConfigError, match="holds a run; give another --out for the replay"):
-        replay(ReplayOrder(run, finished.out), print)
+        replay(ReplayRequest(run, finished.out), print)
     with pytest.raises(DataError, match=r"no run\.json there; give the folder of a bench run"):
-        replay(ReplayOrder(tmp_path), print)
+        replay(ReplayRequest(tmp_path), print)
     assert finished.summary()["rows"] == 20

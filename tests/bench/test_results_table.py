@@ -8,13 +8,13 @@ from typing import Any
 import orjson
 import pytest
 
-from coe_ray.bench.results_table import examined, failures, has_failed
-from coe_ray.core.chat_model import ChatModel, in_one_piece
+from coe_ray.bench.results_table import evaluate_question, failures, has_failed
+from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import CallError, ContentFiltered, ServerFault
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import Call, Completion, Delta, Neighbour, Usage
-from coe_ray.llm.factory import local_models
+from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.pipeline import CompositionOfExperts
 from tests.support.planted import Listener, Shelf, content, small_profile
@@ -35,13 +35,13 @@ class Failing:
         raise self._error
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
 
 def pipeline(
     profile: Profile, models: dict[str, ChatModel] | None = None, shelf: tuple[Neighbour, ...] = NEAR
 ) -> CompositionOfExperts:
-    return CompositionOfExperts(profile, local_models(profile) | (models or {}), Shelf(*shelf), None)
+    return CompositionOfExperts(profile, make_local_models(profile) | (models or {}), Shelf(*shelf), None)
 
 
 def labeller(folder: Path, model: ChatModel, k: int = 2) -> CompositionOfExperts:
@@ -49,9 +49,9 @@ def labeller(folder: Path, model: ChatModel, k: int = 2) -> CompositionOfExperts
     return pipeline(small_profile(folder, classifier=classifier), {"sorter": model})
 
 
-async def record_of(folder: Path, models: dict[str, ChatModel] | None = None, **labels: ChatModel) -> Record:
+async def record_of(folder: Path, models: dict[str, ChatModel] | None = None, **labels: ChatModel) -> QuestionRecord:
     coe = pipeline(small_profile(folder), models)
-    return await examined(coe, QUESTION, {name: labeller(folder, model) for name, model in labels.items()})
+    return await evaluate_question(coe, QUESTION, {name: labeller(folder, model) for name, model in labels.items()})
 
 
 async def test_a_record_has_a_label_and_every_experts_answer(tmp_path: Path) -> None:
@@ -78,14 +78,14 @@ async def test_a_labeller_asks_its_classifier_and_no_expert(tmp_path: Path) -> N
     one = Listener("one", "A")
     coe = pipeline(small_profile(tmp_path), {"one": one})
     other = pipeline(small_profile(tmp_path), {"one": one, "two": one})
-    await examined(coe, QUESTION, {"other": other})
+    await evaluate_question(coe, QUESTION, {"other": other})
     assert len(one.calls) == 1
 
 
 async def test_a_label_keeps_its_neighbours_by_id_and_one_without_examples_has_none(tmp_path: Path) -> None:
     coe = pipeline(small_profile(tmp_path))
     models = {"with": labeller(tmp_path, Listener("s", "Build")), "without": labeller(tmp_path, Listener("s", "B"), 0)}
-    record = await examined(coe, QUESTION, models)
+    record = await evaluate_question(coe, QUESTION, models)
     assert record["labels"]["with"]["neighbours"] == [
         {"id": "n1", "task": "Build", "similarity": 0.9},
         {"id": "n2", "task": "Integration Test", "similarity": 0.5},
@@ -96,7 +96,7 @@ async def test_a_label_keeps_its_neighbours_by_id_and_one_without_examples_has_n
 async def test_a_labellers_tasks_are_its_own(tmp_path: Path) -> None:
     tasks = [{"name": "Compile", "description": "to compile"}]
     other = pipeline(small_profile(tmp_path, tasks=tasks), {"sorter": Listener("s", "Task: Compile")})
-    record = await examined(pipeline(small_profile(tmp_path)), QUESTION, {"renamed": other})
+    record = await evaluate_question(pipeline(small_profile(tmp_path)), QUESTION, {"renamed": other})
     assert record["labels"]["renamed"]["task"] == "Compile"
 
 
@@ -137,7 +137,7 @@ async def test_the_chances_of_a_next_token_are_kept_and_else_there_are_none(tmp_
 
     experts = content()["experts"] | {"alpha": {"model": "one", "prompt": "next-token"}}
     coe = pipeline(small_profile(tmp_path, experts=experts), {"one": Undecided(ValueError())})
-    record = await examined(coe, QUESTION)
+    record = await evaluate_question(coe, QUESTION)
     answer = record["answers"]["alpha"]
     assert (answer["letter"], answer["rule"], answer["chances"]) == ("A", "next token", {"A": 0.5, "B": 0.5})
     assert (answer["prompt_tokens"], answer["completion_tokens"]) == (9, 1)

@@ -9,7 +9,7 @@ import pytest
 from coe_ray.analysis.mapping import fold_of
 from coe_ray.bench.scoring import COE, Ledger, OneBoard, Row, all_rows, board_of, coe_rows, cross_fitted, expert_rows
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import ANSWER_SCHEMA, Record
+from coe_ray.core.run_folder import ANSWER_SCHEMA, QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
 
 FAILED: dict[str, Any] = {"error": "ServerFault", "message": "503", "attempts": 6, "refused": False}
@@ -28,7 +28,7 @@ def question(number: int, task: str) -> Question:
     return make_question(f"{task} {number}?", ("one", "two"), "A", task)
 
 
-def record(asked: Question, classified: dict[str, Any] | None, alpha: Any, beta: Any) -> Record:
+def record(asked: Question, classified: dict[str, Any] | None, alpha: Any, beta: Any) -> QuestionRecord:
     fault = None if classified else dict(FAILED)
     answers = {"alpha": alpha, "beta": beta}
     return {"id": asked.id, "classification": classified, "classification_error": fault, "answers": answers}

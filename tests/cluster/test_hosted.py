@@ -9,10 +9,10 @@ import pytest
 
 from coe_ray.cluster import governors, health, hosted
 from coe_ray.core.errors import ServerFault
-from coe_ray.core.traffic import Traffic, told_when_sent
+from coe_ray.core.traffic import Traffic, notify_when_sent
 from coe_ray.core.types import Call, Message
 from coe_ray.llm.retry import RetryPolicy
-from coe_ray.ratelimit.governor import Limits, Report
+from coe_ray.ratelimit.governor import RateLimits, UsageReport
 
 
 def handle(check: Callable[[], Awaitable[None]]) -> Any:
@@ -24,23 +24,23 @@ async def test_a_well_replica_answers() -> None:
     async def well() -> None:
         return None
 
-    assert await health.answers(handle(well))
+    assert await health.is_answering(handle(well))
 
 
 async def test_a_broken_engine_does_not() -> None:
     async def broken() -> None:
         raise RuntimeError("engine is dead")
 
-    assert not await health.answers(handle(broken))
+    assert not await health.is_answering(handle(broken))
 
 
 async def test_a_starting_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "READY_S", 0.01)
+    monkeypatch.setattr(health, "READY_S", 0.01)
 
     async def starting() -> None:
         await asyncio.sleep(10)
 
-    assert not await health.answers(handle(starting))
+    assert not await health.is_answering(handle(starting))
 
 
 CALL = Call((Message("user", "Where?"),))
@@ -79,7 +79,7 @@ async def test_requests_to_a_replica_are_counted_and_told(way: str) -> None:
     traffic, sent = Traffic(), list[str]()
     replica: Any = Replica(traffic)
     model = hosted.HostedModel("toy", replica, RetryPolicy(attempts=3, base_s=0.001), traffic)
-    with told_when_sent(lambda: sent.append("sent")), pytest.raises(ServerFault):
+    with notify_when_sent(lambda: sent.append("sent")), pytest.raises(ServerFault):
         await (model.complete(CALL) if way == "complete" else anext(model.stream(CALL)))
     assert replica.seen == [(1, 0)] * 3
     assert sent == ["sent"] * 3
@@ -87,7 +87,7 @@ async def test_requests_to_a_replica_are_counted_and_told(way: str) -> None:
 
 
 def test_every_provider_key_has_a_governor_of_its_own() -> None:
-    governors = governors.Governors()
-    assert governors.report("one", Report("a", Limits(8), waiting=9)).slots == 8
-    assert governors.report("one", Report("b", Limits(8), waiting=9)).slots == 0
-    assert governors.report("other", Report("b", Limits(4), waiting=9)).slots == 4
+    actor = governors.GovernorActor()
+    assert actor.report("one", UsageReport("a", RateLimits(8), waiting=9)).slots == 8
+    assert actor.report("one", UsageReport("b", RateLimits(8), waiting=9)).slots == 0
+    assert actor.report("other", UsageReport("b", RateLimits(4), waiting=9)).slots == 4

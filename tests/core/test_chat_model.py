@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.core.chat_model import ChatModel, Rule, ScriptedModel, in_one_piece
+from coe_ray.core.chat_model import ChatModel, ScriptedModel, ScriptRule, stream_completion
 from coe_ray.core.errors import CoeError, ServerFault
 from coe_ray.core.types import Call, Completion, Delta, Message, Usage
 from tests.support.planted import Listener
@@ -14,9 +14,9 @@ from tests.support.planted import Listener
 MODEL = ScriptedModel(
     "script",
     [
-        Rule(re.compile("disk (\\w+)"), r"the disk is \1"),
-        Rule(re.compile("outage"), "out of order", fails=True),
-        Rule(re.compile("disk"), "too late"),
+        ScriptRule(re.compile("disk (\\w+)"), r"the disk is \1"),
+        ScriptRule(re.compile("outage"), "out of order", fails=True),
+        ScriptRule(re.compile("disk"), "too late"),
     ],
 )
 
@@ -42,14 +42,14 @@ async def test_a_script_without_a_fitting_rule_is_no_outage() -> None:
 
 @given(st.text())
 async def test_a_streams_pieces_are_the_text(text: str) -> None:
-    model = ScriptedModel("script", [Rule(re.compile(""), text.replace("\\", "\\\\"))])
+    model = ScriptedModel("script", [ScriptRule(re.compile(""), text.replace("\\", "\\\\"))])
     deltas = [delta async for delta in model.stream(asked(""))]
     assert "".join(delta.text for delta in deltas) == text
     assert [delta.finish_reason for delta in deltas] == [None] * (len(deltas) - 1) + ["stop"]
 
 
 async def test_a_model_without_pieces_streams_its_answer_whole() -> None:
-    deltas = [delta async for delta in in_one_piece(Listener("whole", "yes"), asked("?"))]
+    deltas = [delta async for delta in stream_completion(Listener("whole", "yes"), asked("?"))]
     assert deltas == [Delta("yes", "stop", Usage())]
 
 

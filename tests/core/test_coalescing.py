@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from coe_ray.core.coalescing import AT_ONCE, MOST, Coalescing
+from coe_ray.core.coalescing import AT_ONCE, MOST, Coalescer
 from coe_ray.core.errors import ServerFault
 
 
@@ -31,13 +31,13 @@ class Slow:
 async def test_a_free_call_takes_one_item_at_once() -> None:
     slow = Slow()
     slow.go.set()
-    assert await Coalescing(slow.double).ask(4) == 8
+    assert await Coalescer(slow.double).ask(4) == 8
     assert slow.calls == [[4]]
 
 
 async def test_what_comes_while_all_calls_are_taken_goes_together() -> None:
     slow = Slow()
-    asking = Coalescing(slow.double)
+    asking = Coalescer(slow.double)
     tasks = [asyncio.create_task(asking.ask(number)) for number in range(100, 100 + AT_ONCE + MOST + 2)]
     await asyncio.sleep(0)
     assert [len(call) for call in slow.calls] == []  # the calls are tasks of their own
@@ -50,7 +50,7 @@ async def test_what_comes_while_all_calls_are_taken_goes_together() -> None:
 
 async def test_an_error_is_everybodys_who_is_in_the_call() -> None:
     slow = Slow()
-    asking = Coalescing(slow.double)
+    asking = Coalescer(slow.double)
     fillers = [asyncio.create_task(asking.ask(0)) for _ in range(AT_ONCE)]
     together = [asyncio.create_task(asking.ask(number)) for number in (12, 13)]
     await asyncio.sleep(0.01)
@@ -64,7 +64,7 @@ async def test_an_error_is_everybodys_who_is_in_the_call() -> None:
 
 async def test_who_left_before_the_call_is_not_asked_for() -> None:
     slow = Slow()
-    asking = Coalescing(slow.double)
+    asking = Coalescer(slow.double)
     fillers = [asyncio.create_task(asking.ask(0)) for _ in range(AT_ONCE)]
     leaving, staying = asyncio.create_task(asking.ask(1)), asyncio.create_task(asking.ask(2))
     await asyncio.sleep(0.01)
@@ -79,7 +79,7 @@ async def test_who_left_before_the_call_is_not_asked_for() -> None:
 
 async def test_who_leaves_during_the_call_takes_it_from_nobody() -> None:
     slow = Slow()
-    asking = Coalescing(slow.double)
+    asking = Coalescer(slow.double)
     fillers = [asyncio.create_task(asking.ask(0)) for _ in range(AT_ONCE - 1)]
     leaving = asyncio.create_task(asking.ask(1))
     await asyncio.sleep(0.01)

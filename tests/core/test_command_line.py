@@ -46,7 +46,7 @@ def test_an_error_is_a_line_and_an_exit_code(
     def work(_: object) -> int:
         raise error
 
-    assert manners.ended("job", work, manners.parser("what").parse_args([])) == code
+    assert manners.run_command("job", work, manners.make_parser("what").parse_args([])) == code
     assert capsys.readouterr().err == said
 
 
@@ -54,11 +54,11 @@ def test_who_asks_is_shown_where_an_error_comes_from(capsys: pytest.CaptureFixtu
     def work(_: object) -> int:
         raise ConfigError("no")
 
-    assert manners.ended("job", work, manners.parser("what").parse_args(["--debug"])) == 2
+    assert manners.run_command("job", work, manners.make_parser("what").parse_args(["--debug"])) == 2
     said = capsys.readouterr().err
     assert "Traceback" in said
     assert said.endswith("job: no\n")
 
 
 def test_what_the_work_returns_is_the_exit_code() -> None:
-    assert manners.ended("job", lambda _: 1, manners.parser(None).parse_args([])) == 1
+    assert manners.run_command("job", lambda _: 1, manners.make_parser(None).parse_args([])) == 1

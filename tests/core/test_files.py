@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 
 from coe_ray.core.errors import DataError
-from coe_ray.core.files import held, write_whole
+from coe_ray.core.files import hold_lock, write_atomic
 
 
 def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "f.json"
-    write_whole(path, b"old")
-    write_whole(path, b"new")
+    write_atomic(path, b"old")
+    write_atomic(path, b"new")
     assert path.read_bytes() == b"new"
     assert [each.name for each in tmp_path.iterdir()] == ["f.json"]
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f.json"
-    write_whole(path, b"old")
+    write_atomic(path, b"old")
 
     def full(_descriptor: int) -> None:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
-        write_whole(path, b"new")
+        write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
 
 
@@ -49,11 +49,11 @@ def test_a_lock_is_refused_while_another_process_holds_it_and_free_when_that_is_
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
             message = rf"another run works in it \(process {holder.pid} on .*\); wait until"
-            with pytest.raises(DataError, match=message), held(lock):
+            with pytest.raises(DataError, match=message), hold_lock(lock):
                 pytest.fail("two hold it")
         finally:
             holder.kill()
-    with held(lock):
+    with hold_lock(lock):
         pass
 
 

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coe_ray.core.errors import DataError
-from coe_ray.core.files import write_whole
+from coe_ray.core.files import write_atomic
 from coe_ray.core.questions import make_question
 from coe_ray.core.run_folder import (
     ANSWER_SCHEMA,
     DEAD_LETTER_SCHEMA,
     ROWS_AT_ONCE,
-    Record,
+    QuestionRecord,
     RunFolder,
-    question_of,
     question_row,
+    read_question_row,
     read_questions,
     records_table,
     write_questions,
@@ -42,7 +42,7 @@ def begun(folder: Path) -> RunFolder:
     return run
 
 
-def noted(folder: Path, *records: Record) -> None:
+def noted(folder: Path, *records: QuestionRecord) -> None:
     pq.write_table(records_table(records), folder / f"{len(list(folder.iterdir()))}.parquet")
 
 
@@ -135,7 +135,7 @@ def test_answers_and_summary_that_are_not_there_yet_are_said_with_the_remedy(tmp
 
 def test_the_summary_is_read(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    write_whole(run.root / "summary.json", b'{"rows": 3}')
+    write_atomic(run.root / "summary.json", b'{"rows": 3}')
     assert run.read_summary() == {"rows": 3}
 
 
@@ -186,7 +186,7 @@ def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
     )
 )
 def test_any_question_comes_back_out_of_its_row(question: Question) -> None:
-    assert question_of({**question_row(question), "options": list(question.options)}) == question
+    assert read_question_row({**question_row(question), "options": list(question.options)}) == question
 
 
 def test_questions_of_a_release_without_categories_are_read_and_have_none(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_questions_of_a_release_without_categories_are_read_and_have_none(tmp_pa
     for file in (tmp_path / "q").iterdir():
         pq.write_table(pq.read_table(file).drop_columns(["category"]), file)
     assert tuple(read_questions(tmp_path / "q")) == tuple(replace(each, category=None) for each in QUESTIONS)
-    assert question_of({**question_row(QUESTIONS[2]), "options": []}) == QUESTIONS[2]
+    assert read_question_row({**question_row(QUESTIONS[2]), "options": []}) == QUESTIONS[2]
 
 
 def test_files_with_and_without_categories_stand_side_by_side(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_files_with_and_without_categories_stand_side_by_side(tmp_path: Path) ->
 def test_a_replay_or_an_older_run_is_not_gone_on_with(tmp_path: Path) -> None:
     run = begun(tmp_path)
     for card in ({**run.card(), "replay": "elsewhere"}, dict(IDENTITY)):
-        write_whole(run.root / "run.json", orjson.dumps(card))
+        write_atomic(run.root / "run.json", orjson.dumps(card))
         with pytest.raises(DataError, match="holds a replay, or a run of an older release; choose another --out"):
             run.begin(IDENTITY, QUESTIONS)
 

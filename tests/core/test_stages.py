@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Span, StatusCode
 
 from coe_ray.core import stages
-from coe_ray.core.stages import collected, outgoing_headers, stage
+from coe_ray.core.stages import collect_stages, outgoing_headers, stage
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ class TestTimes:
     def test_each_stage_by_name_and_a_second_time_on_top(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ticks = iter([0.0, 1.0, 10.0, 12.0, 20.0, 24.0])
         monkeypatch.setattr(stages, "perf_counter", lambda: next(ticks))
-        with collected("id") as seconds:
+        with collect_stages("id") as seconds:
             with stage("retrieve"):
                 pass
             for _ in range(2):
@@ -50,13 +50,13 @@ class TestTimes:
     def test_without_a_request_nothing_is_kept(self) -> None:
         with stage("retrieve"):
             pass
-        with collected("id") as seconds:
+        with collect_stages("id") as seconds:
             pass
         assert seconds == {}
 
     async def test_requests_at_once_do_not_mix(self) -> None:
         async def request(name: str) -> dict[str, float]:
-            with collected(name) as seconds:
+            with collect_stages(name) as seconds:
                 with stage(name):
                     await asyncio.sleep(0)
                 return seconds
@@ -69,7 +69,7 @@ class TestTimes:
             with stage("classify"):
                 await asyncio.sleep(0)
 
-        with collected("id") as seconds:
+        with collect_stages("id") as seconds:
             await asyncio.create_task(work())
         assert list(seconds) == ["classify"]
 
@@ -80,7 +80,7 @@ class TestTimes:
             yield "first"
             await later.wait()
 
-        with collected("id") as seconds:
+        with collect_stages("id") as seconds:
             pieces = deltas()
             with stage("expert"):
                 assert await anext(pieces) == "first"
@@ -88,7 +88,7 @@ class TestTimes:
 
     @pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, TimeoutError])
     def test_a_stage_that_breaks_off_counts_too(self, error: type[BaseException]) -> None:
-        with collected("id") as seconds, pytest.raises(error), stage("expert"):
+        with collect_stages("id") as seconds, pytest.raises(error), stage("expert"):
             raise error
         assert list(seconds) == ["expert"]
 
@@ -137,11 +137,11 @@ class TestOutgoingHeaders:
         assert outgoing_headers() == {}
 
     def test_the_id_alone_without_a_trace(self) -> None:
-        with collected("an-id"):
+        with collect_stages("an-id"):
             assert outgoing_headers() == {"x-request-id": "an-id"}
 
     def test_the_stage_is_the_parent_of_what_is_called(self, exported: InMemorySpanExporter, root: Span) -> None:
-        with collected("an-id"), stage("expert"):
+        with collect_stages("an-id"), stage("expert"):
             headers = outgoing_headers()
         context = only(exported).context
         assert headers["traceparent"].startswith(f"00-{context.trace_id:032x}-{context.span_id:016x}-")

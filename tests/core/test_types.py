@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.core.types import Classification, Question, Route, Settings, Standing
+from coe_ray.core.types import Classification, Question, RankedExpert, Route, SamplingParams
 
 SETTINGS = st.builds(
-    Settings,
+    SamplingParams,
     max_tokens=st.none() | st.integers(1, 9),
     temperature=st.none() | st.sampled_from([0.0, 1.0]),
     stop=st.lists(st.text(max_size=2), max_size=2).map(tuple),
@@ -15,12 +15,12 @@ SETTINGS = st.builds(
 
 
 @given(SETTINGS, SETTINGS)
-def test_what_the_other_settings_give_wins_and_the_rest_stays(own: Settings, other: Settings) -> None:
+def test_what_the_other_settings_give_wins_and_the_rest_stays(own: SamplingParams, other: SamplingParams) -> None:
     assert own.overridden(other).given() == {**own.given(), **other.given()}
 
 
 def test_zero_is_a_setting() -> None:
-    assert Settings(temperature=0.0, seed=0).given() == {"temperature": 0.0, "seed": 0}
+    assert SamplingParams(temperature=0.0, seed=0).given() == {"temperature": 0.0, "seed": 0}
 
 
 def test_options_are_lettered_in_order() -> None:
@@ -31,10 +31,10 @@ def test_options_are_lettered_in_order() -> None:
 
 def test_the_margin_is_the_lead_over_the_runner_up() -> None:
     said = Classification("Build", "rule", "raw", 1.0)
-    route = Route("a", said, (Standing("a", 0.75), Standing("b", 0.5)), "best", "version")
-    assert (route.runner_up, route.margin) == (Standing("b", 0.5), 0.25)
+    route = Route("a", said, (RankedExpert("a", 0.75), RankedExpert("b", 0.5)), "best", "version")
+    assert (route.runner_up, route.margin) == (RankedExpert("b", 0.5), 0.25)
 
 
 def test_a_route_without_a_rival_has_no_margin() -> None:
-    route = Route("a", Classification("Build", "rule", "raw", 1.0), (Standing("a", 0.75),), "best", "version")
+    route = Route("a", Classification("Build", "rule", "raw", 1.0), (RankedExpert("a", 0.75),), "best", "version")
     assert (route.runner_up, route.margin) == (None, 0.0)

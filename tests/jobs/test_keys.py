@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.core.api_keys import MOST_KEYS, PREFIX, digest_of, read_keys
+from coe_ray.core.api_keys import MOST_KEYS, PREFIX, hash_key, read_keys
 from coe_ray.core.errors import DataError
 from jobs.keys import main
 
@@ -32,7 +32,7 @@ def test_a_key_is_printed_once_and_only_its_hash_is_kept(file: Path, capsys: pyt
     [entry] = json.loads(file.read_bytes())
     assert entry == {
         "name": "ci",
-        "sha256": digest_of(key).hex(),
+        "sha256": hash_key(key).hex(),
         "created": entry["created"],
         "requests_per_minute": 600,
         "concurrency": 8,
@@ -53,10 +53,10 @@ def test_keys_are_listed_without_what_would_let_anybody_in(file: Path, capsys: p
     assert main(["--file", str(file), "list"]) == 0
     said = capsys.readouterr().out
     assert "ci" in said
-    assert digest_of(key).hex()[:8] in said
+    assert hash_key(key).hex()[:8] in said
     assert "profile's        8" in said
     assert key not in said
-    assert digest_of(key).hex() not in said
+    assert hash_key(key).hex() not in said
 
 
 def test_a_removed_key_is_gone(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

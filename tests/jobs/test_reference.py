@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from coe_ray.profile.profile import Profile
-from coe_ray.serve.api.openapi import document
+from coe_ray.serve.api.openapi import openapi_document
 from jobs.reference import PAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -24,6 +24,6 @@ def test_every_key_of_a_profile_is_in_its_page() -> None:
 
 
 def test_every_path_and_object_is_in_the_http_page() -> None:
-    page, told = PAGES["http"](), document()
+    page, told = PAGES["http"](), openapi_document()
     assert all(f"`{path}`" in page for path in told["paths"])
     assert all(f"## {name}\n" in page for name in told["components"]["schemas"])

@@ -13,8 +13,8 @@ from coe_ray.core.errors import ServerFault
 from coe_ray.core.types import Call, Message
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.retry import RetryPolicy
-from coe_ray.ratelimit.limiter import Limits
-from coe_ray.ratelimit.limiters import Gates
+from coe_ray.ratelimit.limiter import RateLimits
+from coe_ray.ratelimit.limiters import LimiterRegistry
 
 CALL = Call((Message("user", "Which?"),))
 CALLS = 40
@@ -33,7 +33,7 @@ def upstream(*options: str) -> Iterator[str]:
 
 async def asked(url: str, at_once: int, retry: RetryPolicy) -> tuple[list[str], dict[str, float]]:
     """What came of `CALLS` calls, and what the endpoint counted."""
-    gate = Gates().gate(url, None, Limits(at_once))
+    gate = LimiterRegistry().gate(url, None, RateLimits(at_once))
     model = HttpModel(name="fixed", model="fixed", base_url=f"{url}/v1", gate=gate, retry=retry)
     came = await asyncio.gather(*(model.complete(CALL) for _ in range(CALLS)), return_exceptions=True)
     await model.close()

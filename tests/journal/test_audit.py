@@ -7,7 +7,7 @@ import pytest
 
 from coe_ray.core import errors
 from coe_ray.core.errors import DataError
-from coe_ray.journal.audit import Audit, audit
+from coe_ray.journal.audit import Audit, audit_calls
 from coe_ray.journal.journal import Journal
 from tests.support.journal_world import ANSWER, answered, call, key
 
@@ -25,7 +25,7 @@ def test_every_call_is_counted_once_where_it_belongs(tmp_path: Path) -> None:
     journal.begin(key("other"), "model-b", call("other"))
     journal.finish(key("other"), "model-b", replace(ANSWER, attempts=1))
     journal.close()
-    assert audit(tmp_path, "run") == {
+    assert audit_calls(tmp_path, "run") == {
         "model-a": Audit(
             issued=6,
             completed=5,
@@ -48,7 +48,7 @@ def test_a_call_lost_with_one_worker_and_made_by_the_next_is_repeated(tmp_path: 
     heir = Journal.open(tmp_path, "run")
     answered(heir, "one")
     heir.close()
-    counted = audit(tmp_path, "run")["model-a"]
+    counted = audit_calls(tmp_path, "run")["model-a"]
     assert (counted.issued, counted.completed, counted.repeated, counted.abandoned) == (2, 1, 1, 1)
 
 
@@ -59,12 +59,12 @@ def test_a_run_is_told_from_others_whose_names_begin_like_it(tmp_path: Path, run
         answered(journal, name)
         journal.close()
     only = 2 if run == "calls" else 1  # what a run without a name is called
-    assert audit(tmp_path, run)["model-a"].issued == only
-    assert audit(tmp_path)["model-a"].issued == 4
-    assert audit(tmp_path, "another") == {}
+    assert audit_calls(tmp_path, run)["model-a"].issued == only
+    assert audit_calls(tmp_path)["model-a"].issued == 4
+    assert audit_calls(tmp_path, "another") == {}
 
 
 def test_a_place_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="not a folder"):
-        audit(tmp_path / "file")
+        audit_calls(tmp_path / "file")

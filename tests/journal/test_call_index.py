@@ -5,10 +5,10 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from coe_ray.journal import call_index
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.journal import call_index
 from coe_ray.journal.call_index import CallIndex, Entry
 
 KEYS = st.integers(0, 20).map(lambda number: bytes([number]) * 16)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from coe_ray.core.counts import tokens_in
 from coe_ray.core.errors import BadCall, CallError, ContentFiltered, DataError, ServerFault
-from coe_ray.core.types import Call, Completion, Message, Question, Settings, Usage
-from coe_ray.journal.audit import audit
-from coe_ray.journal.entries import Outcome, Part, finished_line, issued_line, prompt_hash, record_in, reused_line
+from coe_ray.core.types import Call, Completion, Message, Question, SamplingParams, Usage
+from coe_ray.journal.audit import audit_calls
+from coe_ray.journal.entries import CallOutcome, Part, finished_line, issued_line, prompt_hash, record_in, reused_line
 from coe_ray.journal.journal import Journal, call_key
 from tests.support.journal_world import ANSWER, IDENTITY, answered, call, found, key, segments, written
 
@@ -45,7 +45,7 @@ FAILURES = st.builds(
 )
 
 
-def shown(outcome: Outcome | None) -> Any:
+def shown(outcome: CallOutcome | None) -> Any:
     """An outcome as something that can be compared."""
     if isinstance(outcome, CallError):
         return type(outcome), outcome.model, outcome.message, outcome.fields()
@@ -54,7 +54,7 @@ def shown(outcome: Outcome | None) -> Any:
 
 @IN_ONE_FOLDER
 @given(outcomes=st.lists(COMPLETIONS | FAILURES, min_size=1, max_size=5))
-def test_what_was_finished_is_found_as_it_was(tmp_path: Path, outcomes: list[Outcome]) -> None:
+def test_what_was_finished_is_found_as_it_was(tmp_path: Path, outcomes: list[CallOutcome]) -> None:
     place = tmp_path / str(len(list(tmp_path.iterdir())))  # a fresh one: no failure takes the place of an answer
     writer = Journal.open(place, "run")
     keys = [key(str(number)) for number in range(len(outcomes))]
@@ -77,7 +77,7 @@ def test_the_last_outcome_counts_in_whatever_order_the_segments_are_read(tmp_pat
 
 @pytest.mark.parametrize("outcome", [ANSWER, ContentFiltered("model-a", "no")])
 @pytest.mark.parametrize("names", ["ab", "ba"])
-def test_no_later_clock_beats_an_answer(tmp_path: Path, outcome: Outcome, names: str) -> None:
+def test_no_later_clock_beats_an_answer(tmp_path: Path, outcome: CallOutcome, names: str) -> None:
     late = finished_line(key("one"), "model-a", 2e9, ServerFault("model-a", "down"))
     early = finished_line(key("one"), "model-a", 1.0, outcome)
     for name, line in zip(names, (late, early), strict=True):
@@ -271,7 +271,7 @@ def test_a_line_of_the_wrong_types_is_none_or_right(
     outcome = journal.find(key("one"))
     journal.close()
     assert outcome is None or record_in(finished_line(key("one"), "model-a", 1.0, outcome))
-    counts = audit(tmp_path)
+    counts = audit_calls(tmp_path)
     assert counts["model-a"].issued >= 1
     assert orjson.dumps(counts)
 
@@ -369,7 +369,7 @@ def different(asked: Call) -> list[Call]:
         replace(asked, choices=("A",)),
         replace(asked, choices=("A", "B")),
         replace(asked, choices=("AB",)),
-        replace(asked, settings=Settings(temperature=0.5)),
+        replace(asked, settings=SamplingParams(temperature=0.5)),
         replace(asked, settings=replace(asked.settings, seed=1)),
         replace(asked, settings=replace(asked.settings, temperature=0.0)),
         replace(asked, settings=replace(asked.settings, logprobs=True)),

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from coe_ray.core import errors
-from coe_ray.core.chat_model import ChatModel, in_one_piece
+from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import CallError
 from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Call, Completion, Delta
-from coe_ray.journal.audit import Audit, audit
-from coe_ray.journal.entries import Outcome
+from coe_ray.journal.audit import Audit, audit_calls
+from coe_ray.journal.entries import CallOutcome
 from coe_ray.journal.journal import Journal
 from coe_ray.journal.journaled_model import JournaledModel
 from tests.support.journal_world import ANSWER, IDENTITY, call, key
@@ -29,7 +29,7 @@ class Provider:
 
     name = "provider"
 
-    def __init__(self, says: Outcome = ANSWER, *, tells: bool = True) -> None:
+    def __init__(self, says: CallOutcome = ANSWER, *, tells: bool = True) -> None:
         self.says = says
         self.tells = tells
         self.asked = 0
@@ -50,7 +50,7 @@ class Provider:
         raise self.says
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def raised(model: JournaledModel) -> CallError:
 
 
 def counted(place: Path, name: str = "ours") -> Audit:
-    return audit(place, "run").get(name, Audit(*[0] * 9))
+    return audit_calls(place, "run").get(name, Audit(*[0] * 9))
 
 
 async def test_it_is_a_chat_model(journal: Journal) -> None:
@@ -156,7 +156,7 @@ async def test_a_replay_leaves_the_journal_as_it_is(journal: Journal, tmp_path: 
     assert await behind(replay, None).complete(ASKED) == ANSWER
     missing = JournaledModel("ours", {}, replay, None)
     assert type(await raised(missing)) is errors.NotInJournal
-    assert audit(tmp_path, "replay") == {}
+    assert audit_calls(tmp_path, "replay") == {}
 
 
 async def test_a_replay_asks_nobody(journal: Journal) -> None:
@@ -167,7 +167,7 @@ async def test_a_replay_asks_nobody(journal: Journal) -> None:
 async def test_what_was_never_sent_is_not_written_down(journal: Journal, tmp_path: Path) -> None:
     provider = Provider(errors.BadCredentials("ours", "the circuit is open", attempts=0), tells=False)
     await raised(behind(journal, provider))
-    assert audit(tmp_path) == {}
+    assert audit_calls(tmp_path) == {}
 
 
 async def test_an_error_that_is_no_call_s_passes_and_leaves_an_abandoned_call(journal: Journal, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def begun(*models: JournaledModel) -> list["asyncio.Task[Completion]"]:
 
 
 @pytest.mark.parametrize("says", [ANSWER, errors.ServerFault("ours", "no"), errors.BadCredentials("ours", "no")])
-async def test_the_same_call_under_way_is_waited_for(journal: Journal, tmp_path: Path, says: Outcome) -> None:
+async def test_the_same_call_under_way_is_waited_for(journal: Journal, tmp_path: Path, says: CallOutcome) -> None:
     provider = Provider(says)
     provider.open.clear()
     models = [behind(journal, provider, retry_failed=True), behind(journal, provider, "theirs", retry_failed=True)]
@@ -246,7 +246,7 @@ async def test_what_json_cannot_hold_is_an_error_of_the_call(journal: Journal, t
     provider = Provider(Completion("half a pair: \ud800"))
     with pytest.raises(errors.BadCall, match="cannot be written as JSON") as caught:
         await behind(journal, provider).complete(call("\ud800"))
-    assert (caught.value.attempts, provider.asked, audit(tmp_path)) == (0, 0, {})
+    assert (caught.value.attempts, provider.asked, audit_calls(tmp_path)) == (0, 0, {})
     model = behind(journal, provider)
     for _ in range(2):
         assert isinstance(await raised(model), errors.MalformedReply)
@@ -256,7 +256,9 @@ async def test_what_json_cannot_hold_is_an_error_of_the_call(journal: Journal, t
 @pytest.mark.parametrize(
     "says", [Completion("half a pair: \ud800", attempts=3), errors.BadCall("ours", "half a pair: \ud800", attempts=3)]
 )
-async def test_a_reply_that_cannot_be_written_cost_its_tries(journal: Journal, tmp_path: Path, says: Outcome) -> None:
+async def test_a_reply_that_cannot_be_written_cost_its_tries(
+    journal: Journal, tmp_path: Path, says: CallOutcome
+) -> None:
     assert (await raised(behind(journal, Provider(says)))).attempts == 3
     assert counted(tmp_path).retried == 2
 

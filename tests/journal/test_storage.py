@@ -10,7 +10,7 @@ from typing import IO, Any
 import pytest
 
 from coe_ray.core.errors import DataError
-from coe_ray.journal.audit import audit
+from coe_ray.journal.audit import audit_calls
 from coe_ray.journal.journal import Journal
 from coe_ray.journal.storage import ObjectStore
 from tests.support.journal_world import answered, found, key, segments, written
@@ -52,7 +52,7 @@ def test_flush_and_close_seal_what_is_new(place: Path) -> None:
     assert len(list(place.glob("run-*.prompts.jsonl"))) == 2
     asyncio.run(reader.refresh())
     assert found(reader, ["one", "two"]) == ["one", "two"]
-    assert audit(place.as_uri(), "run")["model-a"].completed == 2
+    assert audit_calls(place.as_uri(), "run")["model-a"].completed == 2
     reader.close()
 
 
@@ -155,7 +155,7 @@ def test_a_store_that_fails_is_told_with_the_next_call_and_loses_nothing(
     with pytest.raises(DataError, match="the journal's store fails"):
         journal.close()  # the failure is told to the end, though all is sealed now
     assert found(Journal.open(place.as_uri()), texts) == texts
-    assert audit(place.as_uri(), "run")["model-a"].repeated == 0
+    assert audit_calls(place.as_uri(), "run")["model-a"].repeated == 0
 
 
 def failed(journal: Journal) -> list[str]:
@@ -205,5 +205,5 @@ def test_nothing_of_it_is_left_behind(place: Path, tmp_path: Path, monkeypatch: 
     assert journal.find(key("one"))
     assert list(scratch.iterdir())
     journal.close()
-    assert audit(place.as_uri())
+    assert audit_calls(place.as_uri())
     assert list(scratch.iterdir()) == []

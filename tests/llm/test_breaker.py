@@ -12,8 +12,8 @@ import pytest
 from coe_ray.core import errors
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Completion
-from coe_ray.llm.breaker import Circuit
-from coe_ray.ratelimit.limiters import Gates
+from coe_ray.llm.breaker import CircuitBreaker
+from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import FaultServer, Reply, answer, fault
 from tests.support.model_under_test import CALL, KEY, LATE, made, said, until
 
@@ -37,8 +37,8 @@ class Clock:
         return self.now
 
 
-def opened(rest_s: float = math.inf, clock: Callable[[], float] = time.monotonic) -> Circuit:
-    circuit = Circuit(rest_s, clock)
+def opened(rest_s: float = math.inf, clock: Callable[[], float] = time.monotonic) -> CircuitBreaker:
+    circuit = CircuitBreaker(rest_s, clock)
     with pytest.raises(errors.BadCredentials, match="HTTP 401"), circuit.guard():
         raise DENIED
     return circuit
@@ -88,7 +88,7 @@ async def test_calls_on_their_way_end_on_their_own(server: FaultServer) -> None:
 
 async def test_a_call_that_was_to_be_tried_again_is_not_sent_again(server: FaultServer) -> None:
     server.reset(fault(503, "no", headers={"Retry-After": "0.5"}), fault(401, "no"))
-    gates = Gates()
+    gates = LimiterRegistry()
     model = made(server.base_url, gates=gates)
     patient = asyncio.create_task(end(model.complete(CALL)))
     await until(lambda: gates.traffic.backing_off["ServerFault"] == 1)
@@ -101,7 +101,7 @@ async def test_a_call_that_was_to_be_tried_again_is_not_sent_again(server: Fault
 
 async def test_another_model_of_the_same_gates_goes_on(server: FaultServer) -> None:
     server.reset(fault(404, "no"), answer("B"))
-    gates = Gates()
+    gates = LimiterRegistry()
     stopped, other = made(server.base_url, gates=gates), made(server.base_url, gates=gates)
     assert isinstance(await end(stopped.complete(CALL)), errors.NoSuchModel)
     assert (await other.complete(CALL)).text == "B"
@@ -111,7 +111,7 @@ async def test_another_model_of_the_same_gates_goes_on(server: FaultServer) -> N
 
 async def test_an_answer_closes_the_circuit_after_its_rest(server: FaultServer) -> None:
     server.reset(fault(401, "no"), answer("B"))
-    model = made(server.base_url, circuit=Circuit(rest_s=0.0))
+    model = made(server.base_url, circuit=CircuitBreaker(rest_s=0.0))
     await end(model.complete(CALL))
     for _ in range(3):
         assert (await model.complete(CALL)).text == "B"
@@ -173,7 +173,7 @@ async def test_what_is_wrong_now_is_said_afterwards() -> None:
 
 
 async def test_a_call_on_its_way_neither_closes_it_nor_changes_what_is_said() -> None:
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     with pytest.raises(errors.NoSuchModel), circuit.guard(), circuit.guard():
         with pytest.raises(errors.BadCredentials), circuit.guard():
             raise DENIED
@@ -184,7 +184,7 @@ async def test_a_call_on_its_way_neither_closes_it_nor_changes_what_is_said() ->
 
 @pytest.mark.parametrize("kind", [errors.ServerFault, errors.RateLimited, errors.ContextTooLong, errors.BadCall])
 async def test_other_errors_open_nothing(kind: type[CallError]) -> None:
-    circuit = Circuit()
+    circuit = CircuitBreaker()
     with pytest.raises(kind), circuit.guard():
         raise kind("expert-a", "no")
     circuit.check()
@@ -206,7 +206,7 @@ async def test_its_opening_is_logged_without_the_key(server: FaultServer, caplog
     assert [record.getMessage().startswith(said_once) for record in caplog.records] == [True]
 
 
-def refuses(circuit: Circuit, why: str) -> None:
+def refuses(circuit: CircuitBreaker, why: str) -> None:
     with pytest.raises(CallError, match=f"not asked: {why}") as caught:
         circuit.check()
     assert caught.value.attempts == 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from coe_ray.core import errors
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Completion, Message
-from coe_ray.llm.faults import LONGEST_BODY, Faults
+from coe_ray.llm.faults import LONGEST_BODY, FaultClassifier
 from coe_ray.llm.http import KEPT, HttpModel
 from coe_ray.llm.retry import RetryPolicy, Timeouts
 from coe_ray.llm.secret import TELLING, Secret
@@ -158,7 +158,7 @@ async def test_no_key_gets_into_a_body(
 ) -> None:
     echo = spelled(key)[: max(cut, TELLING + 1)]
     received = f"{before}{key}{'·' * padding}{echo}".encode(errors="replace")
-    error = Faults("a", Secret(key), Timeouts()).quoting(CallError("a", "no"), received)
+    error = FaultClassifier("a", Secret(key), Timeouts()).quoting(CallError("a", "no"), received)
     assert key not in error.body
     assert not error.body.endswith(echo)
     assert len(error.body) <= LONGEST_BODY

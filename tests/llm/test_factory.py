@@ -11,11 +11,11 @@ from coe_ray.core.chat_model import ChatModel, ScriptedModel
 from coe_ray.core.errors import BadCredentials, ConfigError, DataError
 from coe_ray.core.types import Completion
 from coe_ray.experts.timeseries.expert import TimeSeriesExpert
-from coe_ray.llm.factory import local_models
+from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.recorded import RecordedAnswers
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiters import Gates
+from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import Reply, answer, fault, running
 from tests.support.model_under_test import CALL, until
 from tests.support.planted import content, small_profile
@@ -24,7 +24,7 @@ API = {"kind": "api", "base_url": "https://api.example.com/v1/", "model": "glm-4
 
 
 def made(folder: Path, config: dict[str, Any]) -> ChatModel:
-    return local_models(small_profile(folder, models=content()["models"] | {"made": config}))["made"]
+    return make_local_models(small_profile(folder, models=content()["models"] | {"made": config}))["made"]
 
 
 def test_each_kind_is_made_under_the_profiles_name(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_each_kind_is_made_under_the_profiles_name(tmp_path: Path) -> None:
 
 def test_hosted_models_are_made_elsewhere(tmp_path: Path) -> None:
     hosted = {"kind": "vllm", "weights": {"hub": "a/b"}}
-    assert set(local_models(small_profile(tmp_path, models=content()["models"] | {"big": hosted}))) == {
+    assert set(make_local_models(small_profile(tmp_path, models=content()["models"] | {"big": hosted}))) == {
         "sorter",
         "one",
         "two",
@@ -73,10 +73,10 @@ def api(folder: Path, base_url: str, **more: Any) -> Profile:
 
 
 async def test_calls_of_api_models_go_through_the_gates(tmp_path: Path) -> None:
-    gates = Gates()
+    gates = LimiterRegistry()
     async with running() as server:
         server.reset(Reply(delay_s=60))
-        model = local_models(api(tmp_path, server.base_url, max_concurrency=2), gates)["made"]
+        model = make_local_models(api(tmp_path, server.base_url, max_concurrency=2), gates)["made"]
         calls = [asyncio.create_task(model.complete(CALL)) for _ in range(5)]
         await until(lambda: server.served == 2)
         assert (gates.traffic.in_flight, gates.traffic.waiting) == (2, 3)
@@ -87,7 +87,7 @@ async def test_calls_of_api_models_go_through_the_gates(tmp_path: Path) -> None:
 async def test_what_a_person_has_to_mend_is_left_alone_for_its_rest(tmp_path: Path, rest_s: float, served: int) -> None:
     async with running() as server:
         server.reset(fault(401, "no"))
-        model = local_models(api(tmp_path, server.base_url), rest_s=rest_s)["made"]
+        model = make_local_models(api(tmp_path, server.base_url), rest_s=rest_s)["made"]
         for _ in range(3):
             with pytest.raises(BadCredentials):
                 await model.complete(CALL)
@@ -98,7 +98,7 @@ async def test_what_a_person_has_to_mend_is_left_alone_for_its_rest(tmp_path: Pa
 async def test_one_slow_try_does_not_use_up_all_patience(tmp_path: Path) -> None:
     async with running() as server:
         server.reset(Reply(delay_s=60), answer("B"))
-        model = local_models(api(tmp_path, server.base_url, timeout_s=0.3))["made"]
+        model = make_local_models(api(tmp_path, server.base_url, timeout_s=0.3))["made"]
         assert (await model.complete(CALL)).attempts == 2
         await given_up(model)
 

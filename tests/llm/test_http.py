@@ -11,12 +11,12 @@ import pytest
 
 from coe_ray.core import errors
 from coe_ray.core.chat_model import ChatModel
-from coe_ray.core.traffic import told_when_sent
+from coe_ray.core.traffic import notify_when_sent
 from coe_ray.core.types import Call, Completion, Usage
 from coe_ray.llm import http
 from coe_ray.llm.http import KEPT, HttpModel
 from coe_ray.llm.retry import RetryPolicy, Timeouts
-from coe_ray.ratelimit.limiters import Gates
+from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import DONE, FaultServer, Reply, answer, fault, streamed
 from tests.support.model_under_test import CALL, KEY, PARIS, made, said, until
 
@@ -140,7 +140,7 @@ async def test_no_more_at_once_than_allowed(server: FaultServer) -> None:
 
 async def test_a_call_that_backs_off_holds_no_slot(server: FaultServer) -> None:
     server.reset(Reply(503, headers={"Retry-After": "30"}), answer("B"))
-    gates = Gates()
+    gates = LimiterRegistry()
     model = made(server.base_url, max_concurrency=1, gates=gates, retry=RetryPolicy())
     patient = asyncio.create_task(model.complete(CALL))
     await until(lambda: gates.traffic.backing_off["ServerFault"] == 1)
@@ -164,7 +164,7 @@ async def test_waiting_for_a_turn_uses_up_no_patience(server: FaultServer) -> No
 
 async def test_a_stream_holds_its_slot_until_it_ends(server: FaultServer) -> None:
     server.reset(streamed(*PARIS, DONE))
-    gates = Gates()
+    gates = LimiterRegistry()
     model = made(server.base_url, gates=gates)
     async with aclosing(model.stream(CALL)) as deltas:
         await anext(deltas)
@@ -180,7 +180,7 @@ async def test_a_journal_is_told_of_each_request_that_leaves(server: FaultServer
     def note() -> None:
         sent[0] += 1
 
-    with told_when_sent(note):
+    with notify_when_sent(note):
         for _ in range(3):
             with pytest.raises(errors.BadCredentials):
                 await model.complete(CALL)

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState
 from coe_ray.core import errors
 from coe_ray.llm.faults import retry_after
 from coe_ray.llm.http import HttpModel
-from coe_ray.llm.retry import Backoff, RetryPolicy, Stopwatch, retried
+from coe_ray.llm.retry import Backoff, RetryPolicy, Stopwatch, call_with_retry
 from tests.support.fault_server import FaultServer, Reply, answer, fault
 from tests.support.model_under_test import CALL, failure, made
 
@@ -117,7 +117,7 @@ async def test_what_is_no_call_error_passes_untouched() -> None:
         raise errors.RateLimited("a", "no") if len(tries) == 1 else KeyError("bug")
 
     with pytest.raises(KeyError):
-        await retried(OFTEN, once)
+        await call_with_retry(OFTEN, once)
     assert len(tries) == 2
 
 
@@ -132,7 +132,7 @@ async def test_time_that_is_left_out_does_not_count() -> None:
             raise errors.ServerFault("a", "no")
         return "B"
 
-    assert await retried(OFTEN, once, watch=watch) == ("B", 4)
+    assert await call_with_retry(OFTEN, once, watch=watch) == ("B", 4)
     assert watch.seconds < 0
 
 

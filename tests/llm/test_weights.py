@@ -31,41 +31,41 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_weights_without_a_package_stay_a_hub_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_from_hub", lambda wanted: pytest.fail("the engine downloads these itself"))
-    assert weights.locate(Weights(hub="lab/model", revision="abc")) == "lab/model"
+    assert weights.locate_weights(Weights(hub="lab/model", revision="abc")) == "lab/model"
 
 
 def test_the_hub_goes_before_the_package(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "_from_hub", lambda wanted: "/snapshot")
-    assert weights.locate(packaged()) == "/snapshot"
+    assert weights.locate_weights(packaged()) == "/snapshot"
 
 
 def test_without_a_hub_the_packages_folder_is_the_place(package: Path) -> None:
-    assert weights.locate(packaged()) == str(package)
+    assert weights.locate_weights(packaged()) == str(package)
 
 
 def test_an_encoder_is_always_a_folder_here(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert weights.downloaded(packaged()) == str(package)
+    assert weights.fetch_weights(packaged()) == str(package)
     with pytest.raises(WeightsError, match=r"lab/model: no hub in reach; set HF_ENDPOINT"):
-        weights.downloaded(Weights(hub="lab/model"))
+        weights.fetch_weights(Weights(hub="lab/model"))
     monkeypatch.setattr(weights, "_from_hub", lambda wanted: "/snapshot")
-    assert weights.downloaded(Weights(hub="lab/model")) == "/snapshot"
+    assert weights.fetch_weights(Weights(hub="lab/model")) == "/snapshot"
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(package: Path) -> None:
     (package / "model.safetensors").write_bytes(b"tampered")
     found = hashlib.sha256(b"tampered").hexdigest()
     with pytest.raises(WeightsError, match=f"has SHA-256 {found}, published is {SHA256}; remove it"):
-        weights.locate(packaged())
+        weights.locate_weights(packaged())
 
 
 def test_a_missing_file_is_said(package: Path) -> None:
     with pytest.raises(WeightsError, match=r"other.safetensors is missing; install the weights again"):
-        weights.locate(packaged(file="other.safetensors"))
+        weights.locate_weights(packaged(file="other.safetensors"))
 
 
 def test_a_missing_package_is_said_with_the_ways_out(package: Path) -> None:
     with pytest.raises(WeightsError, match=r"'no_such_weights' is not installed; run `make install`, or set HF_"):
-        weights.locate(packaged(module="no_such_weights"))
+        weights.locate_weights(packaged(module="no_such_weights"))
 
 
 def test_a_gguf_file_is_converted_once_and_only_when_it_is_the_published_one(
@@ -82,21 +82,21 @@ def test_a_gguf_file_is_converted_once_and_only_when_it_is_the_published_one(
     (package / "m.gguf").write_bytes(CONTENT)
     wanted = packaged(file="m.gguf")
     assert not (tmp_path / "home").exists()
-    folder = weights.locate(wanted)
-    assert folder == weights.locate(wanted) == str(tmp_path / "home" / "weights" / f"m-{SHA256[:12]}")
+    folder = weights.locate_weights(wanted)
+    assert folder == weights.locate_weights(wanted) == str(tmp_path / "home" / "weights" / f"m-{SHA256[:12]}")
     assert made == [package / "m.gguf"]
     assert Path(folder).is_dir()
     with pytest.raises(WeightsError, match="published is"):
-        weights.locate(packaged(file="m.gguf", sha256="0" * 64))
+        weights.locate_weights(packaged(file="m.gguf", sha256="0" * 64))
 
 
 def test_a_snapshot_of_the_hub_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.safetensors").write_bytes(CONTENT)
     monkeypatch.setattr(weights, "_hub_in_reach", lambda: True)
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *args, **settings: str(tmp_path))
-    assert weights.locate(packaged().model_copy(update={"sha256": SHA256})) == str(tmp_path)
+    assert weights.locate_weights(packaged().model_copy(update={"sha256": SHA256})) == str(tmp_path)
     with pytest.raises(WeightsError, match=r"lab/model: .* published is 0000"):
-        weights.locate(packaged().model_copy(update={"sha256": "0" * 64}))
+        weights.locate_weights(packaged().model_copy(update={"sha256": "0" * 64}))
 
 
 def test_offline_and_without_a_snapshot_the_hub_has_nothing(
@@ -107,5 +107,5 @@ def test_offline_and_without_a_snapshot_the_hub_has_nothing(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     weights._hub_in_reach.cache_clear()
-    assert weights.locate(packaged()) == str(package)
+    assert weights.locate_weights(packaged()) == str(package)
     weights._hub_in_reach.cache_clear()

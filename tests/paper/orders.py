@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from coe_ray.paper.plan_calls import Asking, StudyOrder, asking
+from coe_ray.paper.plan_calls import StudyPlan, StudyRequest, plan_calls
 from tests.bench.world import row, write_csv
 
 TASKS = {"LogParser": "Log Parser", "RootCauseAnalysis": "Root Cause Analysis", "UnitTesting": "Test"}
@@ -46,11 +46,11 @@ def data_at(folder: Path, test: Mapping[str, int] = TEST, dev: Mapping[str, int]
     return folder / "data"
 
 
-def order_of(folder: Path, profile: Path, data: Path, **changes: Any) -> StudyOrder:
-    return StudyOrder((str(profile),), str(data), folder / "out", **changes)
+def order_of(folder: Path, profile: Path, data: Path, **changes: Any) -> StudyRequest:
+    return StudyRequest((str(profile),), str(data), folder / "out", **changes)
 
 
-def asked_for(folder: Path, order: Mapping[str, Any] | None = None, **changes: Any) -> Asking:
+def asked_for(folder: Path, order: Mapping[str, Any] | None = None, **changes: Any) -> StudyPlan:
     """What is asked for the small profile with `changes`."""
     profile = profile_at(folder, **changes)
-    return asking(order_of(folder, profile, data_at(folder), **order or {}), str(profile), folder / "run")
+    return plan_calls(order_of(folder, profile, data_at(folder), **order or {}), str(profile), folder / "run")

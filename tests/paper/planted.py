@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from coe_ray.bench.results_table import examined
-from coe_ray.bench.worker import Labeller
-from coe_ray.core.chat_model import ChatModel, in_one_piece
+from coe_ray.bench.results_table import evaluate_question
+from coe_ray.bench.worker import ExtraClassifier
+from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import Record
+from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Call, Completion, Delta, Question
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.routing.pipeline import CompositionOfExperts
@@ -69,7 +69,7 @@ class PlantedExpert:
         return Completion(answer_sentence(others[int(luck * 1e9) % len(others)]))
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
 
 class PlantedClassifier:
@@ -86,7 +86,7 @@ class PlantedClassifier:
         return Completion(task_label(label))
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
 
 CONTENT: dict[str, Any] = {
@@ -126,13 +126,13 @@ def models(names: Sequence[str]) -> dict[str, ChatModel]:
     return planted | {"sorter": PlantedClassifier("sorter")}
 
 
-def records(of: Profile, labellers: Mapping[str, Labeller], asked: Sequence[Question]) -> list[Record]:
+def records(of: Profile, labellers: Mapping[str, ExtraClassifier], asked: Sequence[Question]) -> list[QuestionRecord]:
     """What a run would keep, without a run: every question through the real pipeline."""
     everybody = models(list(of.models))
     coe = CompositionOfExperts(of, everybody, Shelf(), None)
     others = {name: CompositionOfExperts(each.profile, everybody, Shelf(), None) for name, each in labellers.items()}
 
-    async def all_of_them() -> list[Record]:
-        return await asyncio.gather(*(examined(coe, question, others) for question in asked))
+    async def all_of_them() -> list[QuestionRecord]:
+        return await asyncio.gather(*(evaluate_question(coe, question, others) for question in asked))
 
     return asyncio.run(all_of_them())

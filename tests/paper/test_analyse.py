@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.paper import planted
 
 from coe_ray.analysis.matrix import Matrix
 from coe_ray.bench.datasets.load import Benchmark
@@ -21,11 +20,12 @@ from coe_ray.paper.analyse import (
     Answering,
     Evidence,
     Findings,
-    found,
+    analyse,
 )
-from coe_ray.paper.paper_tables import summary, tables
-from coe_ray.paper.plan_calls import Asking, StudyOrder, asking
+from coe_ray.paper.paper_tables import make_tables, summary
+from coe_ray.paper.plan_calls import StudyPlan, StudyRequest, plan_calls
 from coe_ray.paper.table_format import markdown, text
+from tests.paper import planted
 from tests.paper.planted import CONFUSION, CONTENT, SILENT, SINGLE, SKILL, TASKS
 from tests.support.planted import write_profile
 
@@ -40,7 +40,7 @@ ON_AVERAGE = "logger"
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Asking:
+def asked(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
     folder = tmp_path_factory.mktemp("planted")
     content = {
         **CONTENT,
@@ -64,15 +64,15 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Asking:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asking_module, "load_benchmark", lambda _, **__: benchmark)
-        return asking(StudyOrder((), "planted", folder), str(write_profile(folder, content)), folder)
+        return plan_calls(StudyRequest((), "planted", folder), str(write_profile(folder, content)), folder)
 
 
 @pytest.fixture(scope="module")
-def findings(asked: Asking) -> Findings:
+def findings(asked: StudyPlan) -> Findings:
     everything = {name: each for name, each in asked.labellers.items() if "renamed" not in name}
     records = planted.records(asked.asked, everything, asked.questions)
     matrix = Matrix.from_records({each.id: each for each in asked.questions}, records)
-    return found(Evidence(asked.profile, matrix, tuple(each for each in asked.scenarios if each.name == "fewer")))
+    return analyse(Evidence(asked.profile, matrix, tuple(each for each in asked.scenarios if each.name == "fewer")))
 
 
 def near(value: float, wanted: float, n: int = N) -> bool:
@@ -169,9 +169,9 @@ def test_systems_that_differ_are_told_apart_and_one_and_the_same_are_not(finding
     logger = pairs["logger", COE + LABEL]
     assert logger.p_mcnemar < 0.001
     assert logger.p_bootstrap < 0.05
-    assert logger.found.high < 0
-    assert all(each.p_mcnemar >= each.found.p_mcnemar for each in pairs.values())
-    assert all(each.p_bootstrap >= each.found.p_bootstrap for each in pairs.values())
+    assert logger.comparison.high < 0
+    assert all(each.p_mcnemar >= each.comparison.p_mcnemar for each in pairs.values())
+    assert all(each.p_bootstrap >= each.comparison.p_bootstrap for each in pairs.values())
 
 
 def test_a_scenario_without_an_expert_is_worse_where_he_was_best(findings: Findings) -> None:
@@ -183,30 +183,30 @@ def test_a_scenario_without_an_expert_is_worse_where_he_was_best(findings: Findi
     assert near(fewer.coe_accuracy[LABEL]["held-out"], wanted)
 
 
-def test_failed_calls_are_left_out_and_counted(asked: Asking) -> None:
+def test_failed_calls_are_left_out_and_counted(asked: StudyPlan) -> None:
     some = asked.questions[::50]
     records = planted.records(asked.asked, asked.labellers, some)
     records[0]["answers"]["logger"] = {"error": "ServerFault", "message": "down"}
     records[1]["labels"][LABEL] = {"error": "CallTimeout", "message": "slow"}
-    whole = found(Evidence(asked.profile, Matrix.from_records({each.id: each for each in some}, records)))
+    whole = analyse(Evidence(asked.profile, Matrix.from_records({each.id: each for each in some}, records)))
     assert (whole.questions, whole.left_out) == (len(some) - 2, 2)
 
 
 def test_everything_is_in_the_tables_and_plain_data(findings: Findings) -> None:
-    written = "\n".join(map(markdown, tables(findings)))
+    written = "\n".join(map(markdown, make_tables(findings)))
     for name in (*SKILL, "large", COE + LABEL, TASK_ORACLE, QUESTION_ORACLE, MAJORITY, "random-coe", "fewer"):
         assert name.replace("_", r"\_") in written
-    assert all(text(table) for table in tables(findings))
+    assert all(text(table) for table in make_tables(findings))
     assert summary(findings)["protocols"]["paper"]["losses"][LABEL]["coe"] == pytest.approx(
         accuracy(findings.by_protocol["paper"].systems[COE + LABEL].metrics)
     )
 
 
-def test_a_renamed_task_list_has_labels_and_a_classifier_of_its_own(asked: Asking) -> None:
+def test_a_renamed_task_list_has_labels_and_a_classifier_of_its_own(asked: StudyPlan) -> None:
     some = asked.questions[::20]
     records = planted.records(asked.asked, asked.labellers, some)
     matrix = Matrix.from_records({each.id: each for each in some}, records)
-    renamed = found(Evidence(asked.profile, matrix, asked.scenarios)).scenarios["renamed"]
+    renamed = analyse(Evidence(asked.profile, matrix, asked.scenarios)).scenarios["renamed"]
     assert renamed.tasks == len(TASKS)
     assert renamed.label_accuracy[LABEL] == 0.0  # what it says is no label: every question is unknown
     assert renamed.coe_accuracy[LABEL]["paper"] == pytest.approx(renamed.best_single)

@@ -9,7 +9,7 @@ from coe_ray.analysis.matrix import OWN
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.core.types import Call
-from coe_ray.paper.plan_calls import asking, scenario_label, variants
+from coe_ray.paper.plan_calls import plan_calls, scenario_label, variants
 from coe_ray.profile.profile import load_profile
 from coe_ray.routing.pipeline import Expert
 from tests.bench.world import row, write_csv
@@ -105,9 +105,9 @@ def test_a_profile_without_the_benchmarks_tasks_is_refused(tmp_path: Path) -> No
 def test_a_profile_or_data_that_is_not_there_is_refused(tmp_path: Path) -> None:
     profile, data = profile_at(tmp_path), data_at(tmp_path)
     with pytest.raises(ConfigError, match="no profile 'nowhere'"):
-        asking(order_of(tmp_path, profile, data), "nowhere", tmp_path)
+        plan_calls(order_of(tmp_path, profile, data), "nowhere", tmp_path)
     with pytest.raises(DataError, match="no benchmark"):
-        asking(order_of(tmp_path, profile, tmp_path / "nothing"), str(profile), tmp_path)
+        plan_calls(order_of(tmp_path, profile, tmp_path / "nothing"), str(profile), tmp_path)
 
 
 # How.
@@ -162,7 +162,7 @@ def test_an_example_without_an_answer_is_no_shot(tmp_path: Path) -> None:
     rows = [row("unsolved?", 0, "A,B"), row("solved?", 1, "C")]
     write_csv(data / "english" / "dev" / "LogParser.csv", rows)
     profile = profile_at(tmp_path)
-    asked = asking(order_of(tmp_path, profile, data, shots=2), str(profile), tmp_path)
+    asked = plan_calls(order_of(tmp_path, profile, data, shots=2), str(profile), tmp_path)
     assert [(each.text, each.answer) for each in asked.shots["english/LogParser"]] == [("solved?", "C")]
 
 
@@ -170,8 +170,8 @@ def test_without_a_solved_example_there_are_no_shots_to_show(tmp_path: Path) -> 
     data = data_at(tmp_path, dev={})
     profile = profile_at(tmp_path)
     with pytest.raises(ConfigError, match="--shots 3: data has no solved examples in its dev split"):
-        asking(order_of(tmp_path, profile, data, shots=3), str(profile), tmp_path)
-    assert asking(order_of(tmp_path, profile, data), str(profile), tmp_path).shots == {}
+        plan_calls(order_of(tmp_path, profile, data, shots=3), str(profile), tmp_path)
+    assert plan_calls(order_of(tmp_path, profile, data), str(profile), tmp_path).shots == {}
 
 
 # Leaks.
@@ -190,16 +190,16 @@ def leaking(tmp_path: Path) -> Path:
 def test_a_scored_question_among_the_examples_is_refused(tmp_path: Path, leaking: Path) -> None:
     profile = profile_at(tmp_path)
     with pytest.raises(DataError, match=r"1 of 10 scored questions are in the labelled examples(.|\n)*case 2 of LogP"):
-        asking(order_of(tmp_path, profile, leaking), str(profile), tmp_path)
+        plan_calls(order_of(tmp_path, profile, leaking), str(profile), tmp_path)
 
 
 def test_what_is_not_scored_leaks_nothing(tmp_path: Path, leaking: Path) -> None:
     profile = profile_at(tmp_path, tasks=["devops-eval-b"])
-    assert asking(order_of(tmp_path, profile, leaking), str(profile), tmp_path).questions
+    assert plan_calls(order_of(tmp_path, profile, leaking), str(profile), tmp_path).questions
     profile = profile_at(tmp_path)
     benchmark = load_benchmark(leaking)
     drawn = (
-        asking(
+        plan_calls(
             order_of(tmp_path, profile, leaking, per_task=1, seed=seed, leave_out_leaks=True), str(profile), tmp_path
         )
         for seed in range(30)
@@ -211,7 +211,7 @@ def test_what_is_not_scored_leaks_nothing(tmp_path: Path, leaking: Path) -> None
 
 def test_leaks_can_be_left_out_of_everything_that_is_made_of_examples(tmp_path: Path, leaking: Path) -> None:
     profile = profile_at(tmp_path)
-    asked = asking(order_of(tmp_path, profile, leaking, leave_out_leaks=True, shots=9), str(profile), tmp_path)
+    asked = plan_calls(order_of(tmp_path, profile, leaking, leave_out_leaks=True, shots=9), str(profile), tmp_path)
     assert len(asked.questions) == 10
     for examples in (
         asked.benchmark.examples,

@@ -8,7 +8,7 @@ import pytest
 from coe_ray.core.errors import ConfigError
 from coe_ray.core.questions import make_question
 from coe_ray.core.types import Question
-from coe_ray.paper.scenarios import Changed, all_experts, all_models, worked_out
+from coe_ray.paper.scenarios import ResolvedScenario, all_experts, all_models, resolve_scenarios
 from coe_ray.profile.profile import Profile
 from tests.support.planted import content, small_profile
 
@@ -27,14 +27,14 @@ def profile_with(folder: Path, *scenarios: dict[str, Any], **changes: Any) -> Pr
     return small_profile(folder, study=study, **changes)
 
 
-def changed(folder: Path, change: dict[str, Any], relabel: dict[str, str] | None = None) -> Changed:
-    (found,) = worked_out(profile_with(folder, {"change": change, "relabel": relabel or {}}))
+def changed(folder: Path, change: dict[str, Any], relabel: dict[str, str] | None = None) -> ResolvedScenario:
+    (found,) = resolve_scenarios(profile_with(folder, {"change": change, "relabel": relabel or {}}))
     return found
 
 
 def refusal(folder: Path, *scenarios: dict[str, Any], **changes: Any) -> str:
     with pytest.raises(ConfigError) as error:
-        worked_out(profile_with(folder, *scenarios, **changes))
+        resolve_scenarios(profile_with(folder, *scenarios, **changes))
     return str(error.value)
 
 
@@ -42,12 +42,12 @@ def question(of: str | None, category: str | None = None) -> Question:
     return make_question("Which?", ("p", "q"), "A", of, category=category)
 
 
-def tasks(found: Changed) -> list[str]:
+def tasks(found: ResolvedScenario) -> list[str]:
     return [each.name for each in found.profile.task_list]
 
 
 def test_a_profile_without_scenarios_has_none(tmp_path: Path) -> None:
-    assert worked_out(small_profile(tmp_path)) == ()
+    assert resolve_scenarios(small_profile(tmp_path)) == ()
 
 
 def test_a_task_is_added(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_an_expert_that_is_swapped_is_asked_under_a_name_of_its_own(tmp_path: Pa
     found = changed(tmp_path, {"experts": {"alpha": {"model": "two"}}})
     assert found.experts == {"alpha": "alpha @ s0", "beta": "beta"}
     profile = profile_with(tmp_path, {"change": {"experts": {"alpha": {"model": "two"}}}})
-    asked = all_experts(profile, worked_out(profile))
+    asked = all_experts(profile, resolve_scenarios(profile))
     assert {name: each.model for name, each in asked.items()} == {
         "alpha": "one",
         "beta": "two",
@@ -139,7 +139,7 @@ def test_a_single_model_that_becomes_an_expert_is_not_asked_twice(tmp_path: Path
     same = {"model": "one", "prompt": "direct"}
     profile = profile_with(tmp_path, {"change": {"experts": {"large": same}, "study": None}})
     with pytest.raises(ConfigError, match="study cannot change"):
-        worked_out(profile)
+        resolve_scenarios(profile)
     # A name is one thing: it is a single model already.
     assert "study.singles.large: is an expert, too" in refusal(tmp_path, {"change": {"experts": {"large": same}}})
 
@@ -147,7 +147,7 @@ def test_a_single_model_that_becomes_an_expert_is_not_asked_twice(tmp_path: Path
 def test_an_expert_on_a_new_model_is_asked_and_its_model_is_among_all(tmp_path: Path) -> None:
     change = {"models": {"new": SCRIPTED}, "experts": {"gamma": {"model": "new"}}}
     profile = profile_with(tmp_path, {"change": change})
-    scenarios = worked_out(profile)
+    scenarios = resolve_scenarios(profile)
     assert list(all_models(profile, scenarios)) == ["sorter", "one", "two", "new"]
     assert list(all_experts(profile, scenarios)) == ["alpha", "beta", "large", "gamma"]
 
@@ -155,15 +155,15 @@ def test_an_expert_on_a_new_model_is_asked_and_its_model_is_among_all(tmp_path: 
 def test_of_everybody_nobody_is_lost_and_what_a_scenario_takes_away_is_still_asked(tmp_path: Path) -> None:
     profile = profile_with(tmp_path, {"change": {"experts": {"beta": None}, "models": {"two": None}}})
     without = profile_with(tmp_path)
-    assert all_experts(profile, worked_out(profile)) == all_experts(without, ())
-    assert all_models(profile, worked_out(profile)) == profile.models
+    assert all_experts(profile, resolve_scenarios(profile)) == all_experts(without, ())
+    assert all_models(profile, resolve_scenarios(profile)) == profile.models
 
 
 def test_one_name_in_two_scenarios_with_two_meanings_is_two_experts(tmp_path: Path) -> None:
     first = {"change": {"experts": {"gamma": {"model": "one", "prompt": "direct"}}}}
     second = {"change": {"experts": {"gamma": {"model": "two", "prompt": "direct"}}}}
     profile = profile_with(tmp_path, first, second, first)
-    scenarios = worked_out(profile)
+    scenarios = resolve_scenarios(profile)
     assert [each.experts["gamma"] for each in scenarios] == ["gamma", "gamma @ s1", "gamma"]
     asked = all_experts(profile, scenarios)
     assert (asked["gamma"].model, asked["gamma @ s1"].model) == ("one", "two")
@@ -175,14 +175,14 @@ def test_one_name_in_two_scenarios_with_two_meanings_is_two_experts(tmp_path: Pa
 def test_one_model_name_in_two_scenarios_means_one_model(tmp_path: Path) -> None:
     first = {"change": {"models": {"new": SCRIPTED}, "experts": {"gamma": {"model": "new"}}}}
     second = {"change": {"models": {"new": API}, "experts": {"delta": {"model": "new"}}}}
-    assert len(worked_out(profile_with(tmp_path, first, first))) == 2
+    assert len(resolve_scenarios(profile_with(tmp_path, first, first))) == 2
     assert "study.scenarios.s1: models.new is another model elsewhere" in refusal(tmp_path, first, second)
 
 
 def test_a_hosted_model_of_the_profile_may_be_used_and_named_again(tmp_path: Path) -> None:
     models = content()["models"] | {"big": HOSTED}
     change = {"models": {"big": HOSTED}, "experts": {"gamma": {"model": "big"}}}
-    (found,) = worked_out(profile_with(tmp_path, {"change": change}, models=models))
+    (found,) = resolve_scenarios(profile_with(tmp_path, {"change": change}, models=models))
     assert found.profile.experts["gamma"].model == "big"
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.analysis.columns import width, wrapped
+from coe_ray.analysis.columns import width, wrap
 from coe_ray.paper.published import NAMES, TABLES, Published
 from coe_ray.paper.table_format import (
     COLUMNS,
@@ -273,6 +273,6 @@ class TestText:
 
 @given(st.text(max_size=200), st.integers(2, 40))
 def test_wrapped_lines_lose_nothing_and_fit(words: str, limit: int) -> None:
-    lines = wrapped(words, limit)
+    lines = wrap(words, limit)
     assert "".join(lines).replace(" ", "") == "".join(words.split())
     assert all(width(line) <= limit for line in lines)

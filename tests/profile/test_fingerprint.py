@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from coe_ray.profile.fingerprint import identity, reads
+from coe_ray.profile.fingerprint import fields_read, model_fingerprint
 from coe_ray.profile.models import ApiModel, PythonModel, RecordedModel, VllmModel, Weights
 from coe_ray.profile.profile import Profile, load_profile
 
@@ -16,7 +16,7 @@ API: dict[str, Any] = {"kind": "api", "base_url": "https://host.example/v1", "mo
 
 
 def api(**changes: Any) -> dict[str, Any]:
-    return identity(ApiModel(**{**API, **changes}), PROFILE)
+    return model_fingerprint(ApiModel(**{**API, **changes}), PROFILE)
 
 
 def test_how_an_endpoint_is_asked_is_no_part_of_what_it_is() -> None:
@@ -43,9 +43,9 @@ def test_weights_and_engine_make_another_hosted_model() -> None:
         for revision in (None, "1")
         for engine in ({}, {"quantization": "awq"})
     ]
-    assert len({orjson.dumps(identity(model, PROFILE)) for model in models}) == 4
+    assert len({orjson.dumps(model_fingerprint(model, PROFILE)) for model in models}) == 4
     moved = models[0].model_copy(update={"bundle": {"CPU": 1.0}})
-    assert identity(moved, PROFILE) == identity(models[0], PROFILE)
+    assert model_fingerprint(moved, PROFILE) == model_fingerprint(models[0], PROFILE)
 
 
 def test_a_python_experts_code_makes_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,10 +55,10 @@ def test_a_python_experts_code_makes_another_model(tmp_path: Path, monkeypatch: 
         (package / f"{name}.py").write_text("", "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     model = PythonModel(kind="python", target="own_experts.expert:Expert")
-    before = identity(model, PROFILE)
-    assert identity(model, PROFILE) == before
+    before = model_fingerprint(model, PROFILE)
+    assert model_fingerprint(model, PROFILE) == before
     (package / "part.py").write_text("LIMIT = 2", "utf-8")
-    assert identity(model, PROFILE) != before
+    assert model_fingerprint(model, PROFILE) != before
     for name in ("own_experts", "own_experts.expert"):
         sys.modules.pop(name, None)
 
@@ -66,17 +66,17 @@ def test_a_python_experts_code_makes_another_model(tmp_path: Path, monkeypatch: 
 def test_a_table_is_what_stands_in_it(tmp_path: Path) -> None:
     for name, text in (("a", "1"), ("b", "1"), ("c", "2")):
         (tmp_path / name).write_text(text, "utf-8")
-    a, b, c = (identity(RecordedModel(kind="recorded", path=str(tmp_path / name)), PROFILE) for name in "abc")
+    a, b, c = (model_fingerprint(RecordedModel(kind="recorded", path=str(tmp_path / name)), PROFILE) for name in "abc")
     assert a == b != c
 
 
 @pytest.mark.parametrize("profile", [PROFILE, load_profile("api"), load_profile("gpu")])
 def test_every_shipped_model_has_an_identity_of_its_own(profile: Profile) -> None:
-    identities = [orjson.dumps(identity(model, profile)) for model in profile.models.values()]
+    identities = [orjson.dumps(model_fingerprint(model, profile)) for model in profile.models.values()]
     assert len(set(identities)) == len(identities)
 
 
 def test_what_a_model_is_sent_beside_the_prompt() -> None:
-    assert reads(ApiModel(**API)) == set()
-    assert reads(VllmModel(kind="vllm", weights=Weights(hub="a/b"))) == {"choices"}
-    assert reads(PythonModel(kind="python", target="a:B")) == {"choices", "question"}
+    assert fields_read(ApiModel(**API)) == set()
+    assert fields_read(VllmModel(kind="vllm", weights=Weights(hub="a/b"))) == {"choices"}
+    assert fields_read(PythonModel(kind="python", target="a:B")) == {"choices", "question"}

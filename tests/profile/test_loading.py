@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.core.errors import ConfigError
-from coe_ray.profile.loading import merged, read_profile, shipped_profiles
-from coe_ray.profile.profile import Profile, load_profile, patched
+from coe_ray.profile.loading import merge_patch, read_profile, shipped_profiles
+from coe_ray.profile.profile import Profile, load_profile, patch_profile
 from tests.support.planted import content
 
 
@@ -181,8 +181,8 @@ def test_whole_paths_and_those_below_home_stay(tmp_path: Path, monkeypatch: pyte
 def test_a_patch_to_a_profile_upon_another_keeps_what_it_was_made_of(tmp_path: Path) -> None:
     base(tmp_path / "shared" / "base.yaml", leaderboard={"path": "board.json"})
     own = upon(tmp_path / "own.yaml", "shared/base.yaml", experts={"gamma": {"model": "one"}})
-    assert patched(own, {}) == own
-    new = patched(own, {"experts": {"beta": None}})
+    assert patch_profile(own, {}) == own
+    new = patch_profile(own, {"experts": {"beta": None}})
     assert (list(new.experts), new.leaderboard_file) == (["alpha", "gamma"], tmp_path / "shared" / "board.json")
 
 
@@ -288,10 +288,10 @@ def test_a_merge_leaves_no_null_changes_nothing_twice_and_not_what_it_was_given(
     before: dict[str, Any], change: dict[str, Any]
 ) -> None:
     kept = yaml.safe_dump([before, change])
-    after = merged(before, change)
+    after = merge_patch(before, change)
     assert yaml.safe_dump([before, change]) == kept
     assert not has_null(after)
-    assert merged(after, change) == after
+    assert merge_patch(after, change) == after
     assert {key: after[key] for key in before if key not in change} == {
         key: value for key, value in before.items() if key not in change
     }
@@ -299,6 +299,6 @@ def test_a_merge_leaves_no_null_changes_nothing_twice_and_not_what_it_was_given(
 
 @given(CONTENT)
 def test_nothing_changes_nothing_and_everything_is_made_of_nothing(before: dict[str, Any]) -> None:
-    assert merged(before, {}) == before
-    assert merged({}, before) == before
-    assert merged("no mapping", before) == before
+    assert merge_patch(before, {}) == before
+    assert merge_patch({}, before) == before
+    assert merge_patch("no mapping", before) == before

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coe_ray.core.errors import ConfigError
-from coe_ray.core.types import Settings
+from coe_ray.core.types import SamplingParams
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel
-from coe_ray.profile.profile import Profile, home, load_profile, patched
+from coe_ray.profile.profile import Profile, home_folder, load_profile, patch_profile
 from tests.support.planted import content, small_profile, write_profile
 
 Change = Callable[[dict[str, Any]], object]
@@ -51,7 +51,7 @@ def test_a_profile_is_named_after_its_file_and_paths_are_relative_to_it(tmp_path
 
 def test_the_index_lies_at_home_unless_the_profile_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COE_RAY_HOME", str(tmp_path / "home"))
-    assert home() == tmp_path / "home"
+    assert home_folder() == tmp_path / "home"
     assert small_profile(tmp_path).index_folder == tmp_path / "home" / "index" / "small"
     encoder = {"hub": "fake/encoder"}
     assert small_profile(tmp_path, retrieval={"encoder": encoder, "index": "i"}).index_folder == tmp_path / "i"
@@ -65,8 +65,8 @@ def test_task_sets_and_own_tasks_stand_side_by_side_in_order(tmp_path: Path) -> 
 def test_settings_are_handed_on_as_given(tmp_path: Path) -> None:
     experts = {"alpha": {"model": "one", "settings": {"stop": ["END"], "seed": 0}}, "beta": {"model": "two"}}
     profile = small_profile(tmp_path, experts=experts)
-    assert profile.experts["alpha"].settings.settings() == Settings(stop=("END",), seed=0)
-    assert profile.experts["beta"].settings.settings() == Settings(temperature=0.0)
+    assert profile.experts["alpha"].settings.settings() == SamplingParams(stop=("END",), seed=0)
+    assert profile.experts["beta"].settings.settings() == SamplingParams(temperature=0.0)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,8 @@ def loads_or_is_refused(text: str) -> None:
 
 def test_a_patch_changes_what_it_names_and_null_takes_away(tmp_path: Path) -> None:
     profile = small_profile(tmp_path)
-    assert patched(profile, {}) == profile
-    new = patched(profile, {"classifier": {"k": None}, "experts": {"beta": None, "gamma": {"model": "one"}}})
+    assert patch_profile(profile, {}) == profile
+    new = patch_profile(profile, {"classifier": {"k": None}, "experts": {"beta": None, "gamma": {"model": "one"}}})
     assert list(new.experts) == ["alpha", "gamma"]
     assert (new.classifier.k, new.classifier.decoding) == (4, "free")
     assert new.file == profile.file
@@ -276,11 +276,11 @@ def test_a_patch_changes_what_it_names_and_null_takes_away(tmp_path: Path) -> No
 )
 def test_a_patch_that_makes_no_profile_is_refused(tmp_path: Path, patch: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        patched(small_profile(tmp_path), patch)
+        patch_profile(small_profile(tmp_path), patch)
 
 
 def test_keys_are_asked_for_where_nothing_else_is_said(tmp_path: Path) -> None:
-    assert small_profile(tmp_path).keys_file == home() / "keys.json"
+    assert small_profile(tmp_path).keys_file == home_folder() / "keys.json"
     assert small_profile(tmp_path, access={"keys": "own.json"}).keys_file == tmp_path / "own.json"
     assert small_profile(tmp_path, access={"keys": False}).keys_file is None
 
@@ -295,7 +295,7 @@ def studied(**study: Any) -> dict[str, Any]:
 
 def test_what_is_studied_beside_what_is_served(tmp_path: Path) -> None:
     study = small_profile(tmp_path, **studied(transfer={"Plan": "Build"})).study
-    assert study.singles["big"].settings.settings() == Settings(max_tokens=9)
+    assert study.singles["big"].settings.settings() == SamplingParams(max_tokens=9)
     assert [each.model for each in study.classifiers.values()] == ["r1", "v3", "sorter"]
     assert study.classifiers["second"].k == 4
     assert (study.transfer, study.scenarios) == ({"Plan": "Build"}, {})
@@ -323,10 +323,10 @@ def test_a_model_that_is_served_and_studied_is_served(tmp_path: Path) -> None:
 
 def test_what_is_served_can_be_changed_while_it_runs(tmp_path: Path) -> None:
     served = small_profile(tmp_path, **studied()).served
-    assert patched(served, {}) == served
-    assert patched(served, {"experts": {"gamma": {"model": "spare"}}}).experts["gamma"].model == "spare"
+    assert patch_profile(served, {}) == served
+    assert patch_profile(served, {"experts": {"gamma": {"model": "spare"}}}).experts["gamma"].model == "spare"
     with pytest.raises(ConfigError, match=r"experts\.gamma\.model: no model 'large'"):
-        patched(served, {"experts": {"gamma": {"model": "large"}}})
+        patch_profile(served, {"experts": {"gamma": {"model": "large"}}})
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from coe_ray.ratelimit.fair_queue import Turns
+from coe_ray.ratelimit.fair_queue import FairQueue
 
 
-def turns(slots: int) -> Turns:
-    made = Turns()
+def turns(slots: int) -> FairQueue:
+    made = FairQueue()
     made.slots = slots
     return made
 

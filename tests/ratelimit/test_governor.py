@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.ratelimit.governor import FORGOTTEN_S, Governor, Lease, Limits, Report
+from coe_ray.ratelimit.governor import FORGOTTEN_S, Lease, RateGovernor, RateLimits, UsageReport
 from tests.support.provider import Client, Office, Provider
 from tests.support.virtual_time import run_virtually
 
@@ -29,41 +29,41 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def governor(clock: Clock) -> Governor:
-    return Governor(clock)
+def governor(clock: Clock) -> RateGovernor:
+    return RateGovernor(clock)
 
 
-def busy(client: str, **what: object) -> Report:
+def busy(client: str, **what: object) -> UsageReport:
     """A report of somebody who wants more than there is."""
-    return Report(client, **{"limits": Limits(20), "waiting": 100, **what})  # type: ignore[arg-type]
+    return UsageReport(client, **{"limits": RateLimits(20), "waiting": 100, **what})  # type: ignore[arg-type]
 
 
-def test_starts_with_what_the_user_allows(governor: Governor) -> None:
+def test_starts_with_what_the_user_allows(governor: RateGovernor) -> None:
     assert governor.report(busy("a")) == Lease(epoch=0, limit=20, slots=20, starts=None)
 
 
-def test_a_burst_is_cut_once_to_what_was_accepted(governor: Governor) -> None:
+def test_a_burst_is_cut_once_to_what_was_accepted(governor: RateGovernor) -> None:
     governor.report(busy("a"))
     assert governor.report(busy("a", in_flight=7, limited=13, accepted=7)) == Lease(epoch=1, limit=7, slots=7)
     stale = governor.report(busy("a", in_flight=7, limited=5, accepted=7))
     assert (stale.epoch, stale.limit) == (1, 7)
 
 
-def test_refusals_without_an_answer_between_go_down_faster_and_then_pause(governor: Governor) -> None:
+def test_refusals_without_an_answer_between_go_down_faster_and_then_pause(governor: RateGovernor) -> None:
     epochs = range(5)
     leases = [governor.report(busy("a", epoch=epoch, limited=1, accepted=20)) for epoch in epochs]
     assert [round(lease.limit or 0, 1) for lease in leases] == [18, 14.6, 9.6, 4.8, 2.4]
     assert [lease.slots for lease in leases] == [18, 14, 9, 0, 0]
 
 
-def test_never_less_than_one_call_at_a_time(governor: Governor, clock: Clock) -> None:
+def test_never_less_than_one_call_at_a_time(governor: RateGovernor, clock: Clock) -> None:
     for epoch in range(20):
         governor.report(busy("a", epoch=epoch, limited=1))
     clock.now += 10
     assert governor.report(busy("a", epoch=20)).slots == 1
 
 
-def test_a_slot_is_not_given_away_while_another_may_use_it(governor: Governor) -> None:
+def test_a_slot_is_not_given_away_while_another_may_use_it(governor: RateGovernor) -> None:
     governor.report(busy("a"))
     assert governor.report(busy("b")).slots == 0
     assert governor.report(busy("a", in_flight=20)).slots == 10
@@ -72,32 +72,32 @@ def test_a_slot_is_not_given_away_while_another_may_use_it(governor: Governor) -
     assert governor.report(busy("b")).slots == 10
 
 
-def test_who_comes_while_there_is_room_has_a_slot_at_once(governor: Governor) -> None:
+def test_who_comes_while_there_is_room_has_a_slot_at_once(governor: RateGovernor) -> None:
     """A question now and then, answered by one process or the other, must not wait for an exchange of the other."""
-    assert governor.report(Report("a", Limits(20), waiting=1)).slots == 10
-    assert governor.report(Report("b", Limits(20), waiting=1)).slots >= 1
+    assert governor.report(UsageReport("a", RateLimits(20), waiting=1)).slots == 10
+    assert governor.report(UsageReport("b", RateLimits(20), waiting=1)).slots >= 1
 
 
-def test_who_wants_nothing_leaves_his_slots_to_the_others(governor: Governor) -> None:
+def test_who_wants_nothing_leaves_his_slots_to_the_others(governor: RateGovernor) -> None:
     governor.report(busy("a"))
-    assert governor.report(Report("a", Limits(20))).slots == 0
+    assert governor.report(UsageReport("a", RateLimits(20))).slots == 0
     assert governor.report(busy("b")).slots == 20
 
 
-def test_a_silent_client_is_forgotten(governor: Governor, clock: Clock) -> None:
+def test_a_silent_client_is_forgotten(governor: RateGovernor, clock: Clock) -> None:
     governor.report(busy("a", in_flight=20))
     clock.now += FORGOTTEN_S + 0.1
     assert governor.report(busy("b")).slots == 20
 
 
-def test_limits_of_several_clients_are_joined(governor: Governor) -> None:
-    governor.report(busy("a", limits=Limits(8, requests_per_minute=600)))
-    lease = governor.report(busy("b", limits=Limits(32, requests_per_minute=1200)))
+def test_limits_of_several_clients_are_joined(governor: RateGovernor) -> None:
+    governor.report(busy("a", limits=RateLimits(8, requests_per_minute=600)))
+    lease = governor.report(busy("b", limits=RateLimits(32, requests_per_minute=1200)))
     assert lease.limit == 32
     assert lease.starts is not None
 
 
-def test_born_again_it_goes_on_from_what_the_clients_know(governor: Governor) -> None:
+def test_born_again_it_goes_on_from_what_the_clients_know(governor: RateGovernor) -> None:
     assert governor.report(busy("a", epoch=4, limit=6.0, in_flight=3)).limit == 6
     assert governor.report(busy("b", epoch=4, limit=6.0, in_flight=3)).limit == 6
     assert governor.report(busy("a", epoch=4, limit=6.0, in_flight=3)).slots == 3
@@ -113,14 +113,14 @@ def test_leases_never_add_up_to_more_than_the_limit(
 ) -> None:
     """Whatever clients report, as long as they keep to their leases."""
     clock = Clock()
-    governor, slots, epochs = Governor(clock), dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
+    governor, slots, epochs = RateGovernor(clock), dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
     for client, wished, waiting, refused in asked:
         clock.now += 0.1
         flying = min(wished, slots[client])
         lease = governor.report(
-            Report(
+            UsageReport(
                 client,
-                Limits(max_concurrency),
+                RateLimits(max_concurrency),
                 epochs[client],
                 None,
                 flying,
@@ -137,11 +137,11 @@ def test_leases_never_add_up_to_more_than_the_limit(
 @given(st.integers(1, 12), st.integers(1, 5))
 def test_everybody_gets_his_turn_with_fewer_slots_than_clients(clients: int, max_concurrency: int) -> None:
     clock = Clock()
-    governor, turns = Governor(clock), dict.fromkeys(range(clients), 0)
+    governor, turns = RateGovernor(clock), dict.fromkeys(range(clients), 0)
     for _ in range(40):
         for client in turns:
             clock.now += 0.25 / clients
-            lease = governor.report(Report(str(client), Limits(max_concurrency), waiting=3))
+            lease = governor.report(UsageReport(str(client), RateLimits(max_concurrency), waiting=3))
             turns[client] += lease.slots
     assert min(turns.values()) > 0
 
@@ -164,7 +164,8 @@ def test_finds_a_hidden_limit_that_drops_and_comes_back(
         provider = Provider(refusal_s=refusal_s, length_s=lambda: LENGTHS[length](chance))
         office = Office()
         made = [
-            Client(name, office.gate(Limits(max_concurrency)), provider, max_concurrency) for name in NAMES[:clients]
+            Client(name, office.gate(RateLimits(max_concurrency)), provider, max_concurrency)
+            for name in NAMES[:clients]
         ]
         for provider.limit in (20, 5, 20):
             await asyncio.sleep(20)
@@ -180,7 +181,7 @@ def test_finds_a_hidden_limit_that_drops_and_comes_back(
 def test_a_provider_that_refuses_a_few_at_random_is_not_cut_down_to_nothing() -> None:
     async def run() -> None:
         provider, office = Provider(limit=32, length_s=lambda: 1.0, stray=0.04), Office()
-        client = Client("a", office.gate(Limits(32)), provider, 64)
+        client = Client("a", office.gate(RateLimits(32)), provider, 64)
         await asyncio.sleep(120)
         assert await provider.share_used(30) >= 0.5
         await client.stop()
@@ -191,7 +192,7 @@ def test_a_provider_that_refuses_a_few_at_random_is_not_cut_down_to_nothing() ->
 def test_born_again_and_again_it_keeps_the_limit() -> None:
     async def run() -> None:
         provider, office = Provider(limit=20), Office()
-        client = Client("a", office.gate(Limits(256)), provider, 300)
+        client = Client("a", office.gate(RateLimits(256)), provider, 300)
         await asyncio.sleep(10)
         before = len(provider.refused)
         for _ in range(5):
@@ -211,14 +212,16 @@ def test_born_again_and_again_it_keeps_the_limit() -> None:
 @pytest.mark.parametrize(
     ("limits", "tokens", "a_minute"),
     [
-        (Limits(64, requests_per_minute=60), 0, 60),
-        (Limits(64, requests_per_minute=1200), 0, 1200),
-        (Limits(64, tokens_per_minute=120_000), 100, 1200),
-        (Limits(64, tokens_per_minute=120_000), 3000, 40),
-        (Limits(64, requests_per_minute=600, tokens_per_minute=120_000), 1200, 100),
+        (RateLimits(64, requests_per_minute=60), 0, 60),
+        (RateLimits(64, requests_per_minute=1200), 0, 1200),
+        (RateLimits(64, tokens_per_minute=120_000), 100, 1200),
+        (RateLimits(64, tokens_per_minute=120_000), 3000, 40),
+        (RateLimits(64, requests_per_minute=600, tokens_per_minute=120_000), 1200, 100),
     ],
 )
-def test_limits_per_minute_are_kept_used_and_shared(limits: Limits, tokens: int, a_minute: int, clients: int) -> None:
+def test_limits_per_minute_are_kept_used_and_shared(
+    limits: RateLimits, tokens: int, a_minute: int, clients: int
+) -> None:
     async def run() -> None:
         provider, office = Provider(), Office()
         made = [Client(name, office.gate(limits), provider, 30, tokens) for name in NAMES[:clients]]
@@ -234,7 +237,7 @@ def test_limits_per_minute_are_kept_used_and_shared(limits: Limits, tokens: int,
 def test_a_provider_that_queues_without_a_word_is_not_flooded() -> None:
     async def run() -> None:
         provider, office = Provider(servers=20), Office()
-        client = Client("a", office.gate(Limits(256)), provider, 300)
+        client = Client("a", office.gate(RateLimits(256)), provider, 300)
         await asyncio.sleep(60)
         answered = len(provider.answered)
         provider._count(0)
@@ -253,7 +256,7 @@ def test_long_answers_among_short_ones_are_no_queue(long_s: float) -> None:
     async def run() -> None:
         chance = random.Random(3)
         provider, office = Provider(length_s=lambda: chance.choice([0.2, 0.2, long_s])), Office()
-        client = Client("a", office.gate(Limits(64)), provider, 100)
+        client = Client("a", office.gate(RateLimits(64)), provider, 100)
         await asyncio.sleep(400)
         assert office.leases[-1].epoch == 0
         assert max(lease.slots for lease in office.leases[-400:]) == 64
@@ -264,7 +267,7 @@ def test_long_answers_among_short_ones_are_no_queue(long_s: float) -> None:
 
 @pytest.mark.parametrize(("share", "dips"), [(0.2, True), (0.95, False)])
 def test_a_client_that_is_short_of_cpu_is_not_taken_for_a_queue(
-    governor: Governor, clock: Clock, share: float, dips: bool
+    governor: RateGovernor, clock: Clock, share: float, dips: bool
 ) -> None:
     """As many calls finish with half of them in flight: to the governor this looks like a queue."""
     limits: list[float] = []

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.core.errors import RateLimited, ServerFault
-from coe_ray.core.traffic import Traffic, told_when_sent
+from coe_ray.core.traffic import Traffic, notify_when_sent
 from coe_ray.core.types import Usage
-from coe_ray.ratelimit.limiter import Gate, Lease, Limits, Report
-from coe_ray.ratelimit.limiters import Gates, provider_id
+from coe_ray.ratelimit.limiter import CallLimiter, Lease, RateLimits, UsageReport
+from coe_ray.ratelimit.limiters import LimiterRegistry, provider_id
 from tests.support.virtual_time import run_virtually
 
 PATIENCE_S = 20.0
@@ -25,16 +25,16 @@ class Desk:
 
     def __init__(self, slots: int = 2, starts: int | None = None) -> None:
         self.lease = Lease(epoch=0, limit=float(slots), slots=slots, starts=starts)
-        self.reports: list[Report] = []
+        self.reports: list[UsageReport] = []
         self.broken: Exception | None = None
 
-    async def __call__(self, report: Report) -> Lease:
+    async def __call__(self, report: UsageReport) -> Lease:
         self.reports.append(report)
         if self.broken:
             raise self.broken
         return self.lease if report.demand else replace(self.lease, slots=0)
 
-    async def heard(self, count: int) -> Report:
+    async def heard(self, count: int) -> UsageReport:
         """The report that has come as the `count`-th."""
         async with asyncio.timeout(PATIENCE_S):
             while len(self.reports) < count:  # noqa: ASYNC110
@@ -48,8 +48,8 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-def gate(desk: Desk) -> Gate:
-    return Gate("p", Limits(2), desk, Traffic())
+def gate(desk: Desk) -> CallLimiter:
+    return CallLimiter("p", RateLimits(2), desk, Traffic())
 
 
 @pytest.fixture
@@ -63,11 +63,11 @@ async def nothing_left_behind() -> AsyncIterator[None]:
 class Visit:
     """A call that stays in its slot until it is let go."""
 
-    def __init__(self, gate: Gate, order: list[int], number: int = 0) -> None:
+    def __init__(self, gate: CallLimiter, order: list[int], number: int = 0) -> None:
         self.go = asyncio.Event()
         self.task = asyncio.create_task(self._stay(gate, order, number))
 
-    async def _stay(self, gate: Gate, order: list[int], number: int) -> None:
+    async def _stay(self, gate: CallLimiter, order: list[int], number: int) -> None:
         async with gate.slot():
             order.append(number)
             await self.go.wait()
@@ -83,7 +83,7 @@ async def all_wait() -> None:
         await asyncio.sleep(0)
 
 
-async def test_first_come_first_served(gate: Gate) -> None:
+async def test_first_come_first_served(gate: CallLimiter) -> None:
     order: list[int] = []
     visits = [Visit(gate, order, number) for number in range(6)]
     await all_wait()
@@ -103,7 +103,7 @@ async def test_first_come_first_served(gate: Gate) -> None:
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["cancel", "leave", "both", "run"])), max_size=40))
 def test_no_cancellation_loses_or_invents_a_slot(acts: list[tuple[int, str]]) -> None:
     async def run() -> None:
-        gate, order = Gate("p", Limits(2), Desk(), Traffic()), list[int]()
+        gate, order = CallLimiter("p", RateLimits(2), Desk(), Traffic()), list[int]()
         visits = [Visit(gate, order, number) for number in range(10)]
         for number, act in acts:
             if act in ("cancel", "both"):
@@ -126,7 +126,7 @@ def test_no_cancellation_loses_or_invents_a_slot(acts: list[tuple[int, str]]) ->
     run_virtually(run())
 
 
-async def test_a_turn_that_comes_with_the_cancellation_goes_to_the_next(gate: Gate) -> None:
+async def test_a_turn_that_comes_with_the_cancellation_goes_to_the_next(gate: CallLimiter) -> None:
     order: list[int] = []
     visits = [Visit(gate, order, number) for number in range(4)]
     await all_wait()
@@ -140,7 +140,7 @@ async def test_a_turn_that_comes_with_the_cancellation_goes_to_the_next(gate: Ga
     await asyncio.gather(*(visit.task for visit in visits), return_exceptions=True)
 
 
-async def test_a_free_slot_costs_no_turn_of_the_event_loop(gate: Gate) -> None:
+async def test_a_free_slot_costs_no_turn_of_the_event_loop(gate: CallLimiter) -> None:
     async with gate.slot():
         slot = gate.slot()
         with pytest.raises(StopIteration):
@@ -148,7 +148,7 @@ async def test_a_free_slot_costs_no_turn_of_the_event_loop(gate: Gate) -> None:
         await slot.__aexit__(None, None, None)
 
 
-async def test_waiting_is_measured(gate: Gate) -> None:
+async def test_waiting_is_measured(gate: CallLimiter) -> None:
     visits = [Visit(gate, []) for _ in range(2)]
     await all_wait()
     began = time.monotonic()
@@ -161,7 +161,7 @@ async def test_waiting_is_measured(gate: Gate) -> None:
 
 
 @pytest.mark.usefixtures("nothing_left_behind")
-async def test_tells_what_happened_and_then_that_it_is_over(gate: Gate, desk: Desk) -> None:
+async def test_tells_what_happened_and_then_that_it_is_over(gate: CallLimiter, desk: Desk) -> None:
     async with gate.slot() as slot:
         slot.used(Usage(30, 12))
     with pytest.raises(ServerFault):
@@ -175,7 +175,7 @@ async def test_tells_what_happened_and_then_that_it_is_over(gate: Gate, desk: De
         assert len(desk.reports) == 3  # given back: it has to be asked for again
 
 
-async def test_after_a_refusal_nothing_starts_before_the_governor_has_spoken(gate: Gate, desk: Desk) -> None:
+async def test_after_a_refusal_nothing_starts_before_the_governor_has_spoken(gate: CallLimiter, desk: Desk) -> None:
     order: list[int] = []
     staying = Visit(gate, order)
     with pytest.raises(RateLimited):
@@ -194,7 +194,7 @@ async def test_after_a_refusal_nothing_starts_before_the_governor_has_spoken(gat
         await visit.leave()
 
 
-async def test_a_refusal_of_an_earlier_epoch_is_not_counted_again(gate: Gate, desk: Desk) -> None:
+async def test_a_refusal_of_an_earlier_epoch_is_not_counted_again(gate: CallLimiter, desk: Desk) -> None:
     with pytest.raises(RateLimited):
         async with gate.slot():
             desk.lease = Lease(epoch=1, limit=2, slots=2)
@@ -207,7 +207,7 @@ async def test_a_refusal_of_an_earlier_epoch_is_not_counted_again(gate: Gate, de
 
 async def test_a_lease_may_say_how_many_may_start() -> None:
     desk = Desk(slots=64, starts=3)
-    gate, order = Gate("p", Limits(), desk, Traffic()), list[int]()
+    gate, order = CallLimiter("p", RateLimits(), desk, Traffic()), list[int]()
     visits = [Visit(gate, order, number) for number in range(7)]
     await all_wait()
     assert order == [0, 1, 2]
@@ -221,7 +221,7 @@ async def test_a_lease_may_say_how_many_may_start() -> None:
 
 @pytest.mark.usefixtures("nothing_left_behind")
 async def test_goes_on_without_the_governor_and_says_so_once(
-    gate: Gate, desk: Desk, caplog: pytest.LogCaptureFixture
+    gate: CallLimiter, desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     order: list[int] = []
@@ -244,7 +244,7 @@ async def test_goes_on_without_the_governor_and_says_so_once(
 def test_halves_its_lease_by_itself_where_it_must() -> None:
     async def run() -> None:
         desk = Desk(slots=8)
-        gate = Gate("p", Limits(8), desk, Traffic())
+        gate = CallLimiter("p", RateLimits(8), desk, Traffic())
         staying = Visit(gate, [])
         await all_wait()
         desk.broken = ConnectionError("nobody is in")
@@ -263,7 +263,7 @@ def test_halves_its_lease_by_itself_where_it_must() -> None:
 def test_an_idle_process_does_not_go_on_asking_for_a_lost_governor() -> None:
     async def run() -> None:
         desk = Desk()
-        gate = Gate("p", Limits(2), desk, Traffic())
+        gate = CallLimiter("p", RateLimits(2), desk, Traffic())
         with pytest.raises(RateLimited):
             async with gate.slot():
                 desk.broken = ConnectionError("nobody is in")
@@ -277,18 +277,18 @@ def test_an_idle_process_does_not_go_on_asking_for_a_lost_governor() -> None:
 async def test_starts_where_there_never_was_a_governor() -> None:
     desk = Desk()
     desk.broken = ConnectionError("nobody is in")
-    gate = Gate("p", Limits(), desk, Traffic())
+    gate = CallLimiter("p", RateLimits(), desk, Traffic())
     async with asyncio.timeout(PATIENCE_S), gate.slot():
         assert gate.traffic.in_flight == 1
 
 
 def test_a_governor_that_never_answers_is_waited_for_only_so_long() -> None:
     async def run() -> None:
-        async def silent(report: Report) -> Lease:
+        async def silent(report: UsageReport) -> Lease:
             await asyncio.sleep(1e6)
             raise AssertionError
 
-        gate = Gate("p", Limits(), silent, Traffic())
+        gate = CallLimiter("p", RateLimits(), silent, Traffic())
         async with asyncio.timeout(60), gate.slot():
             assert gate.traffic.in_flight == 1
 
@@ -297,7 +297,7 @@ def test_a_governor_that_never_answers_is_waited_for_only_so_long() -> None:
 
 def test_serves_one_event_loop_after_the_other() -> None:
     desk = Desk()
-    gate = Gate("p", Limits(), desk, Traffic())
+    gate = CallLimiter("p", RateLimits(), desk, Traffic())
 
     async def call() -> None:
         async with asyncio.timeout(PATIENCE_S), gate.slot():
@@ -308,19 +308,19 @@ def test_serves_one_event_loop_after_the_other() -> None:
     assert len(desk.reports) == 3
 
 
-async def test_who_listens_hears_that_the_request_leaves(gate: Gate) -> None:
+async def test_who_listens_hears_that_the_request_leaves(gate: CallLimiter) -> None:
     sent: list[int] = []
-    with told_when_sent(lambda: sent.append(gate.traffic.in_flight)):
+    with notify_when_sent(lambda: sent.append(gate.traffic.in_flight)):
         async with gate.slot():
             assert sent == [0]
 
 
-async def test_a_listener_that_fails_costs_no_slot(gate: Gate) -> None:
+async def test_a_listener_that_fails_costs_no_slot(gate: CallLimiter) -> None:
     def full() -> None:
         raise OSError("disk full")
 
     for _ in range(5):
-        with told_when_sent(full), pytest.raises(OSError, match="disk full"):
+        with notify_when_sent(full), pytest.raises(OSError, match="disk full"):
             async with gate.slot():
                 raise AssertionError
     async with asyncio.timeout(PATIENCE_S), gate.slot(), gate.slot():
@@ -328,16 +328,16 @@ async def test_a_listener_that_fails_costs_no_slot(gate: Gate) -> None:
 
 
 @pytest.fixture
-def gates() -> Iterator[Gates]:
-    yield Gates()
+def gates() -> Iterator[LimiterRegistry]:
+    yield LimiterRegistry()
 
 
-def test_one_gate_for_each_address_and_key(gates: Gates) -> None:
-    one = gates.gate("http://a/v1", "k", Limits())
-    assert gates.gate("http://a/v1/", "k", Limits()) is one
-    assert gates.gate("http://b/v1", "k", Limits()) is not one
-    assert gates.gate("http://a/v1", "l", Limits()) is not one
-    assert gates.gate("http://a/v1", None, Limits()) is not one
+def test_one_gate_for_each_address_and_key(gates: LimiterRegistry) -> None:
+    one = gates.gate("http://a/v1", "k", RateLimits())
+    assert gates.gate("http://a/v1/", "k", RateLimits()) is one
+    assert gates.gate("http://b/v1", "k", RateLimits()) is not one
+    assert gates.gate("http://a/v1", "l", RateLimits()) is not one
+    assert gates.gate("http://a/v1", None, RateLimits()) is not one
     assert one.traffic is gates.traffic
 
 
@@ -347,21 +347,21 @@ def test_the_key_does_not_show_in_the_provider_id() -> None:
 
 
 async def test_limits_of_several_models_are_joined() -> None:
-    heard: list[Limits] = []
+    heard: list[RateLimits] = []
 
-    async def governor(provider: str, report: Report) -> Lease:
+    async def governor(provider: str, report: UsageReport) -> Lease:
         heard.append(report.limits)
         return Lease(limit=1, slots=1)
 
-    gates = Gates(governor)
-    gates.gate("http://a/v1", None, Limits(8, 60, None))
-    gates.gate("http://a/v1", None, Limits(32, 600, 1000))
-    async with gates.gate("http://a/v1", None, Limits(16)).slot():
-        assert heard == [Limits(32, 60, 1000)]
+    gates = LimiterRegistry(governor)
+    gates.gate("http://a/v1", None, RateLimits(8, 60, None))
+    gates.gate("http://a/v1", None, RateLimits(32, 600, 1000))
+    async with gates.gate("http://a/v1", None, RateLimits(16)).slot():
+        assert heard == [RateLimits(32, 60, 1000)]
 
 
-def test_a_gate_travels_before_its_first_call(gates: Gates) -> None:
-    gate = pickle.loads(pickle.dumps(gates.gate("http://a/v1", "k", Limits(3))))
+def test_a_gate_travels_before_its_first_call(gates: LimiterRegistry) -> None:
+    gate = pickle.loads(pickle.dumps(gates.gate("http://a/v1", "k", RateLimits(3))))
 
     async def call() -> None:
         async with asyncio.timeout(PATIENCE_S), gate.slot():
@@ -370,8 +370,8 @@ def test_a_gate_travels_before_its_first_call(gates: Gates) -> None:
     asyncio.run(call())
 
 
-async def test_a_process_has_governors_of_its_own(gates: Gates) -> None:
-    gate, order = gates.gate("http://a/v1", None, Limits(3)), list[int]()
+async def test_a_process_has_governors_of_its_own(gates: LimiterRegistry) -> None:
+    gate, order = gates.gate("http://a/v1", None, RateLimits(3)), list[int]()
     visits = [Visit(gate, order, number) for number in range(5)]
     await all_wait()
     assert order == [0, 1, 2]

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.ratelimit.token_bucket import GUESS, Budget
+from coe_ray.ratelimit.token_bucket import GUESS, TokenBucket
 
 
-def budget(requests: int | None = None, tokens: int | None = None) -> Budget:
-    made = Budget(0.0)
+def budget(requests: int | None = None, tokens: int | None = None) -> TokenBucket:
+    made = TokenBucket(0.0)
     made.limit(requests, tokens)
     return made
 

@@ -33,7 +33,7 @@ TEXTS = [
 def folder() -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "_hub_in_reach", lambda: False)
-        return weights.downloaded(load_profile("local-cpu").retrieval.encoder)
+        return weights.fetch_weights(load_profile("local-cpu").retrieval.encoder)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from coe_ray.core.questions import make_question
 from coe_ray.core.types import Question
 from coe_ray.retrieval.batching import BatchingEncoder
 from coe_ray.retrieval.encoder import Encoder
-from coe_ray.retrieval.index import Index, build_index, has_index, index_mark, weighted
+from coe_ray.retrieval.index import Index, build_index, has_index, index_mark, weigh_neighbours
 from tests.support.planted import WordEncoder
 
 EXAMPLES = (
@@ -48,7 +48,7 @@ async def test_weights_are_the_softmax_of_the_inner_products_retrieved(tmp_path:
 
 
 def test_weights_of_nothing_are_nothing() -> None:
-    assert weighted([]) == ()
+    assert weigh_neighbours([]) == ()
 
 
 @pytest.mark.parametrize(

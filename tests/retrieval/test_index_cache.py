@@ -8,7 +8,7 @@ import pytest
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import make_question
 from coe_ray.retrieval.index import build_index
-from coe_ray.retrieval.index_cache import OpenIndexes
+from coe_ray.retrieval.index_cache import IndexCache
 from tests.support.planted import WordEncoder
 
 
@@ -29,7 +29,7 @@ def build(folder: Path, count: int) -> Path:
 
 async def test_an_index_built_anew_is_seen_after_a_second(tmp_path: Path) -> None:
     clock = Clock()
-    indexes = OpenIndexes(WordEncoder(), clock=clock)
+    indexes = IndexCache(WordEncoder(), clock=clock)
     folder = build(tmp_path / "i", 1)
     first = await indexes.at(folder)
     build(folder, 2)
@@ -42,7 +42,7 @@ async def test_an_index_built_anew_is_seen_after_a_second(tmp_path: Path) -> Non
 
 
 async def test_a_check_sees_the_new_index_at_once(tmp_path: Path) -> None:
-    indexes = OpenIndexes(WordEncoder(), clock=Clock())
+    indexes = IndexCache(WordEncoder(), clock=Clock())
     folder = build(tmp_path / "i", 1)
     indexes.open(folder)
     build(folder, 2)
@@ -51,7 +51,7 @@ async def test_a_check_sees_the_new_index_at_once(tmp_path: Path) -> None:
 
 
 async def test_what_is_not_there_or_of_another_encoder_is_refused(tmp_path: Path) -> None:
-    indexes = OpenIndexes(WordEncoder("other"))
+    indexes = IndexCache(WordEncoder("other"))
     for use in (indexes.at, indexes.check):
         with pytest.raises(DataError, match="no retrieval index there"):
             await use(tmp_path / "nowhere")
@@ -62,7 +62,7 @@ async def test_what_is_not_there_or_of_another_encoder_is_refused(tmp_path: Path
 @pytest.mark.parametrize("limit", [8, 1])
 async def test_an_open_index_outlives_its_folder_but_a_check_says_so(tmp_path: Path, limit: int) -> None:
     clock = Clock()
-    indexes = OpenIndexes(WordEncoder(), limit, clock)
+    indexes = IndexCache(WordEncoder(), limit, clock)
     folder = build(tmp_path / "i", 3)
     opened = await indexes.at(folder)
     shutil.rmtree(folder)
@@ -74,7 +74,7 @@ async def test_an_open_index_outlives_its_folder_but_a_check_says_so(tmp_path: P
 
 
 async def test_a_bounded_number_stays_open(tmp_path: Path) -> None:
-    indexes = OpenIndexes(WordEncoder(), limit=2, clock=Clock())
+    indexes = IndexCache(WordEncoder(), limit=2, clock=Clock())
     folders = [build(tmp_path / name, 1) for name in "abc"]
     opened = [await indexes.at(folder) for folder in folders]
     assert await indexes.at(folders[2]) is opened[2]

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from coe_ray.retrieval import onnx_export
 from coe_ray.core.errors import WeightsError
+from coe_ray.retrieval import onnx_export
 from coe_ray.retrieval.onnx_export import RECIPE, most_tokens, onnx_file, tokenizer_file
 
 MODULES = [

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from coe_ray.retrieval import vector_store as tables
 from coe_ray.core.errors import DataError
+from coe_ray.retrieval import vector_store as tables
 from coe_ray.retrieval.encoder import Vectors
 from coe_ray.retrieval.vector_store import open_table, write_table
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from coe_ray.core.chat_model import Rule, ScriptedModel
+from coe_ray.core.chat_model import ScriptedModel, ScriptRule
 from coe_ray.core.errors import CallError
 from coe_ray.core.questions import make_question
-from coe_ray.core.types import UNKNOWN, Classification, Neighbour, Settings, Task
+from coe_ray.core.types import UNKNOWN, Classification, Neighbour, SamplingParams, Task
 from coe_ray.profile.experts import ClassifierConfig, SettingsConfig
 from coe_ray.routing.classifier import Classifier, agreement
 from tests.support.planted import Listener
@@ -64,13 +64,13 @@ async def test_the_call_has_the_profiles_settings_the_question_and_the_shortened
     long = (Neighbour("1", "x" * 99, "Build", 1.0, 1.0),)
     await classified(model, long, example_chars=50, settings=SettingsConfig(max_tokens=7))
     (call,) = model.calls
-    assert call.settings == Settings(max_tokens=7)
+    assert call.settings == SamplingParams(max_tokens=7)
     assert call.question == QUESTION
     assert "x" * 50 + " …" in call.messages[-1].content
 
 
 async def test_an_outage_is_no_unknown() -> None:
-    model = ScriptedModel("m", [Rule(re.compile(""), "down", fails=True)])
+    model = ScriptedModel("m", [ScriptRule(re.compile(""), "down", fails=True)])
     with pytest.raises(CallError, match="model 'm': down"):
         await Classifier(model, ClassifierConfig(model="m"), TASKS).classify(QUESTION, ())
 

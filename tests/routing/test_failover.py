@@ -15,9 +15,9 @@ from coe_ray.core.errors import (
     RateLimited,
     ServerFault,
 )
-from coe_ray.core.fail_fast import is_impatient
+from coe_ray.core.fail_fast import must_fail_fast
 from coe_ray.core.types import Attempt
-from coe_ray.routing.failover import FAILURES, REST_S, Answered, Failover
+from coe_ray.routing.failover import FAILURES, REST_S, ExpertAnswer, Failover
 from tests.support.virtual_time import run_virtually
 
 ROW = ("gold", "silver", "bronze")
@@ -36,7 +36,7 @@ class Podium:
 
     async def ask(self, expert: str) -> str:
         self.asked.append(expert)
-        if not is_impatient():
+        if not must_fail_fast():
             self.patient.append(expert)
         does = self.does.get(expert)
         if does == HANGS:
@@ -45,7 +45,7 @@ class Podium:
             raise type(does)(does.model, does.message)
         return f"{expert}'s"
 
-    async def first(self, limit_s: float = 300.0) -> Answered[str]:
+    async def first(self, limit_s: float = 300.0) -> ExpertAnswer[str]:
         self.asked.clear()
         return await self.failover.first(ROW, self.ask, now() + limit_s)
 
@@ -56,7 +56,7 @@ def now() -> float:
 
 def test_the_best_answers_and_nobody_else_is_asked() -> None:
     podium = Podium()
-    assert run_virtually(podium.first()) == Answered("gold", "gold's", ())
+    assert run_virtually(podium.first()) == ExpertAnswer("gold", "gold's", ())
     assert podium.asked == ["gold"]
 
 
@@ -83,7 +83,7 @@ def test_another_expert_of_the_same_model_comes_after_those_of_others(error: Cal
     podium = Podium(silver=error)
     podium.failover = Failover(60, {"gold": "one", "silver": "two", "bronze": "one"})
 
-    async def asked() -> Answered[str]:
+    async def asked() -> ExpertAnswer[str]:
         return await podium.failover.first(("silver", "gold"), podium.ask, now() + 300)
 
     assert run_virtually(asked()).expert == "gold"
@@ -107,7 +107,7 @@ def test_only_the_last_is_asked_with_patience() -> None:
 def test_who_hangs_is_left_after_the_time_given() -> None:
     podium = Podium(gold=HANGS)
 
-    async def asked() -> tuple[Answered[str], float]:
+    async def asked() -> tuple[ExpertAnswer[str], float]:
         return await podium.first(), now()
 
     answered, took = run_virtually(asked())
@@ -119,7 +119,7 @@ def test_of_a_short_deadline_each_has_half_of_what_is_left() -> None:
     podium = Podium(gold=HANGS, silver=HANGS)
     podium.failover = Failover(60, {"gold": "one", "silver": "two", "bronze": "three"})
 
-    async def asked() -> tuple[Answered[str], float]:
+    async def asked() -> tuple[ExpertAnswer[str], float]:
         return await podium.first(limit_s=8), now()
 
     answered, took = run_virtually(asked())
@@ -151,7 +151,7 @@ def test_who_fails_again_and_again_comes_last_for_a_while() -> None:
     async def asked() -> None:
         for _ in range(FAILURES):
             assert (await podium.first()).tried
-        assert await podium.first() == Answered("silver", "silver's", ())
+        assert await podium.first() == ExpertAnswer("silver", "silver's", ())
         assert podium.asked == ["silver"]
         await asyncio.sleep(REST_S)
         assert (await podium.first()).tried  # one request tries it again

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.core.errors import DataError
-from coe_ray.core.types import Provenance, Standing
+from coe_ray.core.types import Provenance, RankedExpert
 from coe_ray.routing.leaderboard import Leaderboard, Score
 
 Row = tuple[str, str, int, int]
@@ -24,14 +24,14 @@ SCORES = st.dictionaries(
 ).map(lambda cells: [(*pair, *counts) for pair, counts in cells.items()])
 
 
-def experts(row: tuple[Standing, ...]) -> list[str]:
+def experts(row: tuple[RankedExpert, ...]) -> list[str]:
     return [standing.expert for standing in row]
 
 
 def test_the_best_of_a_task_has_the_highest_accuracy() -> None:
     board = Leaderboard.from_scores(ROWS)
-    assert board.best("Build") == Standing("b", 0.9, 9, 10)
-    assert board.best("Test") == Standing("a", 0.9, 90, 100)
+    assert board.best("Build") == RankedExpert("b", 0.9, 9, 10)
+    assert board.best("Test") == RankedExpert("a", 0.9, 90, 100)
     assert experts(board.ranked("Test")) == ["a", "b"]
 
 
@@ -44,7 +44,7 @@ def test_a_task_never_scored_has_no_best() -> None:
 def test_on_average_every_task_weighs_the_same_whatever_its_size() -> None:
     rows: list[Row] = [("a", "Build", 0, 1), ("b", "Build", 1, 1), ("a", "Test", 80, 100), ("b", "Test", 20, 100)]
     board = Leaderboard.from_scores(rows)
-    assert board.ranked_on_average() == (Standing("b", 0.6), Standing("a", 0.4))
+    assert board.ranked_on_average() == (RankedExpert("b", 0.6), RankedExpert("a", 0.4))
     assert board.best_on_average().expert == "b"
 
 
@@ -57,12 +57,12 @@ def test_ties_go_by_name_on_a_task_and_on_average() -> None:
 def test_rounding_breaks_no_tie_on_average() -> None:
     # (0.1 + 0.2) / 2 and (0.3 + 0.0) / 2 differ as floats.
     rows: list[Row] = [("b", "Build", 1, 10), ("b", "Test", 2, 10), ("a", "Build", 3, 10), ("a", "Test", 0, 10)]
-    assert Leaderboard.from_scores(rows).ranked_on_average() == (Standing("a", 0.15), Standing("b", 0.15))
+    assert Leaderboard.from_scores(rows).ranked_on_average() == (RankedExpert("a", 0.15), RankedExpert("b", 0.15))
 
 
 def test_an_expert_with_a_task_missing_stands_behind_those_with_all() -> None:
     board = Leaderboard.from_scores([*ROWS, ("star", "Build", 10, 10)])
-    assert board.best("Build") == Standing("star", 1.0, 10, 10)
+    assert board.best("Build") == RankedExpert("star", 1.0, 10, 10)
     assert experts(board.ranked_on_average()) == ["a", "b", "star"]
 
 

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from coe_ray.core.chat_model import ChatModel, in_one_piece
+from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import CallError, CallTimeout, ConfigError, DataError
 from coe_ray.core.questions import make_question
-from coe_ray.core.types import UNKNOWN, Call, Completion, Delta, Message, Neighbour, Question, Settings
-from coe_ray.llm.factory import local_models
+from coe_ray.core.types import UNKNOWN, Call, Completion, Delta, Message, Neighbour, Question, SamplingParams
+from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.experts import ExpertConfig, SettingsConfig
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.pipeline import (
     CompositionOfExperts,
     Expert,
     Shots,
-    asked_question,
-    checked_leaderboard,
+    check_leaderboard,
     load_leaderboard,
+    question_of_call,
 )
 from tests.support.planted import BOARD, Listener, Shelf, content, small_profile
 
@@ -34,11 +34,11 @@ def composed(
 ) -> CompositionOfExperts:
     profile = small_profile(folder, **changes)
     shelf = Shelf(NEAR, Neighbour("2", "two", "Integration Test", 0.5, 0.4))
-    return CompositionOfExperts(profile, local_models(profile) | (listeners or {}), shelf, board)
+    return CompositionOfExperts(profile, make_local_models(profile) | (listeners or {}), shelf, board)
 
 
 def asked(text: str, **settings: Any) -> Call:
-    return Call((Message("user", text),), Settings(**settings))
+    return Call((Message("user", text),), SamplingParams(**settings))
 
 
 async def test_a_question_is_classified_routed_and_answered(tmp_path: Path) -> None:
@@ -97,14 +97,14 @@ async def test_what_one_asks_for_by_name_is_not_asked_elsewhere(tmp_path: Path) 
     models = content()["models"]
     models["two"]["rules"] = DOWN
     with pytest.raises(CallError, match="model 'two': down"):
-        await composed(tmp_path, models=models).complete_from("beta", asked_question(asked(BUILD)), asked(BUILD))
+        await composed(tmp_path, models=models).complete_from("beta", question_of_call(asked(BUILD)), asked(BUILD))
 
 
 async def test_a_bench_asks_one_expert_and_no_other(tmp_path: Path) -> None:
     models = content()["models"]
     models["two"]["rules"] = DOWN
     with pytest.raises(CallError, match="model 'two': down"):
-        await composed(tmp_path, models=models).ask("beta", asked_question(asked(BUILD)))
+        await composed(tmp_path, models=models).ask("beta", question_of_call(asked(BUILD)))
 
 
 async def test_neighbours_that_agree_spare_the_classifiers_call(tmp_path: Path) -> None:
@@ -133,12 +133,12 @@ async def test_a_question_with_options_reaches_the_expert_in_prompt_2(tmp_path: 
     assert call.messages[-1] == Message("user", BUILD)
     assert "and nothing else" in call.messages[0].content
     assert call.choices == ("the answer is (A)", "the answer is (B)")
-    assert call.question == asked_question(asked(BUILD))
+    assert call.question == question_of_call(asked(BUILD))
 
 
 async def test_an_expert_that_is_not_constrained_gets_no_choices(tmp_path: Path) -> None:
     model = Listener("one", "A")
-    await composed(tmp_path, {"one": model}).complete_from("alpha", asked_question(asked(BUILD)), asked(BUILD))
+    await composed(tmp_path, {"one": model}).complete_from("alpha", question_of_call(asked(BUILD)), asked(BUILD))
     assert model.calls[0].choices == ()
 
 
@@ -148,13 +148,13 @@ async def test_the_clients_settings_override_the_experts(tmp_path: Path) -> None
     experts["alpha"]["settings"] = {"temperature": 0.0, "max_tokens": 9, "stop": ["END"]}
     coe = composed(tmp_path, {"one": model}, experts=experts)
     await coe.answer(asked("?", temperature=1.5, seed=0))
-    assert model.calls[0].settings == Settings(temperature=1.5, max_tokens=9, stop=("END",), seed=0)
+    assert model.calls[0].settings == SamplingParams(temperature=1.5, max_tokens=9, stop=("END",), seed=0)
 
 
 async def test_the_clients_settings_do_not_reach_the_classifier(tmp_path: Path) -> None:
     model = Listener("sorter", "Task: Build")
     await composed(tmp_path, {"sorter": model}).answer(asked(BUILD, max_tokens=1, stop=("Task",)))
-    assert model.calls[0].settings == Settings(temperature=0.0, max_tokens=512)
+    assert model.calls[0].settings == SamplingParams(temperature=0.0, max_tokens=512)
 
 
 async def test_no_more_neighbours_are_asked_for_than_the_profile_says(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ async def test_a_stream_is_the_routed_answer(tmp_path: Path) -> None:
 
 async def test_one_experts_answer_is_read_for_its_letter(tmp_path: Path) -> None:
     coe = composed(tmp_path)
-    answer = await coe.ask("alpha", asked_question(asked(BUILD)))
+    answer = await coe.ask("alpha", question_of_call(asked(BUILD)))
     assert (answer.expert, answer.letter, answer.rule) == ("alpha", "A", "the answer is (X)")
     assert answer.completion.text == "the answer is (A)"
 
@@ -195,7 +195,7 @@ async def test_an_answer_without_a_letter_is_unparsed(tmp_path: Path) -> None:
 
 async def test_without_a_leaderboard_questions_are_classified_but_not_routed(tmp_path: Path) -> None:
     coe = composed(tmp_path, board=None)
-    assert (await coe.classify(asked_question(asked(BUILD)))).task == "Build"
+    assert (await coe.classify(question_of_call(asked(BUILD)))).task == "Build"
     with pytest.raises(ConfigError, match=r"profile 'small': leaderboard.path is not set.*run jobs/bench.py"):
         await coe.route(make_question("?"))
 
@@ -208,7 +208,7 @@ def test_a_leaderboard_that_lacks_an_expert_is_refused(tmp_path: Path) -> None:
 def test_a_leaderboard_is_narrowed_to_the_profiles_experts(tmp_path: Path) -> None:
     rows = [(score.expert, score.task, score.correct, score.total) for score in BOARD.scores]
     wider = Leaderboard.from_scores([*rows, ("gamma", "Build", 4, 4)])
-    assert checked_leaderboard(wider, small_profile(tmp_path)) == BOARD
+    assert check_leaderboard(wider, small_profile(tmp_path)) == BOARD
 
 
 def test_the_leaderboard_is_read_from_where_the_profile_says(tmp_path: Path) -> None:
@@ -222,11 +222,11 @@ def test_the_leaderboard_is_read_from_where_the_profile_says(tmp_path: Path) -> 
 
 def test_the_question_is_the_last_user_message_with_the_options_found_in_it() -> None:
     messages = (Message("user", "old?"), Message("user", BUILD), Message("assistant", "well"))
-    assert asked_question(Call(messages)) == make_question("Which tool is there to compile?", ("make", "ping"))
+    assert question_of_call(Call(messages)) == make_question("Which tool is there to compile?", ("make", "ping"))
 
 
 def test_a_conversation_without_a_user_asks_nothing() -> None:
-    assert asked_question(Call((Message("system", "be brief"),))).text == ""
+    assert question_of_call(Call((Message("system", "be brief"),))).text == ""
 
 
 LOGS = make_question("Which template?", ("one", "two"), "B", "Log Parser", category="english/LogParser")
@@ -244,7 +244,7 @@ class AboutToSay:
         return self.completion
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
 
 def expert(model: ChatModel | None = None, shots: Shots | None = None, **config: Any) -> Expert:
@@ -254,17 +254,19 @@ def expert(model: ChatModel | None = None, shots: Shots | None = None, **config:
 
 def test_a_next_token_is_asked_for_with_all_that_it_could_be() -> None:
     call = expert().call(LOGS, Call(()))
-    assert call.settings == Settings(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
+    assert call.settings == SamplingParams(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
     assert call.messages[-1].content == "Which template?\nA. one\nB. two\nAnswer:"
     assert (call.choices, call.question) == (("A", "B"), LOGS)
 
 
-@pytest.mark.parametrize("asked", [Settings(), Settings(max_tokens=99, temperature=1.5, top_logprobs=2, seed=7)])
-def test_nobodys_settings_change_how_a_next_token_is_asked_for(asked: Settings) -> None:
+@pytest.mark.parametrize(
+    "asked", [SamplingParams(), SamplingParams(max_tokens=99, temperature=1.5, top_logprobs=2, seed=7)]
+)
+def test_nobodys_settings_change_how_a_next_token_is_asked_for(asked: SamplingParams) -> None:
     own = SettingsConfig(temperature=0.9, max_tokens=512, top_p=0.5)
     settings = expert(settings=own).call(LOGS, Call((), asked)).settings
-    forced = Settings(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
-    assert settings == Settings(top_p=0.5).overridden(Settings(seed=asked.seed)).overridden(forced)
+    forced = SamplingParams(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
+    assert settings == SamplingParams(top_p=0.5).overridden(SamplingParams(seed=asked.seed)).overridden(forced)
 
 
 def test_in_other_styles_no_alternatives_are_asked_for() -> None:
@@ -275,9 +277,9 @@ def test_in_other_styles_no_alternatives_are_asked_for() -> None:
 
 def test_a_question_without_options_is_put_as_it_is_whatever_the_style() -> None:
     messages = (Message("user", "Why?"),)
-    call = expert(shots={"": (LOGS,)}).call(make_question("Why?"), Call(messages, Settings(max_tokens=9)))
+    call = expert(shots={"": (LOGS,)}).call(make_question("Why?"), Call(messages, SamplingParams(max_tokens=9)))
     assert (call.messages, call.choices) == (messages, ())
-    assert call.settings == Settings(temperature=0.0, max_tokens=9)
+    assert call.settings == SamplingParams(temperature=0.0, max_tokens=9)
 
 
 def test_the_likeliest_letter_is_the_answer_whatever_was_said() -> None:

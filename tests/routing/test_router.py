@@ -1,13 +1,13 @@
 """The choice: best at the task, else best on average, and the reason says which and why."""
 
-from coe_ray.core.types import UNKNOWN, Classification, Route, Standing
+from coe_ray.core.types import UNKNOWN, Classification, RankedExpert, Route
 from coe_ray.routing.leaderboard import Leaderboard
-from coe_ray.routing.router import route
+from coe_ray.routing.router import choose_expert
 from tests.support.planted import BOARD
 
 
 def routed(task: str, board: Leaderboard = BOARD) -> Route:
-    return route(Classification(task, "rule", "raw", 0.5), board)
+    return choose_expert(Classification(task, "rule", "raw", 0.5), board)
 
 
 def test_a_known_task_goes_to_its_best_expert() -> None:
@@ -36,7 +36,7 @@ def test_a_scored_task_named_unknown_is_still_the_class_beyond_the_list() -> Non
 
 def test_runner_up_and_margin_are_those_of_the_row() -> None:
     decision = routed("Build")
-    assert (decision.runner_up, decision.margin) == (Standing("alpha", 0.5, 2, 4), 0.25)
+    assert (decision.runner_up, decision.margin) == (RankedExpert("alpha", 0.5, 2, 4), 0.25)
 
 
 def test_a_tie_is_said_with_everyone_in_it() -> None:

@@ -14,7 +14,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
-from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 from tests.schemas.kubernetes import KUBERAY, kuberay_validator, kubernetes_validator
 from tests.test_deployment_files import OF_A_CLUSTER
 
@@ -135,7 +135,7 @@ def test_pods_have_the_environment_that_the_makefile_sets(cluster: dict[str, Any
     wanted = dict(re.findall(r"^export ((?:RAY|HF)_\w+) = (\S+)$", makefile, re.MULTILINE))
     # KubeRay sets it, and the token, on every container of Ray's.
     assert cluster["authOptions"] == {"mode": wanted.pop("RAY_AUTH_MODE"), "secretName": "coe-ray-token"}
-    wanted |= ENVIRONMENT | OF_A_CLUSTER
+    wanted |= RAY_ENVIRONMENT | OF_A_CLUSTER
     for container in containers(cluster):
         assert {variable["name"]: variable.get("value") for variable in container["env"]} == wanted
 

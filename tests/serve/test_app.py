@@ -19,7 +19,7 @@ from coe_ray.cluster.health import hosted_fingerprint
 from coe_ray.core.errors import ConfigError
 from coe_ray.profile.profile import load_profile
 from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs, build
-from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 from tests.serve.cluster import Cluster
 from tests.serve.conftest import SERVE
 from tests.serve.upstream import PIECES, Upstream
@@ -187,7 +187,7 @@ class TestAnswers:
         health = http.get("/healthz").json()
         assert (health["status"], health["profile"], health["leaderboard"]) == ("ok", "world", LEADERBOARD.version)
         assert health["experts"] == ["captain", "gauge", "faulty", "buggy", "remote"]
-        missing = {*WANTED_ENVIRONMENT, *ENVIRONMENT} - set(SERVE)
+        missing = {*WANTED_ENVIRONMENT, *RAY_ENVIRONMENT} - set(SERVE)
         assert {warning.split("=")[0].split()[0] for warning in health["warnings"]} == missing
 
 

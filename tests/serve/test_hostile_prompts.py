@@ -12,17 +12,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from coe_ray.core.chat_model import in_one_piece
+from coe_ray.core.chat_model import stream_completion
 from coe_ray.core.questions import make_question
 from coe_ray.core.types import UNKNOWN, Call, Completion, Message, Neighbour, Question, Route, Task
-from coe_ray.llm.factory import local_models
+from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.experts import ClassifierConfig
 from coe_ray.routing.classifier import Classifier
 from coe_ray.routing.parsing import parse_task
-from coe_ray.routing.pipeline import CompositionOfExperts, asked_question
+from coe_ray.routing.pipeline import CompositionOfExperts, question_of_call
 from coe_ray.routing.prompts import classifier_prompt, expert_prompt, task_label
 from coe_ray.serve.api.openai import route_object
-from coe_ray.serve.api.responses import Json, headers_of
+from coe_ray.serve.api.responses import JsonResponse, headers_of
 from tests.support.planted import BOARD, Listener, Shelf, small_profile
 
 TASKS = (Task("Build", "compiling {0} 100%s"), Task("Integration Test", r"the whole \1"), Task("监控指标", "{tasks}"))
@@ -59,7 +59,7 @@ TEXT = st.lists(st.sampled_from(ATTACKS) | st.text(max_size=30), min_size=1, max
 
 
 def question_of(text: str) -> Question:
-    return asked_question(Call((Message("user", text),)))
+    return question_of_call(Call((Message("user", text),)))
 
 
 HEADS = {classifier_prompt(make_question(text), TASKS, (), 100)[0] for text in ("Which tool?", "哪个工具？")}
@@ -123,14 +123,14 @@ class Parrot:
         return Completion(call.question.full_text)
 
     def stream(self, call: Call) -> Any:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
 
 @pytest.fixture(scope="module")
 def gullible(tmp_path_factory: pytest.TempPathFactory) -> CompositionOfExperts:
     """Two experts behind a classifier that obeys every question."""
     profile = small_profile(tmp_path_factory.mktemp("profile"))
-    models = local_models(profile) | {"sorter": Parrot(), "one": Listener("one", "1"), "two": Listener("two", "2")}
+    models = make_local_models(profile) | {"sorter": Parrot(), "one": Listener("one", "1"), "two": Listener("two", "2")}
     return CompositionOfExperts(profile, models, Shelf(*NEAR), BOARD)
 
 
@@ -174,7 +174,7 @@ def test_the_route_can_be_told(gullible: CompositionOfExperts, text: str) -> Non
     """But for lone surrogates, which no request brings in: its JSON is refused."""
     route, _ = asyncio.run(answered(gullible, text.encode(errors="replace").decode()))
 
-    assert Json(route_object(route)).status_code == 200
+    assert JsonResponse(route_object(route)).status_code == 200
 
 
 class Watch:

@@ -7,7 +7,7 @@ import yaml
 
 from coe_ray.core.questions import make_question
 from coe_ray.core.types import Question
-from coe_ray.llm.weights import locate
+from coe_ray.llm.weights import locate_weights
 from coe_ray.profile.profile import load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder
 from coe_ray.retrieval.index import build_index
@@ -98,5 +98,5 @@ def build_world(folder: Path, upstream: str) -> Path:
     path = write_profile(folder / "world.yaml", upstream)
     LEADERBOARD.save(folder / "leaderboard.json")
     encoder = load_profile(path).retrieval.encoder
-    build_index(folder / "index", examples(), SentenceEncoder(encoder.hub, locate(encoder)))
+    build_index(folder / "index", examples(), SentenceEncoder(encoder.hub, locate_weights(encoder)))
     return path

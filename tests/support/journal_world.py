@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from coe_ray.core.types import Call, Completion, Message, Settings, Usage
+from coe_ray.core.types import Call, Completion, Message, SamplingParams, Usage
 from coe_ray.journal.journal import Journal, call_key
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +15,7 @@ ANSWER = Completion("Paris.", usage=Usage(7, 2), attempts=2, seconds=0.25)
 
 
 def call(text: str) -> Call:
-    return Call((Message("system", "Be brief."), Message("user", text)), Settings(temperature=0.5, stop=("\n",)))
+    return Call((Message("system", "Be brief."), Message("user", text)), SamplingParams(temperature=0.5, stop=("\n",)))
 
 
 def key(text: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from coe_ray.core.chat_model import in_one_piece
+from coe_ray.core.chat_model import stream_completion
 from coe_ray.core.types import Call, Completion, Delta, Neighbour, Question
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.retrieval.encoder import Vectors
@@ -105,4 +105,4 @@ class Listener:
         return Completion(self._reply)
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from coe_ray.core.errors import RateLimited
 from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Usage
-from coe_ray.ratelimit.governor import Governor, Lease, Report
-from coe_ray.ratelimit.limiter import Gate, Limits
+from coe_ray.ratelimit.governor import Lease, RateGovernor, UsageReport
+from coe_ray.ratelimit.limiter import CallLimiter, RateLimits
 
 
 def now() -> float:
@@ -74,7 +74,7 @@ class Provider:
         return len(self.refused) / max(len(self.refused) + len(self.answered), 1)
 
 
-async def ask(gate: Gate, provider: Provider, client: str, patience: random.Random, tokens: int = 0) -> None:
+async def ask(gate: CallLimiter, provider: Provider, client: str, patience: random.Random, tokens: int = 0) -> None:
     """One call, tried until it is answered, with the waits of the retry policy between."""
     for attempt in range(1000):
         try:
@@ -90,14 +90,14 @@ async def ask(gate: Gate, provider: Provider, client: str, patience: random.Rand
 class Client:
     """Keeps `callers` callers busy until it is told to stop."""
 
-    def __init__(self, name: str, gate: Gate, provider: Provider, callers: int, tokens: int = 0) -> None:
+    def __init__(self, name: str, gate: CallLimiter, provider: Provider, callers: int, tokens: int = 0) -> None:
         self._patience = random.Random(name)
         self._tasks = [
             asyncio.create_task(self._ask_on(name, gate, provider, tokens), name=f"{name}-{number}")
             for number in range(callers)
         ]
 
-    async def _ask_on(self, name: str, gate: Gate, provider: Provider, tokens: int) -> None:
+    async def _ask_on(self, name: str, gate: CallLimiter, provider: Provider, tokens: int) -> None:
         while True:
             await ask(gate, provider, name, self._patience, tokens)
 
@@ -117,9 +117,9 @@ class Office:
         self.reborn()
 
     def reborn(self) -> None:
-        self.governor = Governor(asyncio.get_running_loop().time)
+        self.governor = RateGovernor(asyncio.get_running_loop().time)
 
-    async def report(self, report: Report) -> Lease:
+    async def report(self, report: UsageReport) -> Lease:
         self.exchanges += 1
         await asyncio.sleep(0.002)
         if not self.here:
@@ -127,5 +127,5 @@ class Office:
         self.leases.append(self.governor.report(report))
         return self.leases[-1]
 
-    def gate(self, limits: Limits) -> Gate:
-        return Gate("p", limits, self.report, Traffic())
+    def gate(self, limits: RateLimits) -> CallLimiter:
+        return CallLimiter("p", limits, self.report, Traffic())

@@ -22,7 +22,7 @@ _REMEDY = (
 
 
 @contextmanager
-def downloaded() -> Iterator[Path]:
+def download_dataset() -> Iterator[Path]:
     """Fetch the published files, from the hub's cache if they are there, and unpack them while in use.
 
     Raises DataError if the hub cannot be reached or the archive cannot be unpacked.

@@ -15,9 +15,9 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from coe_ray.bench.datasets.devops_eval import check_sizes, read_csv
-from coe_ray.bench.datasets.hub import downloaded
+from coe_ray.bench.datasets.hub import download_dataset
 from coe_ray.bench.datasets.opseval import read_json
-from coe_ray.bench.datasets.rejects import Rejected, summary
+from coe_ray.bench.datasets.rejects import RejectedRow, summary
 from coe_ray.bench.datasets.rows import TASK_NAMES, Row, plain
 from coe_ray.core.errors import DataError
 from coe_ray.core.types import Question, Task
@@ -44,7 +44,7 @@ class Benchmark:
     tasks: tuple[Task, ...]
     questions: tuple[Question, ...]
     examples: tuple[Question, ...]
-    rejected: tuple[Rejected, ...]
+    rejected: tuple[RejectedRow, ...]
 
 
 def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence[Task] = ()) -> Benchmark:
@@ -59,7 +59,7 @@ def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence
         with resources.as_file(resources.files("coe_ray.data").joinpath("sample")) as root:
             return _benchmark("sample", root, split)
     if source == "devops-eval":
-        with downloaded() as root:
+        with download_dataset() as root:
             return _benchmark("devops-eval", root, split, published=True)
     root = Path(source).expanduser().resolve()
     if not root.is_dir():
@@ -67,7 +67,7 @@ def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence
     return _benchmark(root.name, root, split, own=_own(tasks))
 
 
-def stratified(questions: Sequence[Question], per_task: int, seed: int) -> tuple[Question, ...]:
+def sample_by_task(questions: Sequence[Question], per_task: int, seed: int) -> tuple[Question, ...]:
     """Draw up to `per_task` questions of each task, the same for the same seed in whatever order they come.
 
     Raises ValueError if `per_task` is less than 1.
@@ -126,7 +126,7 @@ def _split(folders: Sequence[str]) -> str | None:
     return next((folder.lower() for folder in folders if folder.lower() in _SPLITS), None)
 
 
-def _parted(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple[Rejected, ...]]:
+def _parted(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple[RejectedRow, ...]]:
     """Part the rows into questions and rejected ones; of equal questions only the first is kept."""
     kept: dict[str, tuple[Question, Row]] = {}
     rejected = []
@@ -137,7 +137,7 @@ def _parted(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple[Rejected, 
         if row.question and reason is None:
             kept[row.question.id] = row.question, row
         else:
-            rejected.append(Rejected(row.file, row.number, row.id, reason or "unreadable row"))
+            rejected.append(RejectedRow(row.file, row.number, row.id, reason or "unreadable row"))
     return tuple(question for question, _ in kept.values()), tuple(rejected)
 
 

@@ -12,7 +12,7 @@ _SCHEMA = pa.schema([("file", pa.string()), ("row", pa.int64()), ("id", pa.strin
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedRow:
     """A row left out.
 
     `file` is relative to the benchmark's folder, `row` counts data rows from 1 (0: the file as a whole) and
@@ -25,7 +25,7 @@ class Rejected:
     reason: str
 
 
-def write_rejected(path: str | Path, rejected: Sequence[Rejected]) -> None:
+def write_rejected(path: str | Path, rejected: Sequence[RejectedRow]) -> None:
     """Write the rows as Parquet with the columns file, row, id and reason; raises OSError if it cannot."""
     columns = {
         "file": [_text(one.file) for one in rejected],
@@ -36,7 +36,7 @@ def write_rejected(path: str | Path, rejected: Sequence[Rejected]) -> None:
     pq.write_table(pa.table(columns, schema=_SCHEMA), path)
 
 
-def summary(rejected: Sequence[Rejected]) -> str:
+def summary(rejected: Sequence[RejectedRow]) -> str:
     """Count the reasons, most frequent first; what a reason says behind its colon is left out."""
     counts = Counter(one.reason.split(":")[0] for one in rejected)
     return ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())

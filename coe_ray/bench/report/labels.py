@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from coe_ray.analysis.columns import one_line, shortened, width
+from coe_ray.analysis.columns import one_line, shorten, width
 
 LINE = 15.0
 """Height of a line of text."""
@@ -75,7 +75,7 @@ def label(text: str, x: float, middle: float, anchor: Anchor, leader: tuple[floa
 
 def short(name: str, columns: int) -> str:
     """A name of one line that fits into so many columns."""
-    return shortened(one_line(name) or "?", columns)
+    return shorten(one_line(name) or "?", columns)
 
 
 def beside(text: str, x: float, y: float, far: float = 0.0) -> Iterator[Label]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from coe_ray.analysis.columns import wrapped
+from coe_ray.analysis.columns import wrap
 from coe_ray.bench.report import words
 from coe_ray.bench.report.labels import LINE, Anchor, Box, Label, beside, first_free, label, mark_box, short
 
@@ -103,7 +103,7 @@ def _ring(percent: int, percents: Sequence[int], tasks: int) -> Ring:
 
 def _spokes(tasks: Sequence[str]) -> tuple[tuple[Spoke, ...], bool]:
     """With names where none covers another, else with numbers."""
-    named = _with_names([wrapped(short(task, 3 * FOLD), FOLD)[:3] for task in tasks])
+    named = _with_names([wrap(short(task, 3 * FOLD), FOLD)[:3] for task in tasks])
     blocks = [[line.box for line in spoke.lines] for spoke in named]
     clear = all(
         not one.meets(other)

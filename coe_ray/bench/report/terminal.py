@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coe_ray.analysis.columns import aligned, shortened, width
+from coe_ray.analysis.columns import align_columns, shorten, width
 from coe_ray.bench.report.reading import COUNTS, best_by_task, ranked, tasks
 from coe_ray.bench.report.verdict import caution
 from coe_ray.bench.report.words import NONE, count, percent
@@ -36,8 +36,8 @@ def _failure(kind: Mapping[str, Any]) -> str:
 def _systems_block(systems: Mapping[str, Any]) -> str:
     rows = [["system", "accuracy %", *COUNTS]]
     for name, system in ranked(systems).items():
-        rows.append([shortened(name, 40), _with_margin(system), *(count(system[outcome]) for outcome in COUNTS)])
-    return aligned(rows)
+        rows.append([shorten(name, 40), _with_margin(system), *(count(system[outcome]) for outcome in COUNTS)])
+    return align_columns(rows)
 
 
 def _tasks_block(summary: Mapping[str, Any]) -> str:
@@ -47,10 +47,10 @@ def _tasks_block(summary: Mapping[str, Any]) -> str:
     rows = [["by task, %", *(f"{short[task]} " for task in names)]]
     for name, system in ranked(summary["systems"]).items():
         cells = (_task_cell(system["per_task"].get(task), name in best[task]) for task in names)
-        rows.append([shortened(name, 19), *cells])
+        rows.append([shorten(name, 19), *cells])
     legend = [f"{short[task]} = {task}" for task in names if short[task] != task]
-    notes = (shortened(note, TERMINAL_WIDTH) for note in ["* best single expert", *legend])
-    return "\n".join([aligned(rows), *notes])
+    notes = (shorten(note, TERMINAL_WIDTH) for note in ["* best single expert", *legend])
+    return "\n".join([align_columns(rows), *notes])
 
 
 def _task_cell(figures: Mapping[str, Any] | None, best: bool) -> str:
@@ -75,4 +75,4 @@ def _short_names(names: Sequence[str]) -> dict[str, str]:
 
 def _initials(task: str) -> str:
     words = task.split()
-    return shortened("".join(word[0] for word in words) if len(words) > 1 else task, 7)
+    return shorten("".join(word[0] for word in words) if len(words) > 1 else task, 7)

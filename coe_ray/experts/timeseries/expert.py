@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal, TypeAlias
 
-from coe_ray.core.chat_model import in_one_piece
+from coe_ray.core.chat_model import stream_completion
 from coe_ray.core.types import Call, Completion, Delta, Question
 from coe_ray.experts.timeseries.concepts import read_claim
 from coe_ray.experts.timeseries.options import names_places, says_none, says_yes
@@ -69,7 +69,7 @@ class TimeSeriesExpert:
         return Completion(text, seconds=time.perf_counter() - started)
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return in_one_piece(self, call)
+        return stream_completion(self, call)
 
 
 def answer(question: Question | None) -> str:

@@ -6,33 +6,33 @@ from typing import Any, TypeVar
 from starlette.responses import StreamingResponse
 
 from coe_ray.core.types import Call, Question, Route
-from coe_ray.routing.pipeline import asked_question
+from coe_ray.routing.pipeline import question_of_call
 from coe_ray.serve.api.openai import ChatRequest, Reply, RequestError, route_object
-from coe_ray.serve.api.responses import Json, blamed_on, event_stream, events, headers_of
-from coe_ray.serve.snapshot.snapshot import Edition
+from coe_ray.serve.api.responses import JsonResponse, event_stream, events, headers_of, make_error_response
+from coe_ray.serve.snapshot.snapshot import Snapshot
 from coe_ray.serve.telemetry.request_log import current_record
 
 Result = TypeVar("Result")
 
 
-async def decision(edition: Edition, asked: ChatRequest, limit_s: float) -> Json:
+async def answer_route(edition: Snapshot, asked: ChatRequest, limit_s: float) -> JsonResponse:
     """The route alone."""
     async with edition.coe.deadline(limit_s):
-        route = await _decided(edition, asked_question(asked.call()))
-    return Json(_coe(edition, route.expert, route), headers=headers_of(edition.version, route.expert, route))
+        route = await _decided(edition, question_of_call(asked.call()))
+    return JsonResponse(_coe(edition, route.expert, route), headers=headers_of(edition.version, route.expert, route))
 
 
-async def completion(edition: Edition, asked: ChatRequest, limit_s: float) -> Json:
+async def answer_completion(edition: Snapshot, asked: ChatRequest, limit_s: float) -> JsonResponse:
     """The whole answer. Raises `CallError` where nobody gave one, `RequestError` for a name that nobody has."""
     coe = edition.coe
     expert, route, said = await _answered(edition, asked, limit_s, coe.complete_by, coe.complete_from)
     current_record().usage = said.usage
     content = Reply(asked.model).completion(said, _coe(edition, expert, route))
-    return Json(content, headers=headers_of(edition.version, expert, route))
+    return JsonResponse(content, headers=headers_of(edition.version, expert, route))
 
 
-async def stream(edition: Edition, asked: ChatRequest, limit_s: float) -> StreamingResponse:
-    """The answer piece by piece, once the first is there. Raises as `completion` does."""
+async def answer_stream(edition: Snapshot, asked: ChatRequest, limit_s: float) -> StreamingResponse:
+    """The answer piece by piece, once the first is there. Raises as `answer_completion` does."""
     expert, route, begun = await _answered(edition, asked, limit_s, edition.coe.begin_by, edition.coe.begin_from)
     coe = _coe(edition, expert, route)
     body = events(Reply(asked.model), begun.first, begun.rest, coe, include_usage=asked.include_usage)
@@ -40,7 +40,7 @@ async def stream(edition: Edition, asked: ChatRequest, limit_s: float) -> Stream
 
 
 async def _answered(
-    edition: Edition,
+    edition: Snapshot,
     asked: ChatRequest,
     limit_s: float,
     by_rank: Callable[[Route, Question, Call, float], Awaitable[tuple[Route, Result]]],
@@ -48,17 +48,17 @@ async def _answered(
 ) -> tuple[str, Route | None, Result]:
     """Who answered, the route that led there where one was asked for, and the answer."""
     call = asked.call()
-    question = asked_question(call)
+    question = question_of_call(call)
     async with edition.coe.deadline(limit_s) as ends_at:
         if route := await _route(edition, asked.model, question):
             route, result = await by_rank(route, question, call, ends_at)
             current_record().decided(route)
             return route.expert, route, result
-        with blamed_on(asked.model):
+        with make_error_response(asked.model):
             return asked.model, None, await by_name(asked.model, question, call)
 
 
-async def _route(edition: Edition, model: str, question: Question) -> Route | None:
+async def _route(edition: Snapshot, model: str, question: Question) -> Route | None:
     """The route of `coe`, and none of a named expert."""
     if model == edition.coe.name:
         return await _decided(edition, question)
@@ -68,13 +68,13 @@ async def _route(edition: Edition, model: str, question: Question) -> Route | No
     return None
 
 
-async def _decided(edition: Edition, question: Question) -> Route:
+async def _decided(edition: Snapshot, question: Question) -> Route:
     route = await edition.decide(question)
     current_record().decided(route)
     return route
 
 
-def _coe(edition: Edition, expert: str, route: Route | None) -> dict[str, Any]:
+def _coe(edition: Snapshot, expert: str, route: Route | None) -> dict[str, Any]:
     """What is said of how the answer came about; of a stream at its first piece."""
     if route is None:
         return {"expert": expert, "version": edition.version}

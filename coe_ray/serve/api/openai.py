@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from coe_ray.core.types import Call, Completion, Message, Neighbour, Route, Settings, Usage
+from coe_ray.core.types import Call, Completion, Message, Neighbour, Route, SamplingParams, Usage
 
 
 class RequestError(Exception):
@@ -115,7 +115,7 @@ class ChatRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def call(self) -> Call:
-        settings = Settings(
+        settings = SamplingParams(
             max_tokens=self.max_completion_tokens or self.max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,

@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from coe_ray.core.types import Outcome, Provenance, Standing
+from coe_ray.core.types import Outcome, Provenance, RankedExpert
 from coe_ray.serve.api.openai import DEADLINE, ChatRequest
-from coe_ray.serve.console.run_rows import Wanted
+from coe_ray.serve.console.run_rows import RowFilter
 from coe_ray.serve.console.schemas import SCHEMAS, LeaderboardList, QuestionAsked, RowList, RunList, WholeRun
 
 
@@ -68,8 +68,8 @@ class Decision(BaseModel):
     reason: str
     leaderboard: str
     cached: bool
-    row: list[Standing]
-    runner_up: Standing | None
+    row: list[RankedExpert]
+    runner_up: RankedExpert | None
     margin: float
     classifier: ClassifierSaid
     neighbours: list[NeighbourSaid]
@@ -185,7 +185,7 @@ _ROUTE_HEADERS = {
 }
 
 
-def document() -> dict[str, Any]:
+def openapi_document() -> dict[str, Any]:
     """The whole document, as JSON can hold it."""
     _, schemas = models_json_schema([(model, "validation") for model in _SHOWN], ref_template=_SCHEMAS + "{model}")
     return {
@@ -256,10 +256,10 @@ def _in_path(name: str) -> dict[str, Any]:
 
 
 def _filters() -> list[dict[str, Any]]:
-    """As `Wanted` takes them: pydantic says of what may be left out that it may be null, which no query can hold."""
+    """As `RowFilter` takes them: pydantic says of what may be left out that it may be null, which no query can hold."""
     schemas: dict[str, dict[str, Any]] = {name: {"type": "string"} for name in ("task", "expert", "system")}
     schemas["outcome"] = {"enum": list(get_args(Outcome))}
-    told = Wanted.model_json_schema()["properties"]
+    told = RowFilter.model_json_schema()["properties"]
     for name in ("offset", "limit"):
         schemas[name] = {key: told[name][key] for key in ("type", "minimum", "maximum", "default")}
     return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]

@@ -31,7 +31,7 @@ _CLOSE = {"connection": "close"}  # what is left of a body must not be read, nor
 _INTERNAL = error_object(500, "internal error; the server's log says more")
 
 
-class Json(Response):
+class JsonResponse(Response):
     """A response written by orjson."""
 
     media_type = "application/json"
@@ -60,7 +60,7 @@ async def read_body(request: Request) -> bytes:
 
 
 @contextmanager
-def blamed_on(expert: str) -> Iterator[None]:
+def make_error_response(expert: str) -> Iterator[None]:
     """A call that fails within says whose it was: several experts may share a model."""
     try:
         yield
@@ -76,7 +76,7 @@ async def events(
     last = first
     yield _event(reply.chunk(first.text))
     try:
-        with blamed_on(coe["expert"]):
+        with make_error_response(coe["expert"]):
             async for last in deltas:
                 if last.text:
                     yield _event(reply.chunk(last.text))
@@ -115,18 +115,18 @@ def event_stream(body: AsyncIterator[bytes], headers: Mapping[str, str]) -> Stre
     return StreamingResponse(body, media_type="text/event-stream", headers={**headers, **uncached})
 
 
-async def _refused(_: Request, error: RequestError) -> Json:
+async def _refused(_: Request, error: RequestError) -> JsonResponse:
     current_record().failed(error)
     content = error_object(error.status, error.message, error.param, error.code)
-    return Json(content, error.status, error.headers)
+    return JsonResponse(content, error.status, error.headers)
 
 
-async def _call_failed(_: Request, error: CallError) -> Json:
+async def _call_failed(_: Request, error: CallError) -> JsonResponse:
     current_record().failed(error)
     status, content = _object_of(error)
     # Rounded up: who comes back a moment early is refused again.
     wait = {"retry-after": str(math.ceil(error.retry_after or 1.0))} if status == 503 else {}
-    return Json(content, status, wait)
+    return JsonResponse(content, status, wait)
 
 
 def _object_of(error: CallError) -> tuple[int, dict[str, Any]]:
@@ -141,21 +141,21 @@ def _object_of(error: CallError) -> tuple[int, dict[str, Any]]:
     return status, error_object(status, str(error), code=type(error).__name__)
 
 
-async def _unusable(_: Request, error: CoeError) -> Json:
+async def _unusable(_: Request, error: CoeError) -> JsonResponse:
     current_record().failed(error)
-    return Json(error_object(500, str(error), code=type(error).__name__), 500)
+    return JsonResponse(error_object(500, str(error), code=type(error).__name__), 500)
 
 
-async def _no_such_place(request: Request, error: HTTPException) -> Json:
+async def _no_such_place(request: Request, error: HTTPException) -> JsonResponse:
     current_record().failed(error)
     message = f"there is no {request.method} {request.url.path} here"
     code = "method_not_allowed" if error.status_code == 405 else "not_found"
-    return Json(error_object(error.status_code, message, code=code), error.status_code, error.headers)
+    return JsonResponse(error_object(error.status_code, message, code=code), error.status_code, error.headers)
 
 
-async def _unforeseen(_: Request, __: Exception) -> Json:
+async def _unforeseen(_: Request, __: Exception) -> JsonResponse:
     """Nothing of the inside goes out; the traceback is in the server's log."""
-    return Json(_INTERNAL, 500)
+    return JsonResponse(_INTERNAL, 500)
 
 
 # A handler only ever gets the class that it stands for; Starlette's types say any exception.

@@ -15,10 +15,10 @@ from types import TracebackType
 
 from starlette.datastructures import Headers
 
-from coe_ray.core.api_keys import Key, digest_of
+from coe_ray.core.api_keys import ApiKey, hash_key
 from coe_ray.profile.profile import AccessConfig
 from coe_ray.serve.api.openai import RequestError
-from coe_ray.serve.auth.key_store import KeyFile
+from coe_ray.serve.auth.key_store import KeyStore
 from coe_ray.serve.auth.token_bucket import Allowance, Limits, Share
 
 log = logging.getLogger("ray.serve")
@@ -35,7 +35,7 @@ BUSY_S = 1
 _TOLD_EVERY_S = 60.0
 
 
-class Refused(RequestError):
+class AccessDenied(RequestError):
     """A request that is not let in; `client` is whose key it was, if anybody's. The key is in none of its texts."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Client:
         self.allowance = Allowance()
 
     def admit(self, replicas: int, now: float) -> Admission:
-        """Raises `Refused` (429)."""
+        """Raises `AccessDenied` (429)."""
         share = self.limits.share(replicas)
         if self.allowance.under_way >= share.concurrency:
             message = f"{self.limits.concurrency} requests at once are the most for this key; wait for one to end"
@@ -92,10 +92,10 @@ class Client:
         self.allowance.start(share, now)
         return Admission(self.name, self.allowance, self._headers(share, replicas, now))
 
-    def _refused(self, message: str, code: str, wait: int, share: Share, replicas: int, now: float) -> Refused:
+    def _refused(self, message: str, code: str, wait: int, share: Share, replicas: int, now: float) -> AccessDenied:
         headers = {"Retry-After": str(wait), **self._headers(share, replicas, now)}
         text = f"{message}; try again in {wait} s"
-        return Refused(429, text, code=code, headers=headers, client=self.name)
+        return AccessDenied(429, text, code=code, headers=headers, client=self.name)
 
     def _headers(self, share: Share, replicas: int, now: float) -> dict[str, str]:
         """As OpenAI names them. What is left is this replica's guess at all of them."""
@@ -107,7 +107,7 @@ class Client:
         }
 
 
-class Access:
+class Authenticator:
     """The gate of one replica. `replicas` says how many there are; it is called for each request."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Access:
         self._clock = clock
         self._clients: dict[bytes, Client] = {}
         self._anonymous = Client(ANONYMOUS, _limits(config))
-        self._file: KeyFile | None = None
+        self._file: KeyStore | None = None
         self._refused = 0
         self._told_at = -math.inf
         self.configure(config, keys)
@@ -132,7 +132,7 @@ class Access:
         Raises `DataError` where another file cannot be read; all is as before then.
         """
         if keys is None or self._file is None or self._file.path != keys:
-            self._file = None if keys is None else KeyFile(keys, self._clock)
+            self._file = None if keys is None else KeyStore(keys, self._clock)
         self._config = config
         self._anonymous.limits = _limits(config)
         self._take()
@@ -143,7 +143,7 @@ class Access:
             await self._file.settled(self._clock())
 
     def admit(self, headers: Headers) -> Admission:
-        """To be left when the answer is out, its stream included. Raises `Refused`: 401 or 429."""
+        """To be left when the answer is out, its stream included. Raises `AccessDenied`: 401 or 429."""
         now = self._clock()
         return self._client(headers, now).admit(max(self._replicas(), 1), now)
 
@@ -156,7 +156,7 @@ class Access:
         key = bearer(given[0]) if len(given) == 1 else None
         if key is None:
             raise self._unknown("no API key was given; send one header: Authorization: Bearer KEY", now)
-        if (client := self._matching(digest_of(key))) is None:
+        if (client := self._matching(hash_key(key))) is None:
             raise self._unknown("this API key is not known here; ask who runs this endpoint for one", now)
         return client
 
@@ -178,15 +178,15 @@ class Access:
             clients[key.digest] = client
         self._clients = clients
 
-    def _unknown(self, message: str, now: float) -> Refused:
+    def _unknown(self, message: str, now: float) -> AccessDenied:
         self._refused += 1
         if now - self._told_at >= _TOLD_EVERY_S:
             log.warning("requests without a known API key: %d", self._refused)
             self._refused, self._told_at = 0, now
-        return Refused(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        return AccessDenied(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
 
-def _limits(config: AccessConfig, key: Key | None = None) -> Limits:
+def _limits(config: AccessConfig, key: ApiKey | None = None) -> Limits:
     own = (key.requests_per_minute, key.concurrency) if key else (None, None)
     return Limits(own[0] or config.requests_per_minute, own[1] or config.concurrency)
 

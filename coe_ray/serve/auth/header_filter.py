@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 CALLBACK = "coe_ray.serve.front:middlewares"
 """The variable's value. Serve reads it when Ray starts, in its proxies and in the ingress replicas."""
 
-ENVIRONMENT = {
+RAY_ENVIRONMENT = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
     # Seconds of silence that HAProxy allows a client that it waits for: one that does not send its body on, or does
     # not read its answer. Who waits for an answer is not meant. Ray's default is an hour.
@@ -43,7 +43,7 @@ _UNDERSCORES = bytes.maketrans(b"-", b"_")
 _REQUEST_ID = re.compile(rb"[\w.:/+=-]{1,128}\Z")
 
 
-class Front:
+class HeaderFilter:
     """ASGI middleware. Everything passes but the headers that do harm."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -63,4 +63,4 @@ def _harmless(name: bytes, value: bytes) -> bool:
 
 def middlewares() -> list[Middleware]:
     """What Serve asks for."""
-    return [Middleware(Front)]
+    return [Middleware(HeaderFilter)]

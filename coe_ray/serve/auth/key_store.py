@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from coe_ray.core.api_keys import Key, read_keys
+from coe_ray.core.api_keys import ApiKey, read_keys
 from coe_ray.core.errors import DataError
 
 log = logging.getLogger("ray.serve")
@@ -21,7 +21,7 @@ Mark = tuple[int, int, int]
 """Modification time, size and inode: a file that is replaced whole changes at least one of them."""
 
 
-class KeyFile:
+class KeyStore:
     """The last keys that could be read. A file that goes missing or breaks leaves them as they are.
 
     Shared storage may take its time or hang, so a thread looks at it. Until it is back, the old keys hold.
@@ -33,7 +33,7 @@ class KeyFile:
         self._clock = clock
         self._looked_at = self._known_at = clock()
         self._mark = _mark(path)
-        self.keys: tuple[Key, ...] = read_keys(path)
+        self.keys: tuple[ApiKey, ...] = read_keys(path)
         self._complaint = ""
         self._looking: asyncio.Future[bool] | None = None
 

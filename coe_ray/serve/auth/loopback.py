@@ -18,7 +18,7 @@ def listening_host() -> str | None:
     return cast("str | None", _get_global_client().http_config.host)
 
 
-def serve_runs() -> bool:
+def is_serve_running() -> bool:
     """Whether this process is connected to a Ray with a Serve controller. It connects to none by itself."""
     return ray.is_initialized() and _get_global_client(raise_if_no_controller_running=False) is not None
 

@@ -4,8 +4,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.serve.api.openai import error_object
-from coe_ray.serve.api.responses import Json
-from coe_ray.serve.auth.authenticator import Access, Refused
+from coe_ray.serve.api.responses import JsonResponse
+from coe_ray.serve.auth.authenticator import AccessDenied, Authenticator
 from coe_ray.serve.console.pages import PATHS
 from coe_ray.serve.telemetry.request_log import current_record
 
@@ -14,10 +14,10 @@ OPEN = frozenset({"/healthz"}) | PATHS
 of questions, clients or secrets."""
 
 
-class Guard:
+class AuthMiddleware:
     """The request's record gets the name of the client that was let in, or that has too much under way."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Authenticator) -> None:
         self._app = app
         self._access = access
 
@@ -28,13 +28,15 @@ class Guard:
         await self._access.settled()
         try:
             admission = self._access.admit(Headers(scope=scope))
-        except Refused as refused:
+        except AccessDenied as refused:
             record = current_record()
             record.key = refused.client
             record.failed(refused)
             content = error_object(refused.status, refused.message, refused.param, refused.code)
             # The rest of a body that nobody reads must not be taken for the next request.
-            await Json(content, refused.status, {**refused.headers, "Connection": "close"})(scope, receive, send)
+            await JsonResponse(content, refused.status, {**refused.headers, "Connection": "close"})(
+                scope, receive, send
+            )
             return
 
         async def with_limits(message: Message) -> None:

@@ -13,7 +13,7 @@ from coe_ray.core.errors import CoeError, DataError
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.serve.snapshot.history import Change
-from coe_ray.serve.snapshot.snapshot import changed
+from coe_ray.serve.snapshot.snapshot import apply_change
 
 log = logging.getLogger("ray.serve")
 
@@ -58,7 +58,7 @@ def _files(base: Profile, history: Iterable[Change]) -> Iterator[Path]:
 
 def _file_of(base: Profile, change: Change) -> Path | None:
     try:
-        return changed(base, change.content).leaderboard_file
+        return apply_change(base, change.content).leaderboard_file
     except CoeError:  # it could be taken once, with what was there then
         return None
 

@@ -15,10 +15,10 @@ from starlette.routing import Route
 
 from coe_ray.profile.profile import runs_folder
 from coe_ray.serve.api.openai import RequestError
-from coe_ray.serve.api.responses import Json
+from coe_ray.serve.api.responses import JsonResponse
 from coe_ray.serve.console.run_prompts import prompts_of
-from coe_ray.serve.console.run_rows import Wanted, answers_to, classification_of, page_of, question_in
-from coe_ray.serve.console.run_store import Run, Shelf
+from coe_ray.serve.console.run_rows import RowFilter, answers_to, classification_of, page_of, question_in
+from coe_ray.serve.console.run_store import Run, RunStore
 
 Result = TypeVar("Result")
 
@@ -37,27 +37,27 @@ def run_routes() -> list[Route]:
 
 async def runs(_: Request) -> Response:
     """The runs that lie in `COE_RAY_RUNS`, the latest first."""
-    found = await _beside(lambda: [each.listed() for each in Shelf(runs_folder()).runs()])
-    return Json({"object": "list", "data": found})
+    found = await _beside(lambda: [each.listed() for each in RunStore(runs_folder()).runs()])
+    return JsonResponse({"object": "list", "data": found})
 
 
 async def run(request: Request) -> Response:
     """One run: how far it is, or what came of it."""
-    return Json(await _beside(lambda: _found(request).whole()))
+    return JsonResponse(await _beside(lambda: _found(request).whole()))
 
 
 async def rows(request: Request) -> Response:
     """A page of its rows: `task`, `expert`, `system` and `outcome` filter them."""
     wanted = _wanted(request.query_params)
-    return Json(await _beside(partial(_page, request, wanted)))
+    return JsonResponse(await _beside(partial(_page, request, wanted)))
 
 
 async def row(request: Request) -> Response:
     """One question of it: every answer as it was given, and the prompts as they were sent."""
-    return Json(await _beside(partial(_whole, request)))
+    return JsonResponse(await _beside(partial(_whole, request)))
 
 
-def _page(request: Request, wanted: Wanted) -> dict[str, Any]:
+def _page(request: Request, wanted: RowFilter) -> dict[str, Any]:
     found = _found(request)
     if not found.folder.answers.is_dir():
         raise _nothing("this run has no rows yet: they are written at its end")
@@ -78,15 +78,15 @@ def _whole(request: Request) -> dict[str, Any]:
 
 
 def _found(request: Request) -> Run:
-    found = Shelf(runs_folder()).run(request.path_params["run"])
+    found = RunStore(runs_folder()).run(request.path_params["run"])
     if found is None:
         raise _nothing("there is no such run here; COE_RAY_RUNS names the folder that runs are looked for in")
     return found
 
 
-def _wanted(given: Mapping[str, str]) -> Wanted:
+def _wanted(given: Mapping[str, str]) -> RowFilter:
     try:
-        return Wanted.model_validate(dict(given))
+        return RowFilter.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         param = str(first["loc"][0])

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pydantic import BaseModel, ConfigDict, Field
 
-from coe_ray.core.run_folder import ANSWER_SCHEMA, QUESTION_SCHEMA, RECORD_SCHEMA, RunFolder, question_of
+from coe_ray.core.run_folder import ANSWER_SCHEMA, QUESTION_SCHEMA, RECORD_SCHEMA, RunFolder, read_question_row
 from coe_ray.core.types import Outcome, Question
 
 SHOWN_CHARS = 240
@@ -18,7 +18,7 @@ SHOWN_CHARS = 240
 _MISSING: Mapping[str, None] = dict.fromkeys(QUESTION_SCHEMA.names)
 
 
-class Wanted(BaseModel):
+class RowFilter(BaseModel):
     """Which rows, and which page of them."""
 
     model_config = ConfigDict(extra="forbid")
@@ -40,7 +40,7 @@ class Wanted(BaseModel):
         return wanted
 
 
-def page_of(folder: RunFolder, wanted: Wanted) -> dict[str, Any]:
+def page_of(folder: RunFolder, wanted: RowFilter) -> dict[str, Any]:
     """One page. Raises `OSError` or `ArrowException` where there are no answers, or they are just being replaced."""
     answers = ds.dataset(folder.answers, ANSWER_SCHEMA, format="parquet")
     where = wanted.filter()
@@ -86,7 +86,7 @@ def classification_of(folder: RunFolder, question_id: str) -> dict[str, Any] | N
 def _questions(folder: RunFolder, ids: list[str]) -> dict[str, Question]:
     wanted = pc.field("id").isin(pa.array(ids, pa.string()))
     table = ds.dataset(folder.questions, QUESTION_SCHEMA, format="parquet").to_table(filter=wanted, use_threads=False)
-    return {row["id"]: question_of(_MISSING | row) for row in table.to_pylist()}
+    return {row["id"]: read_question_row(_MISSING | row) for row in table.to_pylist()}
 
 
 def _text_of(questions: Mapping[str, Question], row: Mapping[str, Any]) -> str:

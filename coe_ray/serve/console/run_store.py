@@ -91,7 +91,7 @@ class Run:
         return {**asdict(self.progress), "age": max(0.0, time.time() - self.progress.at)}
 
 
-class Shelf:
+class RunStore:
     """The runs below `root`, which need not be there."""
 
     def __init__(self, root: Path) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.cluster.health import answers
+from coe_ray.cluster.health import is_answering
 
-RETRIEVER = "retriever"
+RETRIEVER_NAME = "retriever"
 LOOK_EVERY_S = 1.0
 
 
-class Behind:
+class DependencyHealth:
     """Deployments that are always wanted, by the name of their model."""
 
     def __init__(self, handles: Mapping[str, DeploymentHandle]) -> None:
@@ -30,10 +30,10 @@ class Behind:
 
     def is_needed(self, name: str, classifier: str) -> bool:
         """Whether nothing can be answered well without it; and each has to come up once."""
-        return name in (RETRIEVER, classifier) or name not in self._were_up
+        return name in (RETRIEVER_NAME, classifier) or name not in self._were_up
 
     async def _look(self) -> list[str]:
-        up = await asyncio.gather(*map(answers, self._handles.values()))
+        up = await asyncio.gather(*map(is_answering, self._handles.values()))
         waiting = [name for name, well in zip(self._handles, up, strict=True) if not well]
         self._were_up |= set(self._handles) - set(waiting)
         return waiting

@@ -6,10 +6,10 @@ from pathlib import Path
 from ray import serve
 
 from coe_ray.core.types import Neighbour, Question
-from coe_ray.llm.weights import downloaded
+from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.encoder import SentenceEncoder
-from coe_ray.retrieval.index_cache import OpenIndexes
+from coe_ray.retrieval.index_cache import IndexCache
 
 
 @serve.deployment(
@@ -23,7 +23,7 @@ class RetrieverDeployment:
 
     def __init__(self, profile: Profile) -> None:
         encoder = profile.retrieval.encoder
-        self._indexes = OpenIndexes(SentenceEncoder(encoder.hub, downloaded(encoder)))
+        self._indexes = IndexCache(SentenceEncoder(encoder.hub, fetch_weights(encoder)))
         self._indexes.open(profile.index_folder)
 
     async def nearest_all(self, asked: list[tuple[Question, int]], folder: str) -> list[tuple[Neighbour, ...]]:

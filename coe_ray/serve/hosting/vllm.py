@@ -9,7 +9,7 @@ from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest
 
 from coe_ray.cluster.hosted import deployment_name
-from coe_ray.llm.weights import locate
+from coe_ray.llm.weights import locate_weights
 from coe_ray.profile.models import Scaling, VllmModel
 
 HEALTH_CHECK_PERIOD_S, HEALTH_CHECK_TIMEOUT_S = 2.0, 5.0
@@ -56,7 +56,7 @@ def model_deployment(name: str, model: VllmModel, *, prefix_router: bool = False
 
 def llm_config(name: str, model: VllmModel, *, prefix_router: bool = False) -> LLMConfig:
     return LLMConfig(
-        model_loading_config={"model_id": name, "model_source": locate(model.weights)},
+        model_loading_config={"model_id": name, "model_source": locate_weights(model.weights)},
         engine_kwargs=_engine(model),
         accelerator_type=model.accelerator,
         placement_group_config={"bundle_per_worker": dict(model.bundle), "strategy": model.placement_strategy},

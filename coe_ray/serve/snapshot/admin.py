@@ -15,7 +15,7 @@ from coe_ray.core.errors import ConfigError
 from coe_ray.profile.profile import load_profile
 from coe_ray.serve.app import AppArgs, build
 from coe_ray.serve.snapshot.history import Change
-from coe_ray.serve.snapshot.snapshot import version_of
+from coe_ray.serve.snapshot.snapshot import snapshot_version
 
 INGRESS = "ingress"
 WAIT_S, LOOK_EVERY_S = 120.0, 0.2
@@ -26,7 +26,7 @@ _UP = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedState:
     """What one ingress replica says. `history` is oldest first, its last entry what is served."""
 
     profile: str
@@ -47,17 +47,17 @@ class Served:
         return self.history[-2].content
 
 
-async def served() -> Served:
+async def read_served_state() -> ServedState:
     """Raises `ConfigError` where nothing is served."""
     application = serve.status().applications.get(APPLICATION)
     if application is None or application.status not in _UP:
         raise ConfigError(f"no application {APPLICATION!r} is running on this cluster; `serve status` says more")
     said = await serve.get_app_handle(APPLICATION).served.remote()
-    history = tuple(Change(**change) for change in said["history"])
-    return Served(said["profile"], said["base"], said["version"], said["refused"], history)
+    history = tuple(Change(**apply_served_change) for apply_served_change in said["history"])
+    return ServedState(said["profile"], said["base"], said["version"], said["refused"], history)
 
 
-async def change(now: Served, patch: Mapping[str, Any]) -> Served:
+async def apply_served_change(now: ServedState, patch: Mapping[str, Any]) -> ServedState:
     """Serve the deployed profile with this patch, and no other; what is served then. Raises `ConfigError`.
 
     The same way as it was deployed: `serve deploy` goes on with a file, `serve run` with this profile.
@@ -69,7 +69,7 @@ async def change(now: Served, patch: Mapping[str, Any]) -> Served:
         config = ServeDeploySchema.model_validate({"applications": [_with_change(file, patch) for file in files]})
         await asyncio.to_thread(client.deploy_apps, config)
     else:
-        if version_of(load_profile(now.profile).served, None) != now.base:
+        if snapshot_version(load_profile(now.profile).served, None) != now.base:
             raise ConfigError(
                 f"{now.profile}: has changed since it was deployed; deploy it again (`serve run …`), "
                 "or put it back and give what is to change as a patch"
@@ -80,7 +80,7 @@ async def change(now: Served, patch: Mapping[str, Any]) -> Served:
         except RuntimeError as error:
             raise ConfigError(f"the change could not be deployed: {error}") from error
     await _settled()
-    return await served()
+    return await read_served_state()
 
 
 def _with_change(file: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Change:
     version: str
 
 
-class ChangeLog:
+class ChangeHistory:
     """In the cluster's control service, for one deployed profile, by its hash. `version`: of it without changes."""
 
     def __init__(self, profile: str, version: str) -> None:

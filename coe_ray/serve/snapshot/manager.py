@@ -7,16 +7,16 @@ from typing import Any
 
 from coe_ray.core.errors import CoeError
 from coe_ray.profile.profile import Profile
-from coe_ray.serve.snapshot.history import Change, ChangeLog
-from coe_ray.serve.snapshot.snapshot import Printer, version_of
+from coe_ray.serve.snapshot.history import Change, ChangeHistory
+from coe_ray.serve.snapshot.snapshot import SnapshotBuilder, snapshot_version
 
 log = logging.getLogger("ray.serve")
 
 
-class Editions:
+class SnapshotManager:
     """Holds `current`, which is replaced whole. `refused` says why the last change was not taken, where it was not."""
 
-    def __init__(self, printer: Printer, prepare: Callable[[Profile], None]) -> None:
+    def __init__(self, printer: SnapshotBuilder, prepare: Callable[[Profile], None]) -> None:
         """`prepare` is called before an edition is served; where it raises `CoeError`, the edition is not."""
         self._printer = printer
         self._prepare = prepare
@@ -24,7 +24,7 @@ class Editions:
         self.refused: str | None = None
         self._change: Mapping[str, Any] = {}
         # By the profile alone: a leaderboard that was written anew in its place is no other profile.
-        self._log = ChangeLog(version_of(self.current.profile, None), self.current.version)
+        self._log = ChangeHistory(snapshot_version(self.current.profile, None), self.current.version)
         self._turn = asyncio.Lock()
 
     async def switch(self, change: Mapping[str, Any]) -> bool:

@@ -11,16 +11,16 @@ import orjson
 from cachetools import TTLCache
 from ray.serve.handle import DeploymentHandle
 
-from coe_ray.cluster.governors import governed
+from coe_ray.cluster.governors import connect_governors
 from coe_ray.cluster.health import hosted_fingerprint
 from coe_ray.cluster.hosted import HostedModel, HostedRetriever
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import Question, Route
-from coe_ray.llm.factory import local_models
+from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.models import VllmModel
-from coe_ray.profile.profile import Profile, patched
-from coe_ray.ratelimit.limiters import Gates
+from coe_ray.profile.profile import Profile, patch_profile
+from coe_ray.ratelimit.limiters import LimiterRegistry
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.pipeline import CompositionOfExperts, load_leaderboard
 
@@ -42,7 +42,7 @@ def _size(route: Route) -> int:
 
 
 @dataclass(frozen=True)
-class Edition:
+class Snapshot:
     """One state of everything that may change while serving. A request is answered by the edition that it met."""
 
     version: str
@@ -61,7 +61,7 @@ class Edition:
         return route
 
 
-class Printer:
+class SnapshotBuilder:
     """Makes editions out of the profile that was deployed and changes to it. Hosted models are the same in all."""
 
     def __init__(self, profile: Profile, retriever: DeploymentHandle, hosted: Mapping[str, DeploymentHandle]) -> None:
@@ -69,34 +69,34 @@ class Printer:
         self._retriever = retriever
         self._hosted = {name: HostedModel(name, handle) for name, handle in hosted.items()}
 
-    def first(self) -> Edition:
+    def first(self) -> Snapshot:
         """The profile as it was deployed. Raises `CoeError` where it cannot be served."""
         return self._printed(self._profile, None)
 
-    async def next(self, change: Mapping[str, Any], last: Edition) -> Edition:
+    async def next(self, change: Mapping[str, Any], last: Snapshot) -> Snapshot:
         """The deployed profile with a change. Raises `CoeError`, and nothing has happened."""
-        profile = changed(self._profile, change)
+        profile = apply_change(self._profile, change)
         edition = await asyncio.to_thread(self._printed, profile, last)
         if profile.index_folder != self._profile.index_folder:
             await HostedRetriever(self._retriever, profile.index_folder).check()
         return edition
 
-    def _printed(self, profile: Profile, last: Edition | None) -> Edition:
+    def _printed(self, profile: Profile, last: Snapshot | None) -> Snapshot:
         leaderboard = load_leaderboard(profile)
         if last is not None and _local(last.profile) == _local(profile):
             local = last.local  # with its connections and what it knows of its providers
         else:
-            local = local_models(profile, Gates(governed()), CIRCUIT_RESTS_S)
+            local = make_local_models(profile, LimiterRegistry(connect_governors()), CIRCUIT_RESTS_S)
         retriever = HostedRetriever(self._retriever, profile.index_folder)
         coe = CompositionOfExperts(profile, {**local, **self._hosted}, retriever, leaderboard)
-        return Edition(version_of(profile, leaderboard), profile, coe, local)
+        return Snapshot(snapshot_version(profile, leaderboard), profile, coe, local)
 
 
-def changed(profile: Profile, change: Mapping[str, Any]) -> Profile:
+def apply_change(profile: Profile, change: Mapping[str, Any]) -> Profile:
     """The profile with a merge patch of what may change while serving. Raises `ConfigError` naming the key."""
     if not isinstance(change, Mapping):
         raise ConfigError("user_config: must be a mapping of keys of the profile; see docs/cluster.md")
-    new = patched(profile, change)
+    new = patch_profile(profile, change)
     if hosted_fingerprint(new) != hosted_fingerprint(profile):
         raise ConfigError(
             "user_config: models of kind vllm are deployments; deploy a changed profile (under another path, where "
@@ -109,7 +109,7 @@ def changed(profile: Profile, change: Mapping[str, Any]) -> Profile:
     return new
 
 
-def version_of(profile: Profile, leaderboard: Leaderboard | None) -> str:
+def snapshot_version(profile: Profile, leaderboard: Leaderboard | None) -> str:
     """A hash of profile and leaderboard. The release and the index's content have versions of their own."""
     content = profile.model_dump(mode="json", exclude={"folder"})
     scores = leaderboard.version if leaderboard else None

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ray.serve.metrics import Counter, Histogram
 
-from coe_ray.serve.telemetry.request_log import Record, decided_by
+from coe_ray.serve.telemetry.request_log import RequestRecord, decided_by
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -83,7 +83,7 @@ class Metrics:
         self._counters = {each.name: _counter(each) for each in DEFINITIONS if not each.bounds}
         self._histograms = {each.name: _histogram(each) for each in DEFINITIONS if each.bounds}
 
-    def count(self, record: Record) -> None:
+    def count(self, record: RequestRecord) -> None:
         """A finished request, with all that is known of it."""
         self._add(REQUESTS, {"kind": record.kind, "status": str(record.status)})
         self._observe(REQUEST_SECONDS, record.seconds, {"kind": record.kind})
@@ -100,7 +100,7 @@ class Metrics:
         """A hot change of the profile, which the replica applied or turned down."""
         self._add(VERSIONS, {"outcome": "good" if good else "bad"})
 
-    def _count_route(self, record: Record) -> None:
+    def _count_route(self, record: RequestRecord) -> None:
         if record.route is not None:
             said, by = record.route.classification, decided_by(record.route)
             self._add(ROUTES, {"task": said.task, "expert": record.route.expert, "by": by})
@@ -110,7 +110,7 @@ class Metrics:
         for attempt, (left, next_one) in zip(record.tried, pairwise(experts), strict=True):
             self._add(FAILOVERS, {"from_expert": left, "to_expert": next_one, "error": attempt.error})
 
-    def _count_tokens(self, record: Record) -> None:
+    def _count_tokens(self, record: RequestRecord) -> None:
         if record.usage is None or record.expert is None:
             return
         usage = record.usage

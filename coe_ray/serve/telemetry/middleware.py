@@ -11,9 +11,9 @@ from ray import serve
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coe_ray.core.stages import collected
+from coe_ray.core.stages import collect_stages
 from coe_ray.serve.telemetry.metrics import metrics
-from coe_ray.serve.telemetry.request_log import Record, RequestLog, fit_request_id, made_current
+from coe_ray.serve.telemetry.request_log import RequestLog, RequestRecord, accept_request_id, set_current_record
 from coe_ray.serve.telemetry.tracing import request_span
 
 UNWATCHED = ("/healthz",)
@@ -26,7 +26,7 @@ NEW_REQUEST_ID = "x-coe-request-id"
 """The id that stands in the logs, where the caller's was not fit to be written down."""
 
 
-class Watched:
+class TelemetryMiddleware:
     """The middleware. Made in the replica, when its first request comes."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -39,18 +39,18 @@ class Watched:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        record = Record(fit_request_id(headers.get(REQUEST_ID)), scope["method"])
+        record = RequestRecord(accept_request_id(headers.get(REQUEST_ID)), scope["method"])
         if scope["path"].removeprefix(scope.get("root_path", "")) in UNWATCHED:
-            with made_current(record):
+            with set_current_record(record):
                 await self._app(scope, receive, send)
         else:
             await self._watch(record, headers, scope, receive, send)
 
-    async def _watch(self, record: Record, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _watch(self, record: RequestRecord, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
         with (
-            made_current(record),
+            set_current_record(record),
             request_span(record.method, headers) as span,
-            collected(record.request_id) as record.stages,
+            collect_stages(record.request_id) as record.stages,
         ):
             began = perf_counter()
             try:
@@ -67,7 +67,7 @@ class Watched:
                 record.path = getattr(scope.get("route"), "path", record.path)
                 self._finish(record, span)
 
-    def _finish(self, record: Record, span: Span) -> None:
+    def _finish(self, record: RequestRecord, span: Span) -> None:
         self._metrics.count(record)
         self._log.write(record)
         if span.is_recording():
@@ -77,7 +77,7 @@ class Watched:
                 span.set_status(StatusCode.ERROR)
 
 
-def _sender(send: Send, record: Record, headers: Headers) -> Send:
+def _sender(send: Send, record: RequestRecord, headers: Headers) -> Send:
     """`send`, which remembers the status and tells a client that its request has another id than it sent."""
 
     async def sending(message: Message) -> None:
@@ -90,7 +90,7 @@ def _sender(send: Send, record: Record, headers: Headers) -> Send:
     return sending
 
 
-def _attributes(record: Record) -> dict[str, str | int]:
+def _attributes(record: RequestRecord) -> dict[str, str | int]:
     known: dict[str, str | int | None] = {
         "http.route": record.path,
         "http.response.status_code": record.status,

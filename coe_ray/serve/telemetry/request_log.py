@@ -37,7 +37,7 @@ _FIT_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
 
 
 @dataclass(slots=True)
-class Record:
+class RequestRecord:
     """One request, filled in as things become known. `model` is `coe`, an expert's name or `unknown`."""
 
     request_id: str
@@ -110,16 +110,16 @@ def decided_by(route: Route) -> str:
     return "cached" if route.cached else route.classification.by
 
 
-_current: ContextVar[Record] = ContextVar("coe_ray_record")
+_current: ContextVar[RequestRecord] = ContextVar("coe_ray_record")
 
 
-def current_record() -> Record:
+def current_record() -> RequestRecord:
     """The record of the request under way. Raises `LookupError` outside one."""
     return _current.get()
 
 
 @contextmanager
-def made_current(record: Record) -> Iterator[None]:
+def set_current_record(record: RequestRecord) -> Iterator[None]:
     """The record that `current_record` gives within, in tasks that are started there, too."""
     token = _current.set(record)
     try:
@@ -128,7 +128,7 @@ def made_current(record: Record) -> Iterator[None]:
         _current.reset(token)
 
 
-def fit_request_id(given: str | None) -> str:
+def accept_request_id(given: str | None) -> str:
     """The caller's id where it is safe to write down and to send on, else a new one."""
     return given if given and _FIT_ID.fullmatch(given) else uuid.uuid4().hex
 
@@ -142,10 +142,10 @@ class RequestLog:
 
     def __init__(self, origin: Mapping[str, str]) -> None:
         self._origin = dict(origin)
-        self._waiting: list[tuple[int, Record]] = []
+        self._waiting: list[tuple[int, RequestRecord]] = []
         self._flushing: asyncio.TimerHandle | None = None
 
-    def write(self, record: Record) -> None:
+    def write(self, record: RequestRecord) -> None:
         """One line. Called on the event loop."""
         if not log.isEnabledFor(logging.INFO):
             return
@@ -166,7 +166,7 @@ class RequestLog:
         for handler in log.handlers:
             handler.flush()
 
-    def _line(self, at: int, record: Record) -> str:
+    def _line(self, at: int, record: RequestRecord) -> str:
         seconds, rest = divmod(at, 10**9)
         head = {
             "asctime": f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(seconds))},{rest // 10**6:03}",

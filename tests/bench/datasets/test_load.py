@@ -18,8 +18,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from coe_ray.bench.datasets import hub
 from coe_ray.bench.datasets.devops_eval import expected_sizes
-from coe_ray.bench.datasets.load import Benchmark, load_benchmark, stratified
-from coe_ray.bench.datasets.rejects import Rejected, write_rejected
+from coe_ray.bench.datasets.load import Benchmark, load_benchmark, sample_by_task
+from coe_ray.bench.datasets.rejects import RejectedRow, write_rejected
 from coe_ray.bench.datasets.rows import category_of
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import near_duplicate_key, question_id
@@ -229,7 +229,7 @@ def test_broken_utf8_costs_only_its_row(tmp_path: Path) -> None:
     benchmark = load_benchmark(tmp_path)
     assert [question.text for question in benchmark.questions] == ["如何声明变量？", "如何声明变量和常量？"]
     assert benchmark.rejected == (
-        Rejected("chinese/test/Go.csv", 2, "7", "unreadable row: it holds bytes that are no character"),
+        RejectedRow("chinese/test/Go.csv", 2, "7", "unreadable row: it holds bytes that are no character"),
     )
 
 
@@ -259,7 +259,7 @@ def test_a_bad_row_is_rejected_with_its_reason(tmp_path: Path, bad: list[str], r
     benchmark = load_benchmark(tmp_path)
     assert [question.text for question in benchmark.questions] == ["Fine?", "Fine, too?"]
     given = "" if "field limit" in reason else "7"
-    assert benchmark.rejected == (Rejected("english/test/Go.csv", 2, given, reason),)
+    assert benchmark.rejected == (RejectedRow("english/test/Go.csv", 2, given, reason),)
 
 
 def test_a_file_of_no_known_category_is_rejected_row_for_row(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_file_of_no_known_category_is_rejected_row_for_row(tmp_path: Path) -> 
     write_csv(tmp_path / "english/test/Cooking.csv", row("How long?"), row("How hot?"))
     reason = "unknown category: 'Cooking' is no category of DevOps-Eval and no task of the profile"
     assert load_benchmark(tmp_path).rejected == tuple(
-        Rejected("english/test/Cooking.csv", number, "7", reason) for number in (1, 2)
+        RejectedRow("english/test/Cooking.csv", number, "7", reason) for number in (1, 2)
     )
 
 
@@ -280,7 +280,7 @@ def test_a_file_without_a_needed_column_is_rejected_row_for_row(tmp_path: Path) 
 def test_an_empty_file_is_one_rejected_row(tmp_path: Path) -> None:
     write_csv(tmp_path / "test/Go.csv", row())
     (tmp_path / "test/Java.csv").write_bytes(b"\xef\xbb\xbf\n")
-    assert load_benchmark(tmp_path).rejected == (Rejected("test/Java.csv", 0, "", "unreadable file: it is empty"),)
+    assert load_benchmark(tmp_path).rejected == (RejectedRow("test/Java.csv", 0, "", "unreadable file: it is empty"),)
 
 
 def test_blank_lines_and_line_breaks_in_cells_do_not_shift_rows(tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_bad_opseval_row_is_rejected_with_its_reason(tmp_path: Path, bad: obje
     benchmark = load_benchmark(tmp_path)
     assert len(benchmark.questions) == 1
     given = "" if isinstance(bad, list) else "X-1"
-    assert benchmark.rejected == (Rejected("test/Oracle Database.json", 2, given, reason),)
+    assert benchmark.rejected == (RejectedRow("test/Oracle Database.json", 2, given, reason),)
 
 
 @pytest.mark.parametrize("content", ["[", "{}", "", '"x"', "[" * 100_000])
@@ -504,8 +504,8 @@ def test_a_broken_archive_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_rejected_rows_are_written_as_parquet(tmp_path: Path) -> None:
     rejected = [
-        Rejected("test/Go.csv", 2, "7", "no answer"),
-        Rejected("x\udcff.csv", 0, "\ud800", "unreadable"),
+        RejectedRow("test/Go.csv", 2, "7", "no answer"),
+        RejectedRow("x\udcff.csv", 0, "\ud800", "unreadable"),
     ]
     write_rejected(tmp_path / "rejected.parquet", rejected)
     assert pq.read_table(tmp_path / "rejected.parquet").to_pylist() == [
@@ -518,13 +518,13 @@ def test_rejected_rows_are_written_as_parquet(tmp_path: Path) -> None:
 
 def test_a_stratified_draw_depends_on_the_seed_and_not_on_the_order(folder: Path) -> None:
     questions = list(load_benchmark(folder).questions)
-    drawn = stratified(questions, 3, seed=1)
+    drawn = sample_by_task(questions, 3, seed=1)
     assert set(Counter(question.task for question in drawn).values()) == {3}
     assert len(drawn) == 3 * 13
     random.Random(0).shuffle(questions)
-    assert stratified(questions, 3, seed=1) == drawn
-    assert stratified(questions, 3, seed=2) != drawn
-    assert set(drawn) < set(stratified(questions, 10, seed=1))
-    assert len(stratified(questions, 10_000, seed=1)) == len(questions)
+    assert sample_by_task(questions, 3, seed=1) == drawn
+    assert sample_by_task(questions, 3, seed=2) != drawn
+    assert set(drawn) < set(sample_by_task(questions, 10, seed=1))
+    assert len(sample_by_task(questions, 10_000, seed=1)) == len(questions)
     with pytest.raises(ValueError, match="at least 1"):
-        stratified(questions, 0, seed=1)
+        sample_by_task(questions, 0, seed=1)

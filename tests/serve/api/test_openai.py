@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.core.types import Classification, Completion, Delta, Message, Neighbour, Settings, Usage
-from coe_ray.routing.router import route
+from coe_ray.core.types import Classification, Completion, Delta, Message, Neighbour, SamplingParams, Usage
+from coe_ray.routing.router import choose_expert
 from coe_ray.serve.api.openai import ChatRequest, Reply, RequestError, error_object, read_request, route_object
 from coe_ray.serve.api.responses import events
-from coe_ray.serve.telemetry.request_log import Record, made_current
+from coe_ray.serve.telemetry.request_log import RequestRecord, set_current_record
 from tests.support.planted import BOARD
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -26,12 +26,12 @@ def test_the_least_request_asks_the_route() -> None:
     request = read()
     assert request.model == "coe"
     assert request.call().messages == (Message("user", "hi"),)
-    assert request.call().settings == Settings()
+    assert request.call().settings == SamplingParams()
 
 
 def test_settings_are_taken_over() -> None:
     request = read(temperature=0, top_p=0.5, stop="END", seed=0, max_tokens=5, n=1, user="me", stream=False)
-    assert request.call().settings == Settings(max_tokens=5, temperature=0.0, top_p=0.5, stop=("END",), seed=0)
+    assert request.call().settings == SamplingParams(max_tokens=5, temperature=0.0, top_p=0.5, stop=("END",), seed=0)
 
 
 def test_the_newer_name_of_the_token_limit_wins() -> None:
@@ -43,7 +43,7 @@ def test_stop_may_be_a_list() -> None:
 
 
 def test_null_is_as_good_as_left_out() -> None:
-    assert read(temperature=None, stop=None, stream=None, n=None, max_tokens=None).call().settings == Settings()
+    assert read(temperature=None, stop=None, stream=None, n=None, max_tokens=None).call().settings == SamplingParams()
 
 
 def test_content_may_come_in_text_parts_and_a_developer_is_the_system() -> None:
@@ -155,7 +155,7 @@ async def streamed(*, include_usage: bool) -> list[dict[str, Any]]:
         yield Delta("", "length", Usage(1, 2))
 
     pieces = events(Reply("alpha"), Delta("one"), rest(), {"expert": "alpha"}, include_usage=include_usage)
-    with made_current(Record("an id", "POST")):
+    with set_current_record(RequestRecord("an id", "POST")):
         *chunks, done = [piece.removeprefix(b"data: ") async for piece in pieces]
     assert done == b"[DONE]\n\n"
     return [orjson.loads(chunk) for chunk in chunks]
@@ -192,7 +192,7 @@ def test_two_answers_have_two_ids() -> None:
 def test_the_route_is_told_with_its_reasons() -> None:
     near = Neighbour("1", "one?", "Build", 0.123456, 1.0)
     said = Classification("Build", "rule", "raw", 0.987654, (near,), seconds=0.25)
-    assert route_object(route(said, BOARD)) == {
+    assert route_object(choose_expert(said, BOARD)) == {
         "expert": "beta",
         "task": "Build",
         "confidence": 0.9877,

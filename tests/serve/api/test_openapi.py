@@ -9,10 +9,10 @@ import pytest
 import schemathesis
 
 from coe_ray.serve.api.openai import RequestError, error_object, read_request
-from coe_ray.serve.api.openapi import document
+from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.ingress import Ingress
 
-DOCUMENT = document()
+DOCUMENT = openapi_document()
 HI = {"role": "user", "content": "hi"}
 
 

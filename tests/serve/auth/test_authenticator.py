@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from coe_ray.core.api_keys import add_key, digest_of, remove_key
+from coe_ray.core.api_keys import add_key, hash_key, remove_key
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.profile.profile import AccessConfig
 from coe_ray.serve.auth import authenticator as access
 from coe_ray.serve.auth import key_store as key_file
-from coe_ray.serve.auth.authenticator import ANONYMOUS, LONGEST_KEY, Access, Refused, bearer, duration
+from coe_ray.serve.auth.authenticator import ANONYMOUS, LONGEST_KEY, AccessDenied, Authenticator, bearer, duration
 from coe_ray.serve.auth.key_store import LOOK_EVERY_S, SURE_S
 from coe_ray.serve.auth.loopback import is_loopback, require_keys_or_loopback
 
@@ -41,29 +41,29 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
 
 
-def gate(file: Path | None, clock: Clock, rate: int = 60, at_once: int = 100, replicas: int = 1) -> Access:
+def gate(file: Path | None, clock: Clock, rate: int = 60, at_once: int = 100, replicas: int = 1) -> Authenticator:
     config = AccessConfig(requests_per_minute=rate, concurrency=at_once)
-    return Access(config, file, lambda: replicas, clock)
+    return Authenticator(config, file, lambda: replicas, clock)
 
 
 def sent(*keys: str) -> Headers:
     return Headers(raw=[(b"authorization", f"Bearer {key}".encode()) for key in keys])
 
 
-def refusal(gate: Access, headers: Headers) -> Refused:
-    with pytest.raises(Refused) as refused:
+def refusal(gate: Authenticator, headers: Headers) -> AccessDenied:
+    with pytest.raises(AccessDenied) as refused:
         gate.admit(headers)
     return refused.value
 
 
-async def noticed(gate: Access, clock: Clock, headers: Headers) -> None:
+async def noticed(gate: Authenticator, clock: Clock, headers: Headers) -> None:
     """Let the gate see that its file has changed: one request makes it look, a later one takes what was found.
 
     A look from before the change may still be under way, so twice.
     """
     for _ in range(4):
         clock.now += LOOK_EVERY_S
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(AccessDenied):
             gate.admit(headers).release()
         looking = gate._file and gate._file._looking
         if looking:
@@ -95,7 +95,7 @@ def test_no_key_or_an_unknown_one_is_401_as_openais_clients_expect_it(file: Path
         sent(key, key),
         Headers({"authorization": key}),
         Headers({"authorization": f"Basic {key}"}),
-        sent(digest_of(key).hex()),
+        sent(hash_key(key).hex()),
     ):
         refused = refusal(closed, headers)
         assert (refused.status, refused.code) == (401, "invalid_api_key")
@@ -119,9 +119,9 @@ def test_every_key_is_compared_also_after_the_right_one(
         compared.clear()
         try:
             closed.admit(sent(key))
-        except Refused:
+        except AccessDenied:
             assert key == "coe-unknown"
-        assert compared == [digest_of(each) for each in keys]
+        assert compared == [hash_key(each) for each in keys]
 
 
 def test_without_keys_everybody_is_one_client(clock: Clock) -> None:
@@ -189,11 +189,11 @@ def test_one_clients_limits_are_not_the_others(file: Path, clock: Clock) -> None
 
 @pytest.mark.parametrize(("replicas", "at_once", "in_a_burst"), [(1, 4, 8), (2, 2, 4), (3, 2, 2), (100, 1, 1)])
 def test_a_replica_enforces_its_share(clock: Clock, replicas: int, at_once: int, in_a_burst: int) -> None:
-    def admitted(limited: Access, *, keep: bool) -> int:
+    def admitted(limited: Authenticator, *, keep: bool) -> int:
         for count in range(1000):
             try:
                 admission = limited.admit(Headers())
-            except Refused:
+            except AccessDenied:
                 return count
             if not keep:
                 admission.release()
@@ -388,7 +388,7 @@ def test_never_more_than_twice_the_rate_in_any_minute(pauses: Sequence[float], r
         clock.now += pause
         try:
             limited.admit(Headers())
-        except Refused as refused:
+        except AccessDenied as refused:
             assert 1 <= int(refused.headers["Retry-After"]) <= math.ceil(60 / rate) + 1
         else:
             begun.append(clock.now)

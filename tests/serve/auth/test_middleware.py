@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.core.api_keys import add_key
 from coe_ray.profile.profile import AccessConfig
-from coe_ray.serve.auth.authenticator import Access
-from coe_ray.serve.auth.header_filter import CALLBACK, ENVIRONMENT, Front, middlewares
-from coe_ray.serve.auth.middleware import Guard
-from coe_ray.serve.telemetry.request_log import Record, current_record, made_current
+from coe_ray.serve.auth.authenticator import Authenticator
+from coe_ray.serve.auth.header_filter import CALLBACK, RAY_ENVIRONMENT, HeaderFilter, middlewares
+from coe_ray.serve.auth.middleware import AuthMiddleware
+from coe_ray.serve.telemetry.request_log import RequestRecord, current_record, set_current_record
 
 
 async def told(request: Request) -> Response:
@@ -36,7 +36,7 @@ class Recorded:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with made_current(Record("an id", scope["method"])):
+        with set_current_record(RequestRecord("an id", scope["method"])):
             scope["app"].state.last = current_record()
             await self._app(scope, receive, send)
 
@@ -46,7 +46,7 @@ def app(tmp_path: Path) -> Starlette:
     """`app.state.key` is the only key; two requests at once are its limit."""
     key = add_key(tmp_path / "keys.json", "ci", concurrency=2)
     app = Starlette(routes=[Route("/v1/models", told), Route("/healthz", healthy)])
-    app.add_middleware(Guard, access=Access(AccessConfig(), tmp_path / "keys.json", lambda: 1))
+    app.add_middleware(AuthMiddleware, access=Authenticator(AccessConfig(), tmp_path / "keys.json", lambda: 1))
     app.add_middleware(Recorded)
     app.state.key = key
     return app
@@ -133,7 +133,7 @@ async def passed(*headers: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
     async def send(message: Message) -> None:
         raise AssertionError
 
-    await Front(app)({"type": "http", "headers": headers}, receive, send)
+    await HeaderFilter(app)({"type": "http", "headers": headers}, receive, send)
     return seen
 
 
@@ -161,10 +161,10 @@ async def test_the_front_lets_a_lifespan_pass() -> None:
     async def nothing(*_: object) -> Message:
         raise AssertionError
 
-    await Front(app)({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]  # never called
+    await HeaderFilter(app)({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]  # never called
 
 
 def test_serve_is_told_where_the_front_is() -> None:
-    assert ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == CALLBACK
+    assert RAY_ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == CALLBACK
     [middleware] = middlewares()
-    assert cast(object, middleware.cls) is Front
+    assert cast(object, middleware.cls) is HeaderFilter

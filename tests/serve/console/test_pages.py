@@ -14,8 +14,8 @@ from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.core.api_keys import add_key
 from coe_ray.profile.profile import AccessConfig
 from coe_ray.serve.api.responses import ERROR_HANDLERS
-from coe_ray.serve.auth.authenticator import Access
-from coe_ray.serve.auth.middleware import Guard
+from coe_ray.serve.auth.authenticator import Authenticator
+from coe_ray.serve.auth.middleware import AuthMiddleware
 from coe_ray.serve.console import pages
 from tests.serve.auth.test_middleware import Recorded
 
@@ -26,8 +26,8 @@ SCRIPTS = sorted(STATIC.glob("*.js"))
 @pytest.fixture
 def client(tmp_path: Path) -> httpx.AsyncClient:
     add_key(tmp_path / "keys.json", "console")
-    access = Access(AccessConfig(), tmp_path / "keys.json", lambda: 1)
-    guarded = [Middleware(Recorded), Middleware(Guard, access)]
+    access = Authenticator(AccessConfig(), tmp_path / "keys.json", lambda: 1)
+    guarded = [Middleware(Recorded), Middleware(AuthMiddleware, access)]
     app = Starlette(routes=pages.page_routes(), middleware=guarded, exception_handlers=ERROR_HANDLERS)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door")
 

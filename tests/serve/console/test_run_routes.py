@@ -14,17 +14,17 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from coe_ray.core.run_folder import Progress, RunFolder
-from coe_ray.profile.profile import home, runs_folder
-from coe_ray.serve.api.openapi import document
+from coe_ray.profile.profile import home_folder, runs_folder
+from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS
 from coe_ray.serve.console import run_prompts as prompts
-from coe_ray.serve.console.run_prompts import run_prompts as prompts_of
+from coe_ray.serve.console.run_prompts import prompts_of
 from coe_ray.serve.console.run_routes import run_routes
 from coe_ray.serve.console.run_rows import question_in
 from tests.behaviour.console_world import INJECTION, Live, begun_run, build_runs, write_profile
 from tests.serve.auth.test_middleware import Recorded
 
-DOCUMENT = document()
+DOCUMENT = openapi_document()
 RUN = "/v1/runs/sample-test-1"
 
 
@@ -54,7 +54,7 @@ async def told(client: httpx.AsyncClient, path: str, schema: str, **query: Any) 
 
 def test_where_runs_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COE_RAY_RUNS", raising=False)
-    assert runs_folder() == home() / "runs"
+    assert runs_folder() == home_folder() / "runs"
     monkeypatch.setenv("COE_RAY_RUNS", "~/mine")
     assert runs_folder() == Path.home() / "mine"
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from coe_ray.cluster.hosted import deployment_name
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
-from coe_ray.serve.hosting import vllm as models
 from coe_ray.serve.app import WANTED_ENVIRONMENT, environment_warnings
-from coe_ray.serve.auth.header_filter import ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.hosting import vllm as models
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 
 HUGE = {
@@ -166,9 +166,9 @@ def test_deployment_is_named_after_its_model(huge: VllmModel) -> None:
     assert _deployment("qwen", huge).name == deployment_name("qwen") == "model-qwen"
 
 
-@pytest.mark.parametrize("missing", ENVIRONMENT)
+@pytest.mark.parametrize("missing", RAY_ENVIRONMENT)
 def test_warns_of_what_protects_from_strangers(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    for name, value in {**WANTED_ENVIRONMENT, **ENVIRONMENT}.items():
+    for name, value in {**WANTED_ENVIRONMENT, **RAY_ENVIRONMENT}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv(missing)
     assert environment_warnings() == [f"{missing} is not set; set it before `ray start`, see docs/security.md"]
@@ -176,7 +176,7 @@ def test_warns_of_what_protects_from_strangers(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("missing", WANTED_ENVIRONMENT)
 def test_warns_of_what_was_not_set_before_ray_started(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    for name, value in {**WANTED_ENVIRONMENT, **ENVIRONMENT}.items():
+    for name, value in {**WANTED_ENVIRONMENT, **RAY_ENVIRONMENT}.items():
         monkeypatch.setenv(name, value)
     assert environment_warnings() == []
     monkeypatch.delenv(missing)

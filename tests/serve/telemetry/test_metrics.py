@@ -9,7 +9,7 @@ import pytest
 from coe_ray.core.types import Attempt, Classification, Route, Usage
 from coe_ray.serve.telemetry import metrics
 from coe_ray.serve.telemetry.metrics import DEFINITIONS, Definition, Metrics
-from coe_ray.serve.telemetry.request_log import Record
+from coe_ray.serve.telemetry.request_log import RequestRecord
 
 PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
 
@@ -41,8 +41,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Metrics:
     return Metrics()
 
 
-def routed(*tried: str, expert: str, task: str = "Networks") -> Record:
-    record = Record("id", "POST", status=200, seconds=0.5)
+def routed(*tried: str, expert: str, task: str = "Networks") -> RequestRecord:
+    record = RequestRecord("id", "POST", status=200, seconds=0.5)
     record.asked_for("coe", ("captain", "gauge"))
     attempts = tuple(Attempt(each, "ServerFault", "text", 0.1) for each in tried)
     record.decided(Route(expert, Classification(task, "exact", "raw", 0.75), (), "best", "board", attempts))
@@ -86,7 +86,7 @@ def test_a_chinese_task_has_the_headers_name(counted: Metrics) -> None:
 
 
 def test_a_refused_request_counts_for_its_key(counted: Metrics) -> None:
-    counted.count(Record("id", "POST", key="team-a", status=429, error="rate_limit_exceeded"))
+    counted.count(RequestRecord("id", "POST", key="team-a", status=429, error="rate_limit_exceeded"))
     assert Counted.seen["coe_refused", "team-a", "rate_limit_exceeded"] == 1
     assert Counted.seen["coe_errors", "rate_limit_exceeded"] == 1
 

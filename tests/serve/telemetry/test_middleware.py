@@ -12,17 +12,17 @@ from starlette.routing import Route
 
 from coe_ray.core.stages import stage
 from coe_ray.core.types import Usage
-from coe_ray.serve.telemetry import middleware as watched
 from coe_ray.serve.api.openai import RequestError
-from coe_ray.serve.telemetry.middleware import Watched
-from coe_ray.serve.telemetry.request_log import Record, current_record
+from coe_ray.serve.telemetry import middleware as watched
+from coe_ray.serve.telemetry.middleware import TelemetryMiddleware
+from coe_ray.serve.telemetry.request_log import RequestRecord, current_record
 
 
 class Kept:
     """Stands in for the metrics and for the log."""
 
     def __init__(self, *_: object) -> None:
-        self.records: list[Record] = []
+        self.records: list[RequestRecord] = []
         self.count = self.write = self.records.append
 
 
@@ -83,7 +83,7 @@ def application() -> Starlette:
     handlers = {"/streams": streams, "/refused": refuses, "/breaks": breaks, "/hangs": hangs, "/healthz": healthz}
     api = Starlette(routes=[Route(path, handler) for path, handler in handlers.items()])
     api.add_exception_handler(RequestError, refused)  # type: ignore[arg-type]  # as in responses.py
-    api.add_middleware(Watched)
+    api.add_middleware(TelemetryMiddleware)
     return api
 
 

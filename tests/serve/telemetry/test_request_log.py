@@ -15,11 +15,11 @@ from coe_ray.core.types import Attempt, Classification, Route, Usage
 from coe_ray.serve.api.openai import RequestError
 from coe_ray.serve.telemetry.request_log import (
     FLUSH_S,
-    Record,
     RequestLog,
+    RequestRecord,
+    accept_request_id,
     current_record,
-    fit_request_id,
-    made_current,
+    set_current_record,
 )
 
 ROUTE = Route(
@@ -48,8 +48,8 @@ def written() -> Iterator[StringIO]:
     log.setLevel(level)
 
 
-def answered() -> Record:
-    record = Record("id-1", "POST", "/v1/chat/completions", key="team-a", version="v1", status=200, seconds=0.25)
+def answered() -> RequestRecord:
+    record = RequestRecord("id-1", "POST", "/v1/chat/completions", key="team-a", version="v1", status=200, seconds=0.25)
     record.asked_for("coe", ("captain", "gauge"))
     record.decided(ROUTE)
     record.usage = Usage(7, 3)
@@ -96,7 +96,7 @@ async def test_many_lines_are_written_down_together(written: StringIO) -> None:
 
 
 def test_a_model_that_there_is_not_does_not_come_into_the_log() -> None:
-    record = Record("id", "POST")
+    record = RequestRecord("id", "POST")
     record.asked_for("evil\nINFO forged line", ("captain",))
     assert (record.kind, record.model, record.expert) == ("unknown", "unknown", None)
     assert "evil" not in str(record)
@@ -112,38 +112,38 @@ def test_a_model_that_there_is_not_does_not_come_into_the_log() -> None:
     ],
 )
 def test_an_error_is_a_name_out_of_the_code(error: Exception, name: str) -> None:
-    record = Record("id", "POST")
+    record = RequestRecord("id", "POST")
     record.failed(error)
     assert record.error == name
 
 
 def test_a_decision_that_was_kept_is_told_apart() -> None:
-    record = Record("id", "POST")
+    record = RequestRecord("id", "POST")
     record.decided(Route("gauge", ROUTE.classification, (), "best", "board", cached=True))
     assert record.fields()["decided_by"] == "cached"
 
 
 def test_a_named_expert_is_no_route() -> None:
-    record = Record("id", "POST", "/v1/chat/completions", status=200)
+    record = RequestRecord("id", "POST", "/v1/chat/completions", status=200)
     record.asked_for("gauge", ("gauge",))
     assert str(record) == "POST /v1/chat/completions gauge 200 in 0.0000 s"
 
 
 @pytest.mark.parametrize("given", ["3772d818-91cc-4850-b502-8d196b2bc2d3", "Root=1-67891233-abcdef01", "x" * 128])
 def test_a_fit_request_id_is_kept(given: str) -> None:
-    assert fit_request_id(given) == given
+    assert accept_request_id(given) == given
 
 
 @pytest.mark.parametrize("given", [None, "", "x" * 129, "two words", "tab\t", "line\n", "ÿ", 'quote"', "a\n"])
 def test_another_gets_a_new_one(given: str | None) -> None:
-    new = fit_request_id(given)
+    new = accept_request_id(given)
     assert new != given
-    assert fit_request_id(new) == new
+    assert accept_request_id(new) == new
 
 
 def test_the_record_under_way_is_the_requests_own() -> None:
-    record = Record("id", "GET")
-    with made_current(record):
+    record = RequestRecord("id", "GET")
+    with set_current_record(record):
         assert current_record() is record
     with pytest.raises(LookupError):
         current_record()
