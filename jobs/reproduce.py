@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from coe_ray.paper.plan_calls import StudyRequest
 
 
-
 def main() -> int:
     return run_command("reproduce", _run, _asked())
 

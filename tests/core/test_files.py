@@ -35,8 +35,8 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 HOLDER = """
 import sys, time
 from pathlib import Path
-from coe_ray.core.files import held
-with held(Path(sys.argv[1])):
+from coe_ray.core.files import hold_lock
+with hold_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """

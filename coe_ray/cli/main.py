@@ -1,0 +1,5 @@
+"""The `coe-ray` command."""
+
+
+def main() -> int:
+    raise SystemExit("coe-ray: no subcommand yet")
