@@ -14,7 +14,7 @@ from coe_ray.core.chat_model import ChatModel, ScriptedModel, ScriptRule
 from coe_ray.core.errors import ConfigError
 from coe_ray.journal.journal import Journal
 from coe_ray.journal.journaled_model import JournaledModel
-from coe_ray.llm.breaker import CircuitBreaker
+from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.recorded import RecordedAnswers
 from coe_ray.llm.retry import RetryPolicy, Timeouts
@@ -64,7 +64,7 @@ def _make(
     where = f"profile {profile.name!r}: models.{name}"
     match config:
         case ApiModel():
-            return _api(name, config, _key(config, where), gates, CircuitBreaker(rest_s))
+            return _api(name, config, _key(config, where), gates, ModelBreaker(rest_s))
         case PythonModel():
             return _imported(name, config.target, where)
         case RecordedModel():
@@ -82,7 +82,7 @@ def _key(config: ApiModel, where: str) -> str | None:
     return key
 
 
-def _api(name: str, config: ApiModel, key: str | None, gates: LimiterRegistry, circuit: CircuitBreaker) -> ChatModel:
+def _api(name: str, config: ApiModel, key: str | None, gates: LimiterRegistry, breaker: ModelBreaker) -> ChatModel:
     limits = RateLimits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
     # `timeout_s` bounds one try: one that is slow must not use up the patience for all of them.
     patience_s = max(PATIENCE_S, 2 * config.timeout_s)
@@ -94,7 +94,7 @@ def _api(name: str, config: ApiModel, key: str | None, gates: LimiterRegistry, c
         gate=gates.gate(config.base_url, key, limits),
         retry=RetryPolicy(attempts=config.attempts, total_s=patience_s),
         timeouts=Timeouts(total_s=config.timeout_s),
-        circuit=circuit,
+        breaker=breaker,
     )
 
 
