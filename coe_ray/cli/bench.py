@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
     parser.add_argument("--out", type=Path, help="the run folder; on a cluster, on shared storage")
     parser.add_argument("--split", choices=["dev", "test"], default="test")
-    parser.add_argument("--per-task", type=positive_int, metavar="N", help="draw N questions of each task (default: all)")
+    parser.add_argument("--per-task", type=positive_int, metavar="N", help="draw N questions a task (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--journal", help="folder that keeps the calls, shared by runs (default: OUT/journal)")
     parser.add_argument("--retry-failed", action="store_true", help="repeat calls that failed permanently")
@@ -38,34 +38,33 @@ def run(args: argparse.Namespace) -> int:
     if args.out is None and args.replay is None:
         raise ConfigError("--out is missing: the folder of the run")
     if args.replay and (args.journal or args.retry_failed):
-        raise ConfigError("--journal and --retry-failed are for runs: a replay reads its run's journal and calls no model")
+        raise ConfigError("--journal and --retry-failed are for runs: a replay only reads its run's journal")
     if args.leaderboard and args.replay is None:
         raise ConfigError("--leaderboard goes with --replay; a run takes its profile's")
     return _replay(args) if args.replay else _measure(args)
 
 
 def _measure(args: argparse.Namespace) -> int:
-    from coe_ray.cli.ray_driver import deploy_profile, driver_of_ray, require_lasting_path
+    from coe_ray.cli.ray_driver import deploy_profile, require_lasting_path, start_driver
 
-    with driver_of_ray(_report_line) as (runtime_env, shutdown):
-        # Imported here: these read variables that driver_of_ray sets.
-        from coe_ray.bench.run import BenchRequest, run_bench
+    shutdown = start_driver(_report_line)
+    from coe_ray.bench.run import BenchRequest, run_bench  # reads variables that start_driver sets
 
-        out = require_lasting_path("--out", args.out, runtime_env)
-        journal = args.journal
-        if journal and "://" not in journal:
-            journal = str(require_lasting_path("--journal", Path(journal), runtime_env))
-        request = BenchRequest(
-            args.profile or "local-cpu",
-            args.data,
-            out,
-            args.split,
-            args.per_task,
-            args.seed,
-            journal,
-            args.retry_failed,
-        )
-        return _print_summary(run_bench(request, _report_line, deploy_profile, shutdown), out)
+    out = require_lasting_path("--out", args.out)
+    journal = args.journal
+    if journal and "://" not in journal:
+        journal = str(require_lasting_path("--journal", Path(journal)))
+    request = BenchRequest(
+        args.profile or "local-cpu",
+        args.data,
+        out,
+        args.split,
+        args.per_task,
+        args.seed,
+        journal,
+        args.retry_failed,
+    )
+    return _print_summary(run_bench(request, _report_line, deploy_profile, shutdown), out)
 
 
 def _replay(args: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--patch", type=Path, metavar="FILE", help="YAML or JSON; an empty mapping restores the profile")
+    action.add_argument("--patch", type=Path, metavar="FILE", help="YAML or JSON; an empty mapping undoes changes")
     action.add_argument("--back", action="store_true", help="go back to the version served before")
     parser.add_argument("--address", default="auto", help="of the Ray cluster (default: the one on this machine)")
 

@@ -53,7 +53,8 @@ def _add(file: Path, args: argparse.Namespace) -> None:
 def _list(file: Path) -> None:
     from coe_ray.core.api_keys import read_keys
 
+    keys = read_keys(file)
     print(f"{'name':24} {'hash':8} {'requests/min':>12} {'at once':>8}  created")
-    for key in read_keys(file):
+    for key in keys:
         rate, at_once = (limit or "profile's" for limit in (key.requests_per_minute, key.concurrency))
         print(f"{key.name:24} {key.sha256[:8]} {rate!s:>12} {at_once!s:>8}  {key.created}")

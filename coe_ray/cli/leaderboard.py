@@ -10,6 +10,13 @@ Exit codes: 0 written, 2 could not be made (no such run, or one with failed call
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coe_ray.core.errors import DataError
+
+if TYPE_CHECKING:
+    from coe_ray.core.run_folder import RunFolder
+    from coe_ray.routing.leaderboard import Leaderboard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,13 +25,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from coe_ray.bench.scoring import leaderboard_of_run
     from coe_ray.core.run_folder import RunFolder
 
-    board = leaderboard_of_run(RunFolder(args.folder))
+    board = build_leaderboard(RunFolder(args.folder))
     board.save(args.out)
     print(f"{args.out}: version {board.version}")
     for task in board.tasks:
         best = board.ranked(task)[0]
         print(f"  {task}: {best.expert} ({best.correct} of {best.total})")
     return 0
+
+
+def build_leaderboard(folder: "RunFolder") -> "Leaderboard":
+    """The leaderboard of a run's experts. Raises `DataError` for a run that is not finished: its counts are uneven."""
+    from coe_ray.bench.scoring import COE, board_of
+    from coe_ray.core.types import Provenance
+
+    summary = folder.read_summary()
+    if summary["incomplete"]:
+        raise DataError(f"{folder.root}: has failed calls; repeat its bench command until it is complete")
+    provenance = Provenance(
+        run=folder.root.name,
+        data=Path(summary["data"]).name,
+        split=summary["split"],
+        profile=summary["profile"],
+        created=summary["created"],
+        commit=summary["commit"] or "",
+    )
+    return board_of((row for row in folder.read_answers() if row["system"] != COE), provenance)

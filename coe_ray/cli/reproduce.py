@@ -1,4 +1,4 @@
-"""Run the paper's experiments with your models: its tables beside its numbers, charts, statistics, where accuracy is lost.
+"""Run the paper's experiments with your models: its tables beside its numbers, charts, statistics, where accuracy goes.
 
     coe-ray reproduce --profile local-cpu --data sample --out study
     coe-ray reproduce --profile paper-set1 --profile paper-set3 --data devops-eval --dry-run
@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", action="append", help="a shipped profile or a YAML file; may be repeated")
     parser.add_argument("--data", default="sample", help="sample, devops-eval, or a folder of DevOps-Eval or OpsEval")
     parser.add_argument("--out", type=Path, help="the study's folder; on a cluster, on shared storage")
-    parser.add_argument("--per-task", type=positive_int, metavar="N", help="draw N questions of each task (default: all)")
+    parser.add_argument("--per-task", type=positive_int, metavar="N", help="draw N questions a task (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--scoring", choices=["text", "next-token"], default="text", help="how letters are read")
     parser.add_argument("--shots", type=int, default=0, metavar="K", help="solved questions before each question")
-    parser.add_argument("--mapping", type=Path, metavar="RUN", help="a run on other questions, for the held-out mapping")
+    parser.add_argument("--mapping", type=Path, metavar="RUN", help="a run on other questions, for a held-out mapping")
     parser.add_argument("--leave-out-leaks", action="store_true", help="leave out examples that are scored questions")
-    parser.add_argument("--fine-tune", action="store_true", help="also fine-tune an encoder as Bench-CoE does (minutes)")
+    parser.add_argument("--fine-tune", action="store_true", help="also fine-tune an encoder as Bench-CoE (minutes)")
     parser.add_argument("--dry-run", action="store_true", help="print the calls that would be made, and make none")
     parser.add_argument("--replay", type=Path, metavar="OUT", help="make a study's tables and figures again")
 
@@ -52,19 +52,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(request: "StudyRequest") -> int:
-    from coe_ray.cli.ray_driver import deploy_study, driver_of_ray, require_lasting_path
+    from coe_ray.cli.ray_driver import deploy_study, require_lasting_path, start_driver
     from coe_ray.paper.reproduction import plan_studies, write_order
 
     plan_studies(request)  # raises before any call is made
-    with driver_of_ray(_report_line) as (runtime_env, shutdown):
-        # Imported here: it reads variables that driver_of_ray sets.
-        from coe_ray.paper.execute import execute_plan
+    shutdown = start_driver(_report_line)
+    from coe_ray.paper.execute import execute_plan  # reads variables that start_driver sets
 
-        request = replace(request, out=require_lasting_path("--out", request.out, runtime_env))
-        write_order(request)
-        for plan in plan_studies(request):
-            _report_line(f"profile {plan.profile.name}")
-            execute_plan(request, plan, _report_line, deploy_study, shutdown)
+    request = replace(request, out=require_lasting_path("--out", request.out))
+    write_order(request)
+    for plan in plan_studies(request):
+        _report_line(f"profile {plan.profile.name}")
+        execute_plan(request, plan, _report_line, deploy_study, shutdown)
     return _conclude(request.out)
 
 

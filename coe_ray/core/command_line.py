@@ -1,4 +1,4 @@
-"""Conventions of every command: help with examples, one-line errors with a remedy, exit codes, tracebacks on --debug."""
+"""Conventions of all commands: help with examples, one-line errors with a remedy, exit codes, tracebacks by --debug."""
 
 import argparse
 import sys

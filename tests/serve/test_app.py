@@ -18,8 +18,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from coe_ray.cluster.health import hosted_fingerprint
 from coe_ray.core.errors import ConfigError
 from coe_ray.profile.profile import load_profile
-from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs, build
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.app import AppArgs, build
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from tests.serve.cluster import Cluster
 from tests.serve.conftest import SERVE
 from tests.serve.upstream import PIECES, Upstream
