@@ -12,13 +12,14 @@ from starlette.applications import Starlette
 from coe_ray.cluster.governors import connect_governors
 from coe_ray.cluster.health import hosted_fingerprint, is_always_up, tune_garbage_collector
 from coe_ray.cluster.hosted import HostedModel, HostedRetriever
+from coe_ray.cluster.ray_internals import serve_host
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.profile import Profile
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from coe_ray.serve.api.application import create_app
 from coe_ray.serve.auth.authenticator import Authenticator
-from coe_ray.serve.auth.loopback import listening_host, require_keys_or_loopback
+from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.readiness import RETRIEVER_NAME, DependencyHealth
 from coe_ray.serve.hosting.replicas import ReplicaCount
 from coe_ray.serve.snapshot.history import ClusterStore
@@ -52,7 +53,7 @@ class Ingress:
         hosted: dict[str, DeploymentHandle],
         warnings: list[str],
     ) -> None:
-        self._host = listening_host()
+        self._host = serve_host()
         require_keys_or_loopback(profile.access, self._host)
         self._profile = profile
         self._warnings = warnings

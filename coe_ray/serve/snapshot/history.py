@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
-from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_list, _internal_kv_put
 
 from coe_ray.cluster.governors import NAMESPACE
+from coe_ray.cluster.ray_internals import kv_add, kv_delete, kv_get, kv_keys
 
 KEPT = 50
 """Changes in a history, at most."""
@@ -41,17 +41,16 @@ class ClusterStore:
     """`KeyValueStore` of the cluster's control service."""
 
     def keys(self, prefix: str) -> list[str]:
-        return [key.decode() for key in _internal_kv_list(prefix, namespace=NAMESPACE)]
+        return kv_keys(prefix, NAMESPACE)
 
     def get(self, key: str) -> bytes | None:
-        value: bytes | None = _internal_kv_get(key, namespace=NAMESPACE)
-        return value
+        return kv_get(key, NAMESPACE)
 
     def add(self, key: str, value: bytes) -> bool:
-        return not _internal_kv_put(key, value, overwrite=False, namespace=NAMESPACE)
+        return kv_add(key, value, NAMESPACE)
 
     def delete(self, key: str) -> None:
-        _internal_kv_del(key, namespace=NAMESPACE)
+        kv_delete(key, NAMESPACE)
 
 
 class ChangeHistory:
