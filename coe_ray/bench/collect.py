@@ -18,6 +18,7 @@ from coe_ray.bench.progress_file import ProgressFile
 from coe_ray.bench.stream import stream_questions
 from coe_ray.bench.worker import ExtraClassifier, WorkerConfig
 from coe_ray.cluster.health import APPLICATION, hosted_model_names, is_serving
+from coe_ray.cluster.ray_internals import delete_application
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
@@ -140,7 +141,7 @@ def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving
         return
     say(f"deploying {', '.join(names)}: not serving yet")
     ensure_profile_index(load_profile(reference))
-    with leaving.by(lambda: serve.delete(APPLICATION, _blocking=False)):
+    with leaving.by(lambda: delete_application(APPLICATION)):
         deploy(reference)
         try:
             yield

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from coe_ray.cluster.health import hosted_fingerprint, is_always_up, tune_garbage_collector
+from coe_ray.cluster.ray_internals import serve_host
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.serve.api.handlers import answer_completion, answer_route, answer_stream
@@ -21,7 +22,7 @@ from coe_ray.serve.api.openai import RequestError, read_deadline, read_request
 from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS, JsonResponse, read_body
 from coe_ray.serve.auth.authenticator import Authenticator
-from coe_ray.serve.auth.loopback import listening_host, require_keys_or_loopback
+from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.auth.middleware import AuthMiddleware
 from coe_ray.serve.console.leaderboards import boards, listed
 from coe_ray.serve.console.pages import page_routes
@@ -56,7 +57,7 @@ class Ingress:
         hosted: dict[str, DeploymentHandle],
         warnings: list[str],
     ) -> None:
-        require_keys_or_loopback(profile.access, listening_host())
+        require_keys_or_loopback(profile.access, serve_host())
         self._profile = profile
         self._replicas = ReplicaCount("ingress")
         self._access = Authenticator(profile.access, profile.keys_file, lambda: self._replicas.now)
@@ -105,7 +106,7 @@ class Ingress:
             metrics().switched(good=good)
 
     def _configure_access(self, profile: Profile) -> None:
-        require_keys_or_loopback(profile.access, listening_host())
+        require_keys_or_loopback(profile.access, serve_host())
         self._access.configure(profile.access, profile.keys_file)
 
     async def chat(self, request: Request) -> Response:

@@ -5,7 +5,6 @@ from typing import cast
 
 from ray.serve import Application, Deployment
 
-from coe_ray.cluster.hosted import deployment_name
 from coe_ray.core.questions import make_question
 from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.models import VllmModel
@@ -14,7 +13,7 @@ from coe_ray.retrieval.encoder import SentenceEncoder
 from coe_ray.retrieval.index import build_index
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
-from coe_ray.serve.hosting.vllm import model_deployment
+from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 from coe_ray.serve.ingress import Ingress
 from tests.behaviour.chaos_engines import TellingEngine, said_by
 from tests.support.profiles import ENCODER, api, hosted, rule, scripted, write_profile
@@ -81,6 +80,5 @@ def build(path: str) -> Application:
 
 
 def _engine(name: str, model: VllmModel) -> Application:
-    real = model_deployment(name, model)._bound_deployment
-    options = {"name": deployment_name(name), "ray_actor_options": {"num_cpus": 1}}
-    return real.options(func_or_class=TellingEngine, _init_args=(), _init_kwargs={}, **options).bind(name)
+    real = model_deployment(name, llm_config(name, model))
+    return real.options(func_or_class=TellingEngine, ray_actor_options={"num_cpus": 1}).bind(name)

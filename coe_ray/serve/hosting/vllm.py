@@ -1,10 +1,11 @@
 """One deployment for each hosted model: vLLM through `ray.serve.llm`, on its own placement group and autoscaling."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
-from ray.serve import Application
-from ray.serve.llm import LLMConfig, build_llm_deployment
+from ray import serve
+from ray.serve import Deployment
+from ray.serve.llm import LLMConfig
 from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest
 
@@ -44,17 +45,17 @@ class ChatEngine(LLMServer):  # type: ignore[misc]  # ray ships no types for it
                 yield _as_event(event)
 
 
-def model_deployment(name: str, model: VllmModel, *, prefix_router: bool = False) -> Application:
-    """The deployment of one hosted model; its bundles are one worker's, times tensor and pipeline parallel size.
+def model_deployment(name: str, config: LLMConfig) -> Deployment:
+    """The deployment of one hosted model, to be bound with `llm_config=config`.
 
-    With `prefix_router` prompts that begin alike go to the same replica, where there may be several.
+    Its bundles are one worker's, times tensor and pipeline parallel size.
     """
-    named = {"name": deployment_name(name)}
-    config = llm_config(name, model, prefix_router=prefix_router)
-    return build_llm_deployment(config, deployment_cls=ChatEngine, override_serve_options=named)
+    options = ChatEngine.get_deployment_options(config)
+    return cast(Deployment, serve.deployment(ChatEngine, **{**options, "name": deployment_name(name)}))
 
 
-def llm_config(name: str, model: VllmModel, *, prefix_router: bool = False) -> LLMConfig:
+def llm_config(name: str, model: VllmModel) -> LLMConfig:
+    """The engine, placement and scaling of one hosted model, as `ray.serve.llm` takes them."""
     return LLMConfig(
         model_loading_config={"model_id": name, "model_source": locate_weights(model.weights)},
         engine_kwargs=_engine(model),
@@ -62,7 +63,7 @@ def llm_config(name: str, model: VllmModel, *, prefix_router: bool = False) -> L
         placement_group_config={"bundle_per_worker": dict(model.bundle), "strategy": model.placement_strategy},
         runtime_env={"env_vars": dict(model.environment)},
         log_engine_metrics=False,
-        deployment_config=_deployment(model.scaling) | (_routed_by_prefix(model.scaling) if prefix_router else {}),
+        deployment_config=_deployment(model.scaling),
     )
 
 
@@ -83,13 +84,6 @@ def _deployment(scaling: Scaling) -> dict[str, Any]:
             "look_back_period_s": LOOK_BACK_S,
         },
     }
-
-
-def _routed_by_prefix(scaling: Scaling) -> dict[str, Any]:
-    """Nothing where there is no choice to make."""
-    if scaling.max_replicas == 1:
-        return {}
-    return {"request_router_config": {"request_router_class": "coe_ray.serve.hosting.prefix_router.PrefixRouter"}}
 
 
 def _engine(model: VllmModel) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from coe_ray.serve.hosting.feasibility import (
     is_placeable,
     replica_of,
 )
-from coe_ray.serve.hosting.vllm import model_deployment
+from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 
 
 def hosted(tensor: int = 1, pipeline: int = 1, replicas: int = 1, **options: Any) -> VllmModel:
@@ -124,10 +124,10 @@ def test_engines_of_several_cards_are_deployed_first() -> None:
 
 
 def test_bundles_are_those_that_serve_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "locate", lambda weights: weights.hub)
+    monkeypatch.setattr(models, "locate_weights", lambda weights: weights.hub)
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env={}))
     for model in [hosted(2, 2, accelerator="A100"), hosted(bundle={"GPU": 0.4}), hosted(bundle={"CPU": 2.0})]:
-        real: Any = model_deployment("m", model)._bound_deployment._replica_config
+        real: Any = model_deployment("m", llm_config("m", model))._replica_config
         ours = replica_of("m", model)
         assert [_without_zeros(each) for each in real.placement_group_bundles] == [*map(_without_zeros, ours.bundles)]
         assert real.placement_group_strategy == ours.strategy
