@@ -59,7 +59,8 @@ class Ingress:
     ) -> None:
         require_keys_or_loopback(profile.access, serve_host())
         self._profile = profile
-        self._replicas = ReplicaCount("ingress")
+        context = serve.get_replica_context()
+        self._replicas = ReplicaCount(context.app_name, context.deployment)
         self._access = Authenticator(profile.access, profile.keys_file, lambda: self._replicas.now)
         self._editions = SnapshotManager(SnapshotBuilder(profile, retriever, hosted), self._configure_access)
         self._warnings = warnings
@@ -96,7 +97,7 @@ class Ingress:
 
     async def check_health(self) -> None:
         """Asked by Serve before the first request and every few seconds."""
-        await self._replicas.look()
+        self._replicas.refresh()
 
     async def reconfigure(self, change: Mapping[str, Any]) -> None:
         """Serve's `user_config`: a JSON merge patch to the profile. One that cannot be served changes nothing."""
