@@ -208,7 +208,7 @@ class TestStreams:
         assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (7, 3)
         assert all("coe" not in chunk.to_dict() and chunk.usage is None for chunk in others)
 
-    def test_usage_chunk_is_without_choices_only_where_it_was_asked_for(self, client: OpenAI) -> None:
+    def test_usage_chunk_is_without_choices_only_where_it_was_set_model(self, client: OpenAI) -> None:
         """OpenAI's own example reads `chunk.choices[0]` of every chunk."""
         assert all(chunk.choices for chunk in stream(client, STATEFUL))
         *others, last = stream(client, STATEFUL, stream_options={"include_usage": True})
