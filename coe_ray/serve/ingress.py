@@ -56,8 +56,9 @@ class Ingress:
         self._host = serve_host()
         require_keys_or_loopback(profile.access, self._host)
         self._profile = profile
+        context = serve.get_replica_context()
         self._warnings = warnings
-        self._replicas = ReplicaCount("ingress")
+        self._replicas = ReplicaCount(context.app_name, context.deployment)
         self._authenticator = Authenticator(profile.access, profile.keys_file, lambda: self._replicas.now)
         builder = SnapshotBuilder(
             profile,
@@ -80,7 +81,7 @@ class Ingress:
 
     async def check_health(self) -> None:
         """Called by Serve before the first request and every few seconds."""
-        await self._replicas.look()
+        self._replicas.refresh()
 
     async def reconfigure(self, change: Mapping[str, Any]) -> None:
         """Take Serve's `user_config`, a JSON merge patch to the profile. One that cannot be served changes nothing."""
