@@ -127,8 +127,8 @@ def test_every_page_and_notebook_is_reached_from_the_readme() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_job_and_option_named_exists(page: Path) -> None:
     wrong = []
-    for text in code(page):
-        text = re.sub(r"\bcoe-ray ([a-z-]+)", lambda match: f"jobs.{match[1].replace('-', '_')}", text)
+    for line in code(page):
+        text = re.sub(r"\bcoe-ray ([a-z][a-z-]+)", lambda match: f"jobs.{match[1].replace('-', '_')}", line)
         for name, rest in re.findall(r"(?<!tests/)\bjobs[./]([a-z_]+)(?:\.py)?\b([^|>;&]*)", text.split(" # ")[0]):
             if name not in JOBS and not (ROOT / "jobs" / name).exists():
                 wrong.append(name)

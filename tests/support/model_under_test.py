@@ -34,11 +34,11 @@ def made(
     retry: RetryPolicy = QUICK,
     timeouts: Timeouts | None = None,
     max_concurrency: int = 64,
-    gates: LimiterRegistry | None = None,
+    limiters: LimiterRegistry | None = None,
     breaker: ModelBreaker | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HttpModel:
-    gates = gates or LimiterRegistry()
+    limiters = limiters or LimiterRegistry()
     return HttpModel(
         name="expert-a",
         model="provider/model-a",
@@ -46,7 +46,7 @@ def made(
         api_key=api_key,
         retry=retry,
         timeouts=timeouts or Timeouts(connect_s=5, first_byte_s=5, total_s=5),
-        gate=gates.gate(base_url, api_key, RateLimits(max_concurrency)),
+        gate=limiters.limiter(base_url, api_key, RateLimits(max_concurrency)),
         breaker=breaker,
         extra_body=extra_body or {},
     )
