@@ -12,8 +12,7 @@ from openai import OpenAI
 
 from coe_ray.cluster.health import hosted_fingerprint
 from coe_ray.profile.profile import load_profile
-from coe_ray.serve.app import WANTED_ENVIRONMENT
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from tests.serve.cluster import Cluster
 from tests.serve.conftest import SERVE
 from tests.serve.upstream import PIECES, Upstream
