@@ -92,6 +92,8 @@ def require_ray(address: str = "auto") -> None:
         address = os.environ.get("RAY_ADDRESS") or "auto"
     if address == "auto":
         _remove_stale_address_file()
+        if not address_file().exists() and not _is_ray_process_running():
+            raise ConfigError(NO_RAY)
     elif "://" not in address and not accepts_connections(address):
         raise ConfigError(f"no Ray answers at {address}; is it running, and RAY_ADDRESS right?")
 
@@ -110,6 +112,18 @@ def _remove_stale_address_file() -> None:
             raise ConfigError(
                 f"{file} names a Ray at {address} that has ended; remove the file, or set RAY_ADDRESS to one that runs"
             ) from error
+
+
+def _is_ray_process_running() -> bool:
+    """Whether a Ray head may run here without an address file: Ray looks for its processes, too, but slowly."""
+    processes = Path("/proc")
+    if not processes.is_dir():
+        return True
+    for file in processes.glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if b"gcs_server" in file.read_bytes():
+                return True
+    return False
 
 
 def address_file() -> Path:
