@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coe_ray.cli.stderr_filter import hide_core_lines
 from coe_ray.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from coe_ray.bench.graceful_shutdown import GracefulShutdown
 
 QUIET = {
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # lines of Ray's C++ core on standard error; what matters is raised as well
     "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started",
     "TQDM_DISABLE": "1",
 }
@@ -33,6 +33,7 @@ def connect(address: str = "auto") -> None:
 
     if ray.is_initialized():
         return
+    hide_core_lines()
     try:
         ray.init(address=address, log_to_driver=False, logging_level="WARNING")
     except ConnectionError as error:
