@@ -25,7 +25,7 @@ async def answer_route(edition: Snapshot, asked: ChatRequest, limit_s: float) ->
 async def answer_completion(edition: Snapshot, asked: ChatRequest, limit_s: float) -> JsonResponse:
     """The whole answer. Raises `CallError` where nobody gave one, `RequestError` for a name that nobody has."""
     coe = edition.coe
-    expert, route, said = await _answered(edition, asked, limit_s, coe.complete_by, coe.complete_from)
+    expert, route, said = await _answered(edition, asked, limit_s, coe.complete_routed, coe.complete_with)
     current_record().usage = said.usage
     content = Reply(asked.model).completion(said, _coe(edition, expert, route))
     return JsonResponse(content, headers=headers_of(edition.version, expert, route))
@@ -33,7 +33,7 @@ async def answer_completion(edition: Snapshot, asked: ChatRequest, limit_s: floa
 
 async def answer_stream(edition: Snapshot, asked: ChatRequest, limit_s: float) -> StreamingResponse:
     """The answer piece by piece, once the first is there. Raises as `answer_completion` does."""
-    expert, route, begun = await _answered(edition, asked, limit_s, edition.coe.begin_by, edition.coe.begin_from)
+    expert, route, begun = await _answered(edition, asked, limit_s, edition.coe.stream_routed, edition.coe.stream_with)
     coe = _coe(edition, expert, route)
     body = events(Reply(asked.model), begun.first, begun.rest, coe, include_usage=asked.include_usage)
     return event_stream(body, headers_of(edition.version, expert, route))
