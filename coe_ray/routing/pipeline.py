@@ -31,8 +31,9 @@ Result = TypeVar("Result")
 Shots: TypeAlias = Mapping[str, Sequence[Question]]
 """Solved questions by category, shown before each question of that category."""
 
-NEXT_TOKEN = SamplingParams(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
-"""One token with its alternatives: 20 is the most that OpenAI's form and vLLM give."""
+NEXT_TOKEN = SamplingParams(temperature=0.0, max_tokens=1)
+TOP_LOGPROBS = 20
+"""One token, and what else it could have been: 20 is the most that OpenAI's form, and vLLM, give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,13 @@ class Expert:
     def make_call(self, question: Question, call: Call) -> Call:
         """The call to the model: prompt 2 for a question with options, else the client's messages unchanged."""
         config = self.config
-        settings = config.settings.settings().overridden(call.settings)
+        settings = config.settings.merge(call.settings)
         if not question.options:
             return Call(call.messages, settings, question=question)
         shots = self.shots.get(question.category or "", ())
         messages = expert_prompt(question, config.prompt, config.instruction, shots)
         if config.prompt == "next-token":
-            return Call(messages, settings.overridden(NEXT_TOKEN), question.letters, question)
+            return Call(messages, settings.merge(NEXT_TOKEN), question.letters, question, TOP_LOGPROBS)
         choices = tuple(map(answer_sentence, question.letters)) if config.constrained else ()
         return Call(messages, settings, choices, question)
 
