@@ -124,9 +124,11 @@ class Cluster:
     def delete(self, name: str = "default") -> None:
         self.call("delete", name=name)
 
-    def add_node(self, name: str, *, gpus: int = 0, ip: str = "127.0.0.1", **resources: float) -> None:
+    def add_node(
+        self, name: str, resources: Mapping[str, float] | None = None, *, gpus: int = 0, ip: str = "127.0.0.1"
+    ) -> None:
         """A node with 8 logical CPUs. Ray Data tells nodes apart by `ip`, which may be any of 127.0.0.0/8."""
-        self.nodes[name] = self.call("add_node", name=name, gpus=gpus, ip=ip, resources=resources)
+        self.nodes[name] = self.call("add_node", name=name, gpus=gpus, ip=ip, resources=resources or {})
 
     def lose_node(self, name: str) -> None:
         """As when its power fails: no process of it has time for anything."""
