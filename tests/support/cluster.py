@@ -117,6 +117,16 @@ class Cluster:
         """`serve.run(builder(AppArgs(profile)))`. The error, where the application does not come up."""
         return cast("str | None", self.call("deploy", profile=profile, builder=builder, name=name, route=route))
 
+    @contextlib.contextmanager
+    def serving(self, profile: Path, builder: str = BUILDER, name: str = "default", route: str = "/") -> Iterator[str]:
+        """Deploy the application, whose URL is given, and delete it at the end of the block."""
+        error = self.deploy(profile, builder, name, route)
+        try:
+            assert error is None, error
+            yield f"{self.url}{route}".rstrip("/")
+        finally:
+            self.delete(name)
+
     def declare(self, config: Mapping[str, object]) -> None:
         """Deploy as `serve deploy` does with a file."""
         self.call("declare", config=config)
