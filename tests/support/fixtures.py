@@ -24,7 +24,7 @@ MARKS = {
     "own_machine": "cluster",
     "vllm_cluster": "engine",
     "engine_machine": "engine",
-    "browser": "browser",
+    "machine": "browser",
 }
 """The mark of a test that uses a fixture, in the order in which tests run."""
 
