@@ -12,8 +12,7 @@ from openai import OpenAI
 
 from coe_ray.cluster.health import hosted_fingerprint
 from coe_ray.profile.profile import load_profile
-from coe_ray.serve.app import WANTED_ENVIRONMENT
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from tests.serve.upstream import PIECES, Upstream
 from tests.serve.world import CONTAINERS, EXAMPLES, LEADERBOARD, METRICS, STATEFUL, THROUGHPUT, write_profile
 from tests.support.chat_client import CHAT, ask, coe_of, error_of, stream, stream_text, text_of, user
