@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.support.cluster import SERVE_ENVIRONMENT, Cluster, haproxy_environment
+from tests.support.collector import Collector, collecting
 
 MARKS = {
     "bench_cluster": "cluster",
@@ -23,7 +24,7 @@ MARKS = {
     "own_machine": "cluster",
     "vllm_cluster": "engine",
     "engine_machine": "engine",
-    "browser": "browser",
+    "machine": "browser",
 }
 """The mark of a test that uses a fixture, in the order in which tests run."""
 
@@ -52,9 +53,16 @@ def bench_cluster(one_cluster: Start) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def serve_cluster(one_cluster: Start) -> Cluster:
-    """Serve as in production, but for HAProxy."""
-    return one_cluster(Cluster.started(SERVE_ENVIRONMENT))  # type: ignore[no-any-return]
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def serve_cluster(one_cluster: Start, collector: Collector) -> Cluster:
+    """Serve as in production, but for HAProxy; its traces go to `collector`."""
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    return one_cluster(Cluster.started(SERVE_ENVIRONMENT | traced))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +123,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
-    return list(getattr(item, "fixturenames", ()))
+    """Those that the item asks for, and those that its parameters name."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return [*getattr(item, "fixturenames", ()), *[value for value in parameters if isinstance(value, str)]]
 
 
 class _Guard:
