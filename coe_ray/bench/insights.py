@@ -22,6 +22,7 @@ from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.profile.models import PythonModel
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.routing.router import rank_experts
 
 SHOWN = 8
 """Misroutes that are shown: those that the classifier was surest of."""
@@ -154,8 +155,7 @@ class Insights:
 def _best(board: Leaderboard | None, task: str | None) -> str:
     if board is None:
         raise DataError("there is no leaderboard to route by")
-    standing = board.best(task) if task not in (None, UNKNOWN) else None
-    return (standing or board.best_on_average()).expert
+    return rank_experts(task, board)[0].expert
 
 
 def _misroute(question: Question, label: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ async def evaluate_question(
 ) -> QuestionRecord:
     """Ask the classifier, the other `labellers` and every expert. What CoE answers is one of those answers."""
     classified = [_noted(each.classify(question)) for each in (coe, *labellers.values())]
-    asked = [_noted(coe.ask(expert, question)) for expert in coe.experts]
+    asked = [_noted(coe.answer_question(expert, question)) for expert in coe.experts]
     said, answers = await asyncio.gather(asyncio.gather(*classified), asyncio.gather(*asked))
     record = {
         "id": question.id,

@@ -39,7 +39,7 @@ def estimate_loads(asked: StudyPlan) -> dict[str, Load]:
     found = {name: _load(profile, name) for name in _models(asked)}
     for question in asked.questions:
         for name, config in profile.experts.items():
-            call = Expert(name, None, config, asked.shots).call(question, Call(()))  # type: ignore[arg-type]
+            call = Expert(name, None, config, asked.shots).make_call(question, Call(()))  # type: ignore[arg-type]
             _count(found[config.model], name, call.messages, call.settings.max_tokens)
         for label, labeller in asked.labellers.items():
             classifier = labeller.profile.classifier
