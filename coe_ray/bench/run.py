@@ -50,7 +50,7 @@ def run_bench(order: BenchRequest, say: Say, deploy: Deploy, leaving: GracefulSh
     Needs a running Ray. `summary["incomplete"]` says whether calls failed.
     """
     started = time.monotonic()
-    profile = load_profile(order.profile).served
+    profile = load_profile(order.profile).without_study
     benchmark = load_benchmark(order.data, split=order.split, tasks=profile.task_list)
     profile = adopt_tasks(profile, benchmark.tasks, say)
     questions = sample_questions(benchmark, order.per_task, order.seed)
