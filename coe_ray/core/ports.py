@@ -10,12 +10,8 @@ def require_free_port(host: str, port: int) -> None:
     """Raises `ConfigError`, naming the port, where nothing can listen on it."""
     if (error := bind_error(host, port)) is not None:
         if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"port {port} of {host} is taken; stop what listens there, or give another (`coe-ray serve --port`)"
-            )
-        raise ConfigError(
-            f"cannot listen on {host}, port {port}: {error.strerror}; give another (`coe-ray serve --host --port`)"
-        )
+            raise ConfigError(f"port {port} of {host} is taken; stop what listens there, or see `coe-ray serve --port`")
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}; see `coe-ray serve --host`")
 
 
 def bind_error(host: str, port: int) -> OSError | None:

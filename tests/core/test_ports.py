@@ -26,7 +26,7 @@ def test_a_taken_port_is_named() -> None:
 def test_an_address_of_another_machine_is_no_taken_port() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"cannot listen on 203\.0\.113\.1, port 1234: .* give another \(`coe-ray serve --host --port`\)",
+        match=r"cannot listen on 203\.0\.113\.1, port 1234: .*; see `coe-ray serve --host`",
     ):
         require_free_port("203.0.113.1", 1234)
     assert bind_error("127.0.0.1", 0) is None
