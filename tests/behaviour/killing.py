@@ -13,7 +13,7 @@ from tests.support.cluster import Cluster, kill, wait_until
 EXAMINER = "ray::MapWorker(MapBatches(Examiner))"
 TITLES: Mapping[str, str] = {
     "examiner": EXAMINER,
-    "governor": "ray::Governors",
+    "governor": "ray::Governor",
     "replica": "ray::ServeReplica:default:model-hosted",
     "ingress": "ray::ServeReplica:default:ingress",
     "proxy": "ray::ProxyActor",
