@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ray import serve
 
@@ -19,9 +18,10 @@ from coe_ray.bench.stream import stream_questions
 from coe_ray.bench.worker import ExtraClassifier, WorkerConfig
 from coe_ray.cluster.health import APPLICATION, hosted_model_names, is_serving
 from coe_ray.cluster.ray_internals import delete_application
-from coe_ray.core.errors import ConfigError, DataError
+from coe_ray.core.errors import DataError
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
+from coe_ray.journal.segments import check_is_folder
 from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile, load_profile
@@ -90,7 +90,7 @@ def collect_answers(
 
 def check_plan(sitting: CollectionPlan) -> None:
     """Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line."""
-    _refuse_secrets(sitting.journal)
+    check_is_folder(sitting.journal_place)
     profile = sitting.profile
     make_local_models(profile)
     if not profile.classifier.k:
@@ -100,13 +100,6 @@ def check_plan(sitting: CollectionPlan) -> None:
     if not examples and not has_index(index):
         where = sitting.benchmark.name
         raise DataError(f"{index}: no retrieval index there, and {where} has no examples; use jobs/index.py")
-
-
-def _refuse_secrets(journal: str | None) -> None:
-    if journal and urlsplit(journal).username is not None:
-        raise ConfigError(
-            "--journal: a URI with credentials would stand in the run's files; give them in the environment"
-        )
 
 
 def _examine(

@@ -9,7 +9,7 @@ from coe_ray.core.types import Neighbour, Question
 from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.encoder import SentenceEncoder, encoder_name
-from coe_ray.retrieval.index import Index, Retriever, build_index, has_index, is_index_of
+from coe_ray.retrieval.index import ExampleIndex, Retriever, build_index, has_index, is_index_of
 
 
 def build_profile_index(profile: Profile) -> int:
@@ -28,10 +28,10 @@ def ensure_profile_index(profile: Profile) -> None:
         build_profile_index(profile)
 
 
-def opened_profile_index(profile: Profile) -> tuple[Index, tuple[Question, ...]]:
+def opened_profile_index(profile: Profile) -> tuple[ExampleIndex, tuple[Question, ...]]:
     """The endpoint's index, built where there is none, and the examples in it."""
     ensure_profile_index(profile)
-    return Index(profile.index_folder, _encoder(profile)), _examples(profile)
+    return ExampleIndex(profile.index_folder, _encoder(profile)), _examples(profile)
 
 
 def ensured_index(profile: Profile, index: Path, examples: Sequence[Question]) -> Retriever:
@@ -45,7 +45,7 @@ class Indexes:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._encoder: SentenceEncoder | None = None
-        self._opened: dict[Path, Index] = {}
+        self._opened: dict[Path, ExampleIndex] = {}
 
     def at(self, folder: Path, examples: Sequence[Question], k: int) -> Retriever:
         """The one at `folder`, built of `examples` where there is none; nothing to look into where `k` is 0."""
@@ -55,14 +55,14 @@ class Indexes:
             self._opened[folder] = self._index(folder, examples)
         return self._opened[folder]
 
-    def _index(self, folder: Path, examples: Sequence[Question]) -> Index:
+    def _index(self, folder: Path, examples: Sequence[Question]) -> ExampleIndex:
         self._encoder = self._encoder or _encoder(self._profile)
         if not has_index(folder):
             # By one examiner, while those on other nodes wait for it.
             with hold_lock(folder.with_name(f"{folder.name}.lock"), wait=True):
                 if not has_index(folder):
                     build_index(folder, examples, self._encoder)
-        return Index(folder, self._encoder)
+        return ExampleIndex(folder, self._encoder)
 
 
 class NoExamples:

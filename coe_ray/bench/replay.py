@@ -75,7 +75,7 @@ def _target(order: ReplayRequest) -> Path:
 
 
 def _profile(order: ReplayRequest, card: dict[str, Any], say: Say) -> Profile:
-    profile = load_profile(order.profile or card["profile"]).served
+    profile = load_profile(order.profile or card["profile"]).without_study
     if order.leaderboard is not None:
         path = str(order.leaderboard.absolute())
         profile = profile.model_copy(update={"leaderboard": LeaderboardConfig(path=path)})

@@ -30,7 +30,7 @@ from coe_ray.profile.profile import Profile, TaskConfig, load_profile
 class BenchRequest:
     """What to measure: `per_task` draws that many questions of each task (seeded), `None` takes all.
 
-    `journal` is a folder or a `pyarrow.fs` URI; the run folder's own without it. `retry_failed` asks again what
+    `journal` is a folder; the run folder's own without it. `retry_failed` asks again what
     failed for good.
     """
 
@@ -50,7 +50,7 @@ def run_bench(order: BenchRequest, say: Say, deploy: Deploy, leaving: GracefulSh
     Needs a running Ray. `summary["incomplete"]` says whether calls failed.
     """
     started = time.monotonic()
-    profile = load_profile(order.profile).served
+    profile = load_profile(order.profile).without_study
     benchmark = load_benchmark(order.data, split=order.split, tasks=profile.task_list)
     profile = adopt_tasks(profile, benchmark.tasks, say)
     questions = sample_questions(benchmark, order.per_task, order.seed)

@@ -18,8 +18,8 @@ from coe_ray.bench.results_table import evaluate_question, failures, has_failed
 from coe_ray.cluster.governors import connect_governors
 from coe_ray.cluster.health import tune_garbage_collector
 from coe_ray.cluster.hosted import make_hosted_models
+from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.run_folder import QuestionRecord, read_question_row, records_table, write_records
-from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Question
 from coe_ray.journal.journal import Journal
 from coe_ray.llm.factory import make_local_models, wrap_in_journal
@@ -69,9 +69,9 @@ class EvalWorker:
 
     def __init__(self, assignment: WorkerConfig, desk: ActorHandle) -> None:
         tune_garbage_collector()
-        self._traffic = Traffic()
+        self._activity = CallActivity()
         self._journal = Journal.open(assignment.journal, assignment.run)
-        self._coe, self._labellers = _pipelines(assignment, self._journal, self._traffic)
+        self._coe, self._labellers = _pipelines(assignment, self._journal, self._activity)
         self._failures = assignment.failures
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._name = uuid.uuid4().hex
@@ -117,8 +117,8 @@ class EvalWorker:
     async def _tell(self) -> None:
         done, self._done = self._done, {}
         failed, self._failed = self._failed, {}
-        traffic = self._traffic
-        news = ProgressUpdate(done, traffic.in_flight, traffic.waiting, dict(traffic.backing_off), failed)
+        activity = self._activity
+        news = ProgressUpdate(done, activity.in_flight, activity.waiting, dict(activity.backing_off), failed)
         try:
             if await self._desk.tell.remote(self._name, news) and not self._leaving:
                 self._leaving = True
@@ -129,12 +129,12 @@ class EvalWorker:
 
 
 def _pipelines(
-    assignment: WorkerConfig, journal: Journal, traffic: Traffic
+    assignment: WorkerConfig, journal: Journal, activity: CallActivity
 ) -> tuple[CompositionOfExperts, dict[str, CompositionOfExperts]]:
     """The profile's pipeline and those that only classify, each model behind the journal."""
     profile, indexes = assignment.profile, Indexes(assignment.profile)
-    models = make_local_models(profile, LimiterRegistry(connect_governors(), traffic)) | make_hosted_models(
-        profile, traffic
+    models = make_local_models(profile, LimiterRegistry(connect_governors(), activity)) | make_hosted_models(
+        profile, activity
     )
     behind = {
         name: wrap_in_journal(profile, name, journal, model, retry_failed=assignment.retry_failed)

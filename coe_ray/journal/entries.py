@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
-from coe_ray.core.counts import is_count, tokens_in, usage_in
+from coe_ray.core.counts import is_count, parse_token_logprobs, parse_usage
 from coe_ray.core.errors import CallError, ContentFiltered, call_error
 from coe_ray.core.types import Call, Completion
 
@@ -55,8 +55,9 @@ class JournalEntry(NamedTuple):
         """The answer or error; built on demand, as most entries are only counted or indexed."""
         fields = self.fields
         if self.kind == "answer":
-            parsed = {"usage": usage_in(fields.get("usage")), "first_token": tokens_in(fields.get("first_token"))}
-            return Completion(**{**_known(_ANSWER, fields), **parsed})
+            usage = parse_usage(fields.get("usage"))
+            first_token = parse_token_logprobs(fields.get("first_token"))
+            return Completion(**{**_known(_ANSWER, fields), "usage": usage, "first_token": first_token})
         if self.kind == "failure":
             return call_error(fields["error"], self.model, fields["message"], _known(_FAILURE, fields))
         return None
@@ -172,7 +173,7 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
     "retry_after": _is_number_or_none,
     "body": _is_text,
 }
-"""Type checks of the fields of answers and failures; `usage_in` checks the tokens in `usage`."""
+"""Type checks of the fields of answers and failures; `parse_usage` checks the tokens in `usage`."""
 
 
 def _known(names: Iterable[str], fields: Mapping[str, Any]) -> dict[str, Any]:

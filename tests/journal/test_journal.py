@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.core.counts import tokens_in
+from coe_ray.core.counts import parse_token_logprobs
 from coe_ray.core.errors import CallError, ContentFiltered, DataError, ServerFault
 from coe_ray.core.types import Completion, Usage
 from coe_ray.journal import journal as journal_module
@@ -34,7 +34,7 @@ COMPLETIONS = st.builds(
     st.none() | st.text(max_size=9),
     st.integers(0, 9),
     st.floats(0, 1e6),
-    st.lists(st.tuples(st.text(max_size=3), st.floats(-1e4, 0)), max_size=3).map(tokens_in),
+    st.lists(st.tuples(st.text(max_size=3), st.floats(-1e4, 0)), max_size=3).map(parse_token_logprobs),
 )
 
 
