@@ -99,7 +99,7 @@ def check_plan(sitting: CollectionPlan) -> None:
     index, examples = sitting.examples()
     if not examples and not has_index(index):
         where = sitting.benchmark.name
-        raise DataError(f"{index}: no retrieval index there, and {where} has no examples; use jobs/index.py")
+        raise DataError(f"{index}: no retrieval index there, and {where} has no examples; use `coe-ray index`")
 
 
 def _refuse_secrets(journal: str | None) -> None:

@@ -56,7 +56,7 @@ def read_keys(path: Path) -> tuple[ApiKey, ...]:
         content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(
-            f"{path}: no such file, so nobody has a key; make one: python jobs/keys.py --file {path} add NAME"
+            f"{path}: no such file, so nobody has a key; make one: coe-ray keys --file {path} add NAME"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); see to its owner and mode") from None
@@ -67,9 +67,9 @@ def _checked(path: Path, content: bytes) -> tuple[ApiKey, ...]:
     try:
         entries = _ENTRIES.validate_python(orjson.loads(content))
     except orjson.JSONDecodeError:
-        raise DataError(f"{path}: not JSON; write it with jobs/keys.py only") from None
+        raise DataError(f"{path}: not JSON; write it with `coe-ray keys` only") from None
     except ValidationError as error:
-        raise DataError(f"{path}: {_place(error)}; write it with jobs/keys.py only") from None
+        raise DataError(f"{path}: {_place(error)}; write it with `coe-ray keys` only") from None
     if len(entries) > MOST_KEYS:
         raise DataError(f"{path}: {len(entries)} keys; there may be {MOST_KEYS}: remove those that nobody uses")
     for field in ("name", "sha256"):

@@ -210,7 +210,7 @@ class RunFolder:
         """`run.json`. Raises `DataError` where no run was begun."""
         path = self.root / "run.json"
         if not path.is_file():
-            raise DataError(f"{self.root}: no run.json there; give the folder of a bench run (jobs/bench.py)")
+            raise DataError(f"{self.root}: no run.json there; give the folder of a bench run (`coe-ray bench`)")
         card: dict[str, Any] = orjson.loads(path.read_bytes())
         return card
 
@@ -259,14 +259,14 @@ class RunFolder:
     def read_answers(self) -> list[dict[str, Any]]:
         """The rows of `answers/`. Raises `DataError` where the run has none yet."""
         if not self.answers.is_dir():
-            raise DataError(f"{self.root}: no answers/ there; finish the bench first (jobs/bench.py)")
+            raise DataError(f"{self.root}: no answers/ there; finish the bench first (`coe-ray bench`)")
         rows: list[dict[str, Any]] = pq.read_table(self.answers, schema=ANSWER_SCHEMA).to_pylist()
         return rows
 
     def read_summary(self) -> dict[str, Any]:
         """`summary.json`. Raises `DataError` where the run has none yet."""
         if not self.summary.is_file():
-            raise DataError(f"{self.root}: no summary.json there; finish the bench first (jobs/bench.py)")
+            raise DataError(f"{self.root}: no summary.json there; finish the bench first (`coe-ray bench`)")
         summary: dict[str, Any] = orjson.loads(self.summary.read_bytes())
         return summary
 
