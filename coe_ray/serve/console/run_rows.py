@@ -69,18 +69,13 @@ def answers_to(folder: RunFolder, question_id: str) -> list[dict[str, Any]]:
 
 
 def classification_of(folder: RunFolder, question_id: str) -> dict[str, Any] | None:
-    """What the classifier said of it."""
-    for records in (folder.rows, folder.failures):
-        files = [str(file) for file in sorted(records.rglob("*.parquet"))]
-        if not files:
-            continue
-        found = ds.dataset(files, RECORD_SCHEMA, format="parquet").to_table(
-            filter=ds.field("id") == question_id, use_threads=False
-        )
-        if found.num_rows:
-            said: dict[str, Any] | None = orjson.loads(found["record"][0].as_py())["classification"]
-            return said
-    return None
+    """What the classifier said of it; `None` while the run goes on."""
+    if not folder.records_file.is_file():
+        return None
+    records = ds.dataset(folder.records_file, RECORD_SCHEMA, format="parquet")
+    found = records.to_table(filter=ds.field("id") == question_id, use_threads=False)["record"].to_pylist()
+    classification: dict[str, Any] | None = orjson.loads(found[0])["classification"] if found else None
+    return classification
 
 
 def _questions(folder: RunFolder, ids: list[str]) -> dict[str, Question]:
