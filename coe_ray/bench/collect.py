@@ -17,7 +17,8 @@ from coe_ray.bench.records import failed_calls
 from coe_ray.bench.stream import stream_records
 from coe_ray.bench.worker import ExtraClassifier, WorkerConfig
 from coe_ray.cluster.health import APPLICATION, hosted_model_names, is_serving
-from coe_ray.core.errors import DataError
+from coe_ray.cluster.ray_internals import delete_application
+from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
 from coe_ray.journal.audit import audit_calls
@@ -76,6 +77,8 @@ class CollectionPlan:
 
 def check_plan(plan: CollectionPlan) -> None:
     """Raises `CoeError` for whatever would keep a worker from starting; before there is a folder."""
+    if "://" in plan.journal_folder:  # not quoted: there may be a password in it
+        raise ConfigError("--journal: no URI is supported; give a folder on storage that every node shares")
     profile = plan.profile
     make_local_models(profile)
     if not profile.classifier.k:
@@ -125,7 +128,7 @@ def _hosted_models(
         return
     report_line(f"deploying {', '.join(names)}: not serving yet")
     ensure_profile_index(load_profile(plan.reference))
-    with shutdown.step(lambda: serve.delete(APPLICATION, _blocking=False)):
+    with shutdown.step(lambda: delete_application(APPLICATION)):
         deploy(plan.reference)
         try:
             yield

@@ -1,6 +1,6 @@
 """A chat model behind any OpenAI-compatible URL: hosted APIs, vLLM, or another server of this kind.
 
-    call → body → try (retry.py) → turn (gate.py, circuit.py) → reply (replies.py) → Completion or Deltas
+    call → body → try (retry.py) → turn (gate.py, breaker.py) → reply (replies.py) → Completion or Deltas
                    └─ what goes wrong (faults.py) → CallError
 
 Nothing is opened before the first call, so that a model can be built anywhere and shipped to a Ray actor.
@@ -20,7 +20,7 @@ import orjson
 from coe_ray.core.errors import BadCall, CallError, RateLimited
 from coe_ray.core.stages import outgoing_headers
 from coe_ray.core.types import Call, Completion, Delta
-from coe_ray.llm.breaker import CircuitBreaker
+from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.replies import StreamReader, deltas_of, read_completion
 from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
@@ -91,7 +91,7 @@ class HttpModel:
 
     `name` is ours and stands in errors, `model` is the provider's; `base_url` is all before
     `/chat/completions`. Each try waits for a slot of the `gate` and holds it until its reply is over, so a call
-    that waits between tries leaves its place to others. An open `circuit` lets nothing through (by default it
+    that waits between tries leaves its place to others. An open `breaker` lets nothing through (by default it
     stays open for good). `extra_body` is sent with each call and wins over its settings.
 
     Serves one event loop at a time; `close()` it there. It opens again when it is called again.
@@ -107,7 +107,7 @@ class HttpModel:
         api_key: str | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeouts: Timeouts = Timeouts(),
-        circuit: CircuitBreaker | None = None,
+        breaker: ModelBreaker | None = None,
         extra_body: Mapping[str, object] = _NOTHING,
     ) -> None:
         self.name = name
@@ -118,7 +118,7 @@ class HttpModel:
         self._retry = retry
         self._timeouts = timeouts
         self._gate = gate
-        self._circuit = circuit or CircuitBreaker()
+        self._breaker = breaker or ModelBreaker()
         self._extra_body = dict(extra_body)
         self._pool: _Pool | None = None
 
@@ -186,12 +186,12 @@ class HttpModel:
 
     @asynccontextmanager
     async def _turn(self, request: _Request) -> AsyncIterator[LimiterSlot]:
-        """The right to send one request. Raises what opened the circuit, where it is open."""
-        self._circuit.check()  # nobody waits for a turn that could not be used
+        """The right to send one request. Raises what opened the breaker, where it is open."""
+        self._breaker.check()  # nobody waits for a turn that could not be used
         try:
-            async with self._gate.slot(self._circuit.check) as slot:
+            async with self._gate.slot(self._breaker.check) as slot:
                 request.watch.leave_out(slot.waited_s)
-                with self._circuit.guard():
+                with self._breaker.guard():
                     yield slot
         except SaturatedError:
             message = "as many calls as its provider takes are under way"

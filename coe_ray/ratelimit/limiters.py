@@ -22,16 +22,16 @@ class LimiterRegistry:
     ) -> None:
         self.traffic = traffic or Traffic()
         self._governor = governor or _OwnGovernors().report
-        self._gates: dict[str, CallLimiter] = {}
+        self._limiters: dict[str, CallLimiter] = {}
 
-    def gate(self, base_url: str, secret: str | None, limits: RateLimits) -> "CallLimiter":
+    def limiter(self, base_url: str, secret: str | None, limits: RateLimits) -> "CallLimiter":
         """The gate of this address and key. Several models' limits: the largest at once, the smallest per minute."""
         provider = provider_id(base_url, secret)
-        if provider in self._gates:
-            self._gates[provider].join(limits)
+        if provider in self._limiters:
+            self._limiters[provider].join(limits)
         else:
-            self._gates[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.traffic)
-        return self._gates[provider]
+            self._limiters[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.traffic)
+        return self._limiters[provider]
 
 
 class _OwnGovernors:

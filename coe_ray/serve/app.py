@@ -6,7 +6,7 @@ Nothing is bound at import. (No postponed annotations here: Serve needs the argu
 import hashlib
 import logging
 import os
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +15,7 @@ from ray.serve import Application, Deployment
 from ray.serve.schema import LoggingConfig
 
 from coe_ray.cluster.health import APPLICATION
+from coe_ray.cluster.ray_internals import is_serve_running, serve_host, with_version
 from coe_ray.core.api_keys import read_keys
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.fingerprint import hash_source
@@ -22,7 +23,7 @@ from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import load_profile
 from coe_ray.routing.pipeline import check_leaderboard, load_leaderboard
 from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
-from coe_ray.serve.auth.loopback import is_serve_running, listening_host, require_keys_or_loopback
+from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import hardest_first
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
@@ -55,7 +56,7 @@ def build(args: AppArgs) -> Application:
     profile = load_profile(args.profile)
     profile = profile if args.study else profile.served
     if is_serve_running():  # `serve run` builds before: the ingress looks again
-        require_keys_or_loopback(profile.access, listening_host())
+        require_keys_or_loopback(profile.access, serve_host())
     for each in (profile, apply_change(profile, args.change)):
         if each.keys_file is not None:
             read_keys(each.keys_file)
@@ -69,7 +70,7 @@ def build(args: AppArgs) -> Application:
     # Our own line for each request says more than Serve's.
     logs = LoggingConfig(encoding="JSON", enable_access_log=False)
     return ingress.options(user_config=args.change, logging_config=logs).bind(
-        profile, retriever.bind(profile), _hosted(hosted, profile.classifier.model), warnings
+        profile, retriever.bind(profile), _hosted(hosted), warnings
     )
 
 
@@ -86,22 +87,19 @@ def deploy(args: AppArgs) -> None:
 def _versioned(deployment: object, *settings: object) -> Deployment:
     parts = [hash_source("coe_ray", files) for files in ("*.py", "serve/console/static/*")]
     code = orjson.dumps([*parts, *settings], option=orjson.OPT_SORT_KEYS)
-    # `_internal`: Serve gives every deployment a random version otherwise, and so restarts it each time.
-    named = {"version": hashlib.sha256(code).hexdigest()[:12], "_internal": True}
-    return cast(Deployment, deployment).options(**named)  # mypy sees no class decorator
+    return with_version(deployment, hashlib.sha256(code).hexdigest()[:12])
 
 
-def _hosted(models: dict[str, VllmModel], classifier: str) -> dict[str, Application]:
+def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
     if not models:
         return {}
-    from coe_ray.serve.hosting.vllm import model_deployment  # imports vLLM, which API-only installs do not have
+    from coe_ray.serve.hosting.vllm import llm_config, model_deployment  # vLLM, which API-only installs do not have
 
     applications = {}
     for name in hardest_first(models):
-        # All prompts of the classifier begin with the same task list.
-        application = model_deployment(name, models[name], prefix_router=name == classifier)
-        bound = _versioned(application._bound_deployment, models[name].model_dump(mode="json", exclude={"scaling"}))
-        applications[name] = Application(bound)
+        config = llm_config(name, models[name])
+        settings = models[name].model_dump(mode="json", exclude={"scaling"})
+        applications[name] = _versioned(model_deployment(name, config), settings).bind(llm_config=config)
     return applications
 
 

@@ -7,12 +7,11 @@ import ray
 from ray import serve
 from ray.serve import Application, Deployment
 
-from coe_ray.cluster.hosted import deployment_name
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import hardest_first
-from coe_ray.serve.hosting.vllm import model_deployment
+from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 from tests.behaviour.engines import INSIDE_THE_REAL_ONE, PacedEngine
 
 
@@ -33,20 +32,16 @@ def build(path: str) -> Application:
 
 def engines(profile: Profile) -> dict[str, Application]:
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
-    classifier = profile.classifier.model
-    return {
-        name: _engine(name, model_deployment(name, hosted[name], prefix_router=name == classifier), hosted[name])
-        for name in hardest_first(hosted)
-    }
+    return {name: _engine(name, hosted[name]) for name in hardest_first(hosted)}
 
 
-def _engine(name: str, real: Application, model: VllmModel) -> Application:
+def _engine(name: str, model: VllmModel) -> Application:
     """The real deployment where the profile puts an engine into it; else a light class with all of its options."""
+    config = llm_config(name, model)
+    real = model_deployment(name, config)
     if INSIDE_THE_REAL_ONE.items() <= model.environment.items():
-        return real
-    options = {"name": deployment_name(name), "ray_actor_options": {"num_cpus": 1}}
-    light = real._bound_deployment.options(func_or_class=PacedEngine, _init_args=(), _init_kwargs={}, **options)
-    return light.bind(name)
+        return real.bind(llm_config=config)
+    return real.options(func_or_class=PacedEngine, ray_actor_options={"num_cpus": 1}).bind(name)
 
 
 def homes() -> dict[str, list[list[str]]]:

@@ -1,7 +1,6 @@
 """Placement groups of hosted models on nodes with logical GPUs: where replicas lie, and what a lost node costs."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,18 +71,6 @@ def test_the_real_server_lies_on_one_node_beside_others(served: GpuCluster, tmp_
     assert first == second
     assert len(homes["halves"]) == 2
     assert served.tell("ask", model="real") == "tensor 2"
-
-
-def test_prompts_that_begin_alike_go_to_one_replica_until_it_is_busier(served: GpuCluster, tmp_path: Path) -> None:
-    served.tell("deploy", profile=profile(tmp_path, sorter=hosted(2)))
-    beginnings = [f"{letter}, the head of a prompt. " * 40 for letter in "abcdef"]
-    # Each beginning has been seen once; two more rounds show whether it is remembered.
-    prompts = [beginning + f"And its end in round {number}." for number in range(3) for beginning in beginnings]
-    homes = served.tell("answered_by", model="sorter", prompts=prompts, at_once=1)
-    assert homes[:6] == homes[6:12] == homes[12:]
-    assert len(set(homes)) == 2
-    crowd = served.tell("answered_by", model="sorter", prompts=[beginnings[0]] * 120, at_once=40)
-    assert min(Counter(crowd).values()) > 20
 
 
 def test_what_has_no_room_is_refused_before_it_is_deployed(served: GpuCluster, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from coe_ray.core import errors
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Completion
-from coe_ray.llm.breaker import CircuitBreaker
+from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import FaultServer, Reply, answer, fault
 from tests.support.model_under_test import CALL, KEY, LATE, made, said, until
@@ -37,11 +37,11 @@ class Clock:
         return self.now
 
 
-def opened(rest_s: float = math.inf, clock: Callable[[], float] = time.monotonic) -> CircuitBreaker:
-    circuit = CircuitBreaker(rest_s, clock)
-    with pytest.raises(errors.BadCredentials, match="HTTP 401"), circuit.guard():
+def opened(rest_s: float = math.inf, clock: Callable[[], float] = time.monotonic) -> ModelBreaker:
+    breaker = ModelBreaker(rest_s, clock)
+    with pytest.raises(errors.BadCredentials, match="HTTP 401"), breaker.guard():
         raise DENIED
-    return circuit
+    return breaker
 
 
 @pytest.mark.parametrize(("reply", "kind"), STOPPING)
@@ -83,15 +83,15 @@ async def test_calls_on_their_way_end_on_their_own(server: FaultServer) -> None:
     await model.close()
     assert sum(isinstance(each, Completion) for each in ends) == 3
     assert sum(each.attempts for each in ends) == server.served == 4
-    assert last.attempts == 0  # an answer that was on its way does not close the circuit
+    assert last.attempts == 0  # an answer that was on its way does not close the breaker
 
 
 async def test_a_call_that_was_to_be_tried_again_is_not_sent_again(server: FaultServer) -> None:
     server.reset(fault(503, "no", headers={"Retry-After": "0.5"}), fault(401, "no"))
-    gates = LimiterRegistry()
-    model = made(server.base_url, gates=gates)
+    limiters = LimiterRegistry()
+    model = made(server.base_url, limiters=limiters)
     patient = asyncio.create_task(end(model.complete(CALL)))
-    await until(lambda: gates.traffic.backing_off["ServerFault"] == 1)
+    await until(lambda: limiters.traffic.backing_off["ServerFault"] == 1)
     await end(model.complete(CALL))
     error = await patient
     await model.close()
@@ -101,8 +101,8 @@ async def test_a_call_that_was_to_be_tried_again_is_not_sent_again(server: Fault
 
 async def test_another_model_of_the_same_gates_goes_on(server: FaultServer) -> None:
     server.reset(fault(404, "no"), answer("B"))
-    gates = LimiterRegistry()
-    stopped, other = made(server.base_url, gates=gates), made(server.base_url, gates=gates)
+    limiters = LimiterRegistry()
+    stopped, other = made(server.base_url, limiters=limiters), made(server.base_url, limiters=limiters)
     assert isinstance(await end(stopped.complete(CALL)), errors.NoSuchModel)
     assert (await other.complete(CALL)).text == "B"
     await stopped.close()
@@ -111,7 +111,7 @@ async def test_another_model_of_the_same_gates_goes_on(server: FaultServer) -> N
 
 async def test_an_answer_closes_the_circuit_after_its_rest(server: FaultServer) -> None:
     server.reset(fault(401, "no"), answer("B"))
-    model = made(server.base_url, circuit=CircuitBreaker(rest_s=0.0))
+    model = made(server.base_url, breaker=ModelBreaker(rest_s=0.0))
     await end(model.complete(CALL))
     for _ in range(3):
         assert (await model.complete(CALL)).text == "B"
@@ -121,73 +121,73 @@ async def test_an_answer_closes_the_circuit_after_its_rest(server: FaultServer) 
 
 async def test_no_rest_is_long_enough_by_default() -> None:
     clock = Clock()
-    circuit = opened(clock=clock)
+    breaker = opened(clock=clock)
     for _ in range(3):
         clock.now += 1e9
-        with pytest.raises(errors.BadCredentials, match="not asked: HTTP 401: no") as caught, circuit.guard():
+        with pytest.raises(errors.BadCredentials, match="not asked: HTTP 401: no") as caught, breaker.guard():
             raise AssertionError("let through")
         assert (caught.value.status, caught.value.attempts, caught.value.body) == (401, 0, "")
 
 
 async def test_one_call_at_a_time_is_let_through() -> None:
     clock = Clock()
-    circuit = opened(30.0, clock)
-    refuses(circuit, "HTTP 401")
+    breaker = opened(30.0, clock)
+    refuses(breaker, "HTTP 401")
     clock.now = 30.0
-    with circuit.guard():
-        refuses(circuit, "HTTP 401")
-        with pytest.raises(errors.BadCredentials), circuit.guard():
+    with breaker.guard():
+        refuses(breaker, "HTTP 401")
+        with pytest.raises(errors.BadCredentials), breaker.guard():
             raise AssertionError("let through")
-    circuit.check()
+    breaker.check()
 
 
 @pytest.mark.parametrize("broken", [errors.ServerFault("expert-a", "no"), errors.RateLimited("expert-a", "no")])
 async def test_no_answer_is_no_proof(broken: CallError) -> None:
     clock = Clock()
-    circuit = opened(30.0, clock)
+    breaker = opened(30.0, clock)
     clock.now = 31.0
-    with pytest.raises(type(broken)), circuit.guard():
+    with pytest.raises(type(broken)), breaker.guard():
         raise broken
-    refuses(circuit, "HTTP 401")
+    refuses(breaker, "HTTP 401")
     clock.now = 61.0
-    circuit.check()
+    breaker.check()
 
 
 @pytest.mark.parametrize("kind", [errors.BadCall, errors.ContextTooLong, errors.ContentFiltered])
 async def test_an_error_of_the_one_call_proves_that_the_key_works(kind: type[CallError]) -> None:
     clock = Clock()
-    circuit = opened(30.0, clock)
+    breaker = opened(30.0, clock)
     clock.now = 31.0
-    with pytest.raises(kind), circuit.guard():
+    with pytest.raises(kind), breaker.guard():
         raise kind("expert-a", "no")
-    circuit.check()
+    breaker.check()
 
 
 async def test_what_is_wrong_now_is_said_afterwards() -> None:
     clock = Clock()
-    circuit = opened(30.0, clock)
+    breaker = opened(30.0, clock)
     clock.now = 31.0
-    with pytest.raises(errors.QuotaUsedUp), circuit.guard():
+    with pytest.raises(errors.QuotaUsedUp), breaker.guard():
         raise errors.QuotaUsedUp("expert-a", "HTTP 402", status=402)
-    refuses(circuit, "HTTP 402")
+    refuses(breaker, "HTTP 402")
 
 
 async def test_a_call_on_its_way_neither_closes_it_nor_changes_what_is_said() -> None:
-    circuit = CircuitBreaker()
-    with pytest.raises(errors.NoSuchModel), circuit.guard(), circuit.guard():
-        with pytest.raises(errors.BadCredentials), circuit.guard():
+    breaker = ModelBreaker()
+    with pytest.raises(errors.NoSuchModel), breaker.guard(), breaker.guard():
+        with pytest.raises(errors.BadCredentials), breaker.guard():
             raise DENIED
-        refuses(circuit, "HTTP 401")
+        refuses(breaker, "HTTP 401")
         raise errors.NoSuchModel("expert-a", "HTTP 404", status=404)
-    refuses(circuit, "HTTP 401")
+    refuses(breaker, "HTTP 401")
 
 
 @pytest.mark.parametrize("kind", [errors.ServerFault, errors.RateLimited, errors.ContextTooLong, errors.BadCall])
 async def test_other_errors_open_nothing(kind: type[CallError]) -> None:
-    circuit = CircuitBreaker()
-    with pytest.raises(kind), circuit.guard():
+    breaker = ModelBreaker()
+    with pytest.raises(kind), breaker.guard():
         raise kind("expert-a", "no")
-    circuit.check()
+    breaker.check()
 
 
 async def test_it_travels_as_it_is() -> None:
@@ -206,9 +206,9 @@ async def test_its_opening_is_logged_without_the_key(server: FaultServer, caplog
     assert [record.getMessage().startswith(said_once) for record in caplog.records] == [True]
 
 
-def refuses(circuit: CircuitBreaker, why: str) -> None:
+def refuses(breaker: ModelBreaker, why: str) -> None:
     with pytest.raises(CallError, match=f"not asked: {why}") as caught:
-        circuit.check()
+        breaker.check()
     assert caught.value.attempts == 0
 
 

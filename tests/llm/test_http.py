@@ -140,15 +140,15 @@ async def test_no_more_at_once_than_allowed(server: FaultServer) -> None:
 
 async def test_a_call_that_backs_off_holds_no_slot(server: FaultServer) -> None:
     server.reset(Reply(503, headers={"Retry-After": "30"}), answer("B"))
-    gates = LimiterRegistry()
-    model = made(server.base_url, max_concurrency=1, gates=gates, retry=RetryPolicy())
+    limiters = LimiterRegistry()
+    model = made(server.base_url, max_concurrency=1, limiters=limiters, retry=RetryPolicy())
     patient = asyncio.create_task(model.complete(CALL))
-    await until(lambda: gates.traffic.backing_off["ServerFault"] == 1)
-    assert (gates.traffic.in_flight, gates.traffic.waiting) == (0, 0)
+    await until(lambda: limiters.traffic.backing_off["ServerFault"] == 1)
+    assert (limiters.traffic.in_flight, limiters.traffic.waiting) == (0, 0)
     assert (await model.complete(CALL)).text == "B"
     patient.cancel()
     await asyncio.wait([patient])
-    assert gates.traffic.backing_off.total() == 0
+    assert limiters.traffic.backing_off.total() == 0
     await model.close()
 
 
@@ -164,12 +164,12 @@ async def test_waiting_for_a_turn_uses_up_no_patience(server: FaultServer) -> No
 
 async def test_a_stream_holds_its_slot_until_it_ends(server: FaultServer) -> None:
     server.reset(streamed(*PARIS, DONE))
-    gates = LimiterRegistry()
-    model = made(server.base_url, gates=gates)
+    limiters = LimiterRegistry()
+    model = made(server.base_url, limiters=limiters)
     async with aclosing(model.stream(CALL)) as deltas:
         await anext(deltas)
-        assert gates.traffic.in_flight == 1
-    assert gates.traffic.in_flight == 0
+        assert limiters.traffic.in_flight == 1
+    assert limiters.traffic.in_flight == 0
     await model.close()
 
 

@@ -328,17 +328,17 @@ async def test_a_listener_that_fails_costs_no_slot(gate: CallLimiter) -> None:
 
 
 @pytest.fixture
-def gates() -> Iterator[LimiterRegistry]:
+def limiters() -> Iterator[LimiterRegistry]:
     yield LimiterRegistry()
 
 
-def test_one_gate_for_each_address_and_key(gates: LimiterRegistry) -> None:
-    one = gates.gate("http://a/v1", "k", RateLimits())
-    assert gates.gate("http://a/v1/", "k", RateLimits()) is one
-    assert gates.gate("http://b/v1", "k", RateLimits()) is not one
-    assert gates.gate("http://a/v1", "l", RateLimits()) is not one
-    assert gates.gate("http://a/v1", None, RateLimits()) is not one
-    assert one.traffic is gates.traffic
+def test_one_gate_for_each_address_and_key(limiters: LimiterRegistry) -> None:
+    one = limiters.limiter("http://a/v1", "k", RateLimits())
+    assert limiters.limiter("http://a/v1/", "k", RateLimits()) is one
+    assert limiters.limiter("http://b/v1", "k", RateLimits()) is not one
+    assert limiters.limiter("http://a/v1", "l", RateLimits()) is not one
+    assert limiters.limiter("http://a/v1", None, RateLimits()) is not one
+    assert one.traffic is limiters.traffic
 
 
 def test_the_key_does_not_show_in_the_provider_id() -> None:
@@ -353,15 +353,15 @@ async def test_limits_of_several_models_are_joined() -> None:
         heard.append(report.limits)
         return Lease(limit=1, slots=1)
 
-    gates = LimiterRegistry(governor)
-    gates.gate("http://a/v1", None, RateLimits(8, 60, None))
-    gates.gate("http://a/v1", None, RateLimits(32, 600, 1000))
-    async with gates.gate("http://a/v1", None, RateLimits(16)).slot():
+    limiters = LimiterRegistry(governor)
+    limiters.limiter("http://a/v1", None, RateLimits(8, 60, None))
+    limiters.limiter("http://a/v1", None, RateLimits(32, 600, 1000))
+    async with limiters.limiter("http://a/v1", None, RateLimits(16)).slot():
         assert heard == [RateLimits(32, 60, 1000)]
 
 
-def test_a_gate_travels_before_its_first_call(gates: LimiterRegistry) -> None:
-    gate = pickle.loads(pickle.dumps(gates.gate("http://a/v1", "k", RateLimits(3))))
+def test_a_gate_travels_before_its_first_call(limiters: LimiterRegistry) -> None:
+    gate = pickle.loads(pickle.dumps(limiters.limiter("http://a/v1", "k", RateLimits(3))))
 
     async def call() -> None:
         async with asyncio.timeout(PATIENCE_S), gate.slot():
@@ -370,8 +370,8 @@ def test_a_gate_travels_before_its_first_call(gates: LimiterRegistry) -> None:
     asyncio.run(call())
 
 
-async def test_a_process_has_governors_of_its_own(gates: LimiterRegistry) -> None:
-    gate, order = gates.gate("http://a/v1", None, RateLimits(3)), list[int]()
+async def test_a_process_has_governors_of_its_own(limiters: LimiterRegistry) -> None:
+    gate, order = limiters.limiter("http://a/v1", None, RateLimits(3)), list[int]()
     visits = [Visit(gate, order, number) for number in range(5)]
     await all_wait()
     assert order == [0, 1, 2]

@@ -23,7 +23,8 @@ from coe_ray.routing.pipeline import (
     load_leaderboard,
     question_of_call,
 )
-from tests.support.planted import BOARD, Listener, Shelf, content, small_profile
+from tests.support.planted import BOARD, Listener, Shelf
+from tests.support.profiles import content, small_profile
 
 BUILD = "Which tool is there to compile?\nA. make\nB. ping"
 NEAR = Neighbour("1", "one", "Build", 0.9, 0.6)

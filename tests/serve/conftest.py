@@ -11,7 +11,7 @@ import ray
 from openai import OpenAI
 
 from tests.serve.cluster import Cluster
-from tests.serve.upstream import Upstream, running
+from tests.serve.upstream import Upstream
 from tests.serve.world import build_world
 
 SERVE = {} if os.environ.get("COE_TEST_PLAIN_SERVE") else {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
@@ -30,7 +30,7 @@ def no_other_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[Upstream]:
-    with running() as upstream:
+    with Upstream().started() as upstream:
         yield upstream
 
 
@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Path:
     """The profile's path. Not built where the cluster is not asked for."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_HUB_OFFLINE", "1")
-        return build_world(tmp_path_factory.mktemp("world"), upstream.url)
+        return build_world(tmp_path_factory.mktemp("world"), upstream.base_url)
 
 
 @pytest.fixture(scope="session")

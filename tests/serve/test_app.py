@@ -208,7 +208,7 @@ class TestStreams:
         assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (7, 3)
         assert all("coe" not in chunk.to_dict() and chunk.usage is None for chunk in others)
 
-    def test_usage_chunk_is_without_choices_only_where_it_was_asked_for(self, client: OpenAI) -> None:
+    def test_usage_chunk_is_without_choices_only_where_it_was_set_model(self, client: OpenAI) -> None:
         """OpenAI's own example reads `chunk.choices[0]` of every chunk."""
         assert all(chunk.choices for chunk in stream(client, STATEFUL))
         *others, last = stream(client, STATEFUL, stream_options={"include_usage": True})
@@ -394,9 +394,9 @@ class TestFailures:
             assert caught.value.status_code == 504
             assert 1 < time.monotonic() - started < 10
 
-        before = upstream.left
+        before = upstream.abandoned
         await asyncio.gather(waited(streamed=False), waited(streamed=True))
-        await asyncio.to_thread(_eventually, lambda: upstream.left == before + 2)
+        await asyncio.to_thread(_eventually, lambda: upstream.abandoned == before + 2)
 
     @pytest.mark.parametrize("given", ["soon", "0", "-1", "nan"])
     def test_deadline_that_is_none(self, http: httpx.Client, given: str) -> None:
@@ -409,7 +409,7 @@ class TestFailures:
     def test_client_that_leaves_takes_its_work_with_it(
         self, cluster: Cluster, upstream: Upstream, question: str, model: str
     ) -> None:
-        begun, left = upstream.begun, upstream.left
+        served, left = upstream.served, upstream.abandoned
         body = {"model": model, "messages": user(question), "stream": question == "trickle"}
         with httpx.Client(base_url=cluster.url, timeout=httpx.Timeout(10, read=1)) as leaving:
             if question == "hang":
@@ -418,8 +418,8 @@ class TestFailures:
             else:
                 with leaving.stream("POST", CHAT, json=body) as response:
                     assert PIECES[0] in next(response.iter_text())
-        assert upstream.begun == begun + 1
-        _eventually(lambda: upstream.left == left + 1)
+        assert upstream.served == served + 1
+        _eventually(lambda: upstream.abandoned == left + 1)
 
 
 class TestFailover:
@@ -442,7 +442,7 @@ class TestFailover:
         assert "next by rank" in route["reason"]
 
     def test_hanging_expert_is_left_after_its_share_of_the_deadline(self, client: OpenAI, upstream: Upstream) -> None:
-        before = upstream.left
+        before = upstream.abandoned
         raw = client.chat.completions.with_raw_response.create(
             model="coe", messages=user("hang"), extra_headers={"x-coe-deadline": "5"}
         )
@@ -450,7 +450,7 @@ class TestFailover:
         (tried,) = coe(raw.parse())["tried"]
         assert (tried["expert"], tried["error"]) == ("remote", "CallTimeout")
         assert 0.5 < tried["seconds"] < 3
-        _eventually(lambda: upstream.left == before + 1)
+        _eventually(lambda: upstream.abandoned == before + 1)
 
 
 def _eventually(holds: Callable[[], bool], within_s: float = 5) -> None:
@@ -488,7 +488,7 @@ class TestCluster:
     @pytest.mark.slow  # 10 s: the encoder is loaded first
     def test_missing_index_is_said_with_its_remedy(self, cluster: Cluster, world: Path, upstream: Upstream) -> None:
         retrieval = load_profile(world).retrieval.model_dump(mode="json") | {"index": "nowhere"}
-        broken = write_profile(world.with_name("broken.yaml"), upstream.url, retrieval=retrieval)
+        broken = write_profile(world.with_name("broken.yaml"), upstream.base_url, retrieval=retrieval)
         error = cluster.deploy(broken, name="broken", route="/broken")
         assert error is not None
         assert "no retrieval index there; build it with jobs/index.py" in error

@@ -8,7 +8,7 @@ import pytest
 
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Delta, Message, SamplingParams
-from coe_ray.llm.breaker import CircuitBreaker
+from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.retry import RetryPolicy, Timeouts
@@ -34,11 +34,11 @@ def made(
     retry: RetryPolicy = QUICK,
     timeouts: Timeouts | None = None,
     max_concurrency: int = 64,
-    gates: LimiterRegistry | None = None,
-    circuit: CircuitBreaker | None = None,
+    limiters: LimiterRegistry | None = None,
+    breaker: ModelBreaker | None = None,
     extra_body: Mapping[str, object] | None = None,
 ) -> HttpModel:
-    gates = gates or LimiterRegistry()
+    limiters = limiters or LimiterRegistry()
     return HttpModel(
         name="expert-a",
         model="provider/model-a",
@@ -46,8 +46,8 @@ def made(
         api_key=api_key,
         retry=retry,
         timeouts=timeouts or Timeouts(connect_s=5, first_byte_s=5, total_s=5),
-        gate=gates.gate(base_url, api_key, RateLimits(max_concurrency)),
-        circuit=circuit,
+        gate=limiters.limiter(base_url, api_key, RateLimits(max_concurrency)),
+        breaker=breaker,
         extra_body=extra_body or {},
     )
 

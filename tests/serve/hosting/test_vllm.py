@@ -32,7 +32,7 @@ HUGE = {
 @pytest.fixture(autouse=True)
 def no_weights_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded or converted, and no cluster is asked for the driver's own environment."""
-    monkeypatch.setattr(models, "locate", lambda weights: f"located {weights.hub}")
+    monkeypatch.setattr(models, "locate_weights", lambda weights: f"located {weights.hub}")
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env={}))
 
 
@@ -62,7 +62,7 @@ def _hosted(profile: Profile, name: str) -> VllmModel:
 
 
 def _deployment(name: str, model: VllmModel) -> Any:
-    return model_deployment(name, model)._bound_deployment
+    return model_deployment(name, llm_config(name, model))
 
 
 def _bundles(name: str, model: VllmModel) -> Any:
