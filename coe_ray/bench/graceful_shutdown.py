@@ -27,6 +27,10 @@ class GracefulShutdown:
         finally:
             self._steps.remove(step)
 
+    def take_steps(self) -> None:
+        for step in reversed(self._steps):
+            step()
+
     def on_sigterm(self, report_line: Callable[[str], None]) -> None:
         """Shut down on SIGTERM from now on. Call it in the main thread, after `ray.init`, which sets its own handler.
 
@@ -42,8 +46,7 @@ class GracefulShutdown:
         while signal.SIGTERM not in os.read(read_end, 64):
             pass  # another signal's number
         try:
-            for step in reversed(self._steps):
-                step()
+            self.take_steps()
             report_line("stopped; every finished call is kept, and the same command goes on from here")
         finally:
             os._exit(STOPPED)

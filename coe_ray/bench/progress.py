@@ -186,9 +186,7 @@ class ProgressReporter:
     def _end(self, phase: Phase) -> None:
         if not self._over.is_set():
             self._over.set()
-            self._progress = replace(
-                self._progress, rate=0.0, in_flight=0, waiting=0, backing_off={}, phase=phase
-            )
+            self._progress = replace(self._progress, rate=0.0, in_flight=0, waiting=0, backing_off={}, phase=phase)
             self._write()
 
     def _write(self) -> None:

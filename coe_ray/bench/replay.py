@@ -103,7 +103,7 @@ def _fill(
         if not own:
             shutil.copy(source.records_file, target.records_file)
         return
-    report_line("the questions are read out of the journal")
+    report_line(f"{len(questions)} questions are read out of the journal")
     with closing(Journal.open(_journal(source, card))) as journal:
         target.write_records(_evaluate(_pipeline(_index(source, card), profile, journal), questions))
 
@@ -139,7 +139,9 @@ def _index(source: RunFolder, card: dict[str, Any]) -> Path:
 def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfExperts:
     """The profile's pipeline, each model replaced by what the journal has of it."""
     # A table of answers or a script is a record itself: nobody is called where it is asked.
-    local = {name: each for name, each in profile.models.items() if isinstance(each, RecordedModel | ScriptedModelConfig)}
+    local = {
+        name: each for name, each in profile.models.items() if isinstance(each, RecordedModel | ScriptedModelConfig)
+    }
     tables = make_local_models(profile.model_copy(update={"models": local}))
     models: dict[str, ChatModel] = {
         name: tables.get(name) or wrap_in_journal(profile, name, journal, None) for name in profile.models

@@ -28,7 +28,9 @@ def run_folder(order: StudyRequest, asked: StudyPlan) -> RunFolder:
     return RunFolder(order.out / "runs" / asked.profile.name)
 
 
-def execute_plan(order: StudyRequest, asked: StudyPlan, say: ReportLine, deploy: DeployModels, leaving: GracefulShutdown) -> None:
+def execute_plan(
+    order: StudyRequest, asked: StudyPlan, say: ReportLine, deploy: DeployModels, leaving: GracefulShutdown
+) -> None:
     """Ask what is not yet answered; the same order goes on where it stopped. Needs a running Ray. Raises `CoeError`."""
     folder = run_folder(order, asked)
     sitting = CollectionPlan(
