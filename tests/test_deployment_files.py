@@ -23,8 +23,8 @@ from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel, VllmModel
 from coe_ray.profile.profile import Profile, load_profile, patch_profile
-from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.app import AppArgs
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.ingress import Ingress
 

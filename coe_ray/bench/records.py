@@ -21,7 +21,7 @@ async def evaluate_question(
 ) -> QuestionRecord:
     """Ask the classifier, the `extra_classifiers` and every expert. CoE's own answer is one of the experts'."""
     classify_calls = [_settle(classifier.classify(question)) for classifier in (coe, *extra_classifiers.values())]
-    expert_calls = [_settle(coe.ask(expert, question)) for expert in coe.experts]
+    expert_calls = [_settle(coe.answer_question(expert, question)) for expert in coe.experts]
     labels, answers = await asyncio.gather(asyncio.gather(*classify_calls), asyncio.gather(*expert_calls))
     (classification, classification_error), *extra_labels = labels
     record = {

@@ -29,7 +29,6 @@ from coe_ray.core.files import write_atomic
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
 from coe_ray.journal.audit import Audit
-from coe_ray.profile.models import ApiModel
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.pipeline import load_leaderboard
 
@@ -83,18 +82,13 @@ def _boards(profile: Profile, questions: Mapping[str, Question], folder: RunFold
 
 def make_bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:
     """`calls` of the summary: each model and all together, from the journal. `cost` is None where none has a price."""
-    by_model = {name: {**asdict(audit), "cost": _cost(audit, profile, name)} for name, audit in audits.items()}
+    by_model = {
+        name: {**asdict(audit), "cost": profile.token_cost(name, audit.prompt_tokens, audit.completion_tokens)}
+        for name, audit in audits.items()
+    }
     totals = {field.name: sum(getattr(audit, field.name) for audit in audits.values()) for field in fields(Audit)}
     costs = [bill["cost"] for bill in by_model.values() if bill["cost"] is not None]
     return {**totals, "cost": sum(costs) if costs else None, "by_model": by_model}
-
-
-def _cost(audit: Audit, profile: Profile, name: str) -> float | None:
-    """In the currency of the profile's prices."""
-    model = profile.models.get(name)
-    if not isinstance(model, ApiModel) or model.price is None:
-        return None
-    return model.price.of(audit.prompt_tokens, audit.completion_tokens)
 
 
 def current_commit() -> str | None:

@@ -118,8 +118,7 @@ class HostedModel:
                 response.cancel()  # without effect where it is over
 
     def _body(self, call: Call) -> dict[str, Any]:
-        messages = [{"role": message.role, "content": message.content} for message in call.messages]
-        body = {"model": self.name, "messages": messages, **call.settings.given()}
+        body = call.body(self.name)
         return body | {"structured_outputs": {"choice": list(call.choices)}} if call.choices else body
 
 

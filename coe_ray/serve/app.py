@@ -5,7 +5,6 @@ Nothing is bound at import. (No postponed annotations here: Serve needs the argu
 
 import hashlib
 import logging
-import os
 from typing import Any
 
 import orjson
@@ -22,7 +21,6 @@ from coe_ray.profile.fingerprint import hash_source
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import load_profile
 from coe_ray.routing.pipeline import check_leaderboard, load_leaderboard
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import hardest_first
@@ -31,9 +29,6 @@ from coe_ray.serve.ingress import Ingress
 from coe_ray.serve.snapshot.snapshot import apply_change
 
 log = logging.getLogger("ray.serve")
-
-WANTED_ENVIRONMENT = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
-"""Must stand before Ray starts; without them the endpoint carries about a seventh of the requests."""
 
 
 class AppArgs(BaseModel):
@@ -66,7 +61,7 @@ def build(args: AppArgs) -> Application:
     retriever = _versioned(RetrieverDeployment, profile.retrieval.model_dump(mode="json"), str(profile.index_folder))
     ingress = _versioned(Ingress, profile.model_dump(mode="json"))
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
-    warnings = environment_warnings() + require_capacity(profile)
+    warnings = require_capacity(profile)
     # Our own line for each request says more than Serve's.
     logs = LoggingConfig(encoding="JSON", enable_access_log=False)
     return ingress.options(user_config=args.change, logging_config=logs).bind(
@@ -101,14 +96,3 @@ def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
         settings = models[name].model_dump(mode="json", exclude={"scaling"})
         applications[name] = _versioned(model_deployment(name, config), settings).bind(llm_config=config)
     return applications
-
-
-def environment_warnings() -> list[str]:
-    """What was not set before Ray started, and is too late to set now."""
-    slow = [name for name, value in WANTED_ENVIRONMENT.items() if os.environ.get(name) != value]
-    open_to_abuse = [name for name in RAY_ENVIRONMENT if name not in os.environ]
-    warnings = [f"{name}=1 is not set; set it before `ray start` for a faster endpoint" for name in slow]
-    warnings += [f"{name} is not set; set it before `ray start`, see docs/security.md" for name in open_to_abuse]
-    for warning in warnings:
-        log.warning(warning)
-    return warnings

@@ -19,6 +19,7 @@ from coe_ray.profile.profile import Profile
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from coe_ray.serve.api.application import create_app
 from coe_ray.serve.auth.authenticator import Authenticator
+from coe_ray.serve.auth.header_filter import environment_warnings
 from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.readiness import RETRIEVER_NAME, DependencyHealth
 from coe_ray.serve.hosting.replicas import ReplicaCount
@@ -57,7 +58,7 @@ class Ingress:
         require_keys_or_loopback(profile.access, self._host)
         self._profile = profile
         context = serve.get_replica_context()
-        self._warnings = warnings
+        self._warnings = [*environment_warnings(), *warnings]
         self._replicas = ReplicaCount(context.app_name, context.deployment)
         self._authenticator = Authenticator(profile.access, profile.keys_file, lambda: self._replicas.now)
         builder = SnapshotBuilder(

@@ -10,10 +10,10 @@ from time import monotonic
 
 import httpx
 
-from tests.behaviour.chaos_cluster import ChaosCluster, Replica, Replicas
 from tests.behaviour.chaos_load import CHAT, asking
 from tests.behaviour.chaos_report import Blow
-from tests.behaviour.chaos_world import REPLICAS, question
+from tests.behaviour.chaos_world import REPLICAS, add_worker, question
+from tests.support.cluster import Cluster, Replica, Replicas
 
 PATIENCE_S = 90.0
 POLL_S = 0.2
@@ -26,7 +26,7 @@ Choose = Callable[[Replicas, random.Random, int], tuple[str, Sequence[Replica]]]
 
 @dataclass
 class Breaker:
-    cluster: ChaosCluster
+    cluster: Cluster
     tasks: Sequence[str]
     chance: random.Random
     blows: list[Blow] = field(default_factory=list)
@@ -49,9 +49,9 @@ class Breaker:
             replicas = await asyncio.to_thread(self.cluster.replicas)
             nodes = set[str].intersection(*({each.node for each in where} for where in replicas.values()))
             node, at = self.chance.choice(sorted(nodes)), monotonic()
-            await asyncio.to_thread(self.cluster.tell, "lose_node", name=node)
+            await asyncio.to_thread(self.cluster.lose_node, node)
             await self._whole(node, at, [each for each in _all(replicas) if each.node == node])
-            await asyncio.to_thread(self.cluster.add_worker, f"joined-{len(self.blows)}")
+            await asyncio.to_thread(add_worker, self.cluster, f"joined-{len(self.blows)}")
         return self.blows
 
     async def settle(self) -> None:

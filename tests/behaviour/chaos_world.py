@@ -12,16 +12,21 @@ from coe_ray.profile.profile import load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder
 from coe_ray.retrieval.index import build_index
 from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.serve.app import AppArgs
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 from coe_ray.serve.ingress import Ingress
 from tests.behaviour.chaos_engines import TellingEngine, said_by
+from tests.support.cluster import Cluster
 from tests.support.profiles import ENCODER, api, hosted, rule, scripted, write_profile
 
 HOSTED = ("alpha", "beta")
 CLOUD = "cloud"
 NEXT_BEST = {"alpha": "beta", "beta": "alpha", CLOUD: "alpha"}
 """Each task is named after its best expert; who comes after that one."""
+
+SEATS = {"worker": 10.0, "seat-alpha": 1.0, "seat-beta": 1.0}
+"""Resources of a worker node: room for one replica of everything."""
 
 REPLICAS = 2
 FAILOVER_AFTER_S = 3.0
@@ -38,7 +43,7 @@ def right_answer(expert: str, asked: str) -> str:
     return asked if expert == CLOUD else said_by(expert, asked)
 
 
-def write_world(folder: Path, upstream: str) -> str:
+def write_world(folder: Path, upstream: str) -> Path:
     """Profile, leaderboard and index. Returns the profile's path."""
     ranks = {task: [task, second, *({*NEXT_BEST} - {task, second})] for task, second in NEXT_BEST.items()}
     Leaderboard.from_scores(
@@ -63,12 +68,16 @@ def write_world(folder: Path, upstream: str) -> str:
     path = write_profile(folder / "chaos.yaml", content)
     examples = [make_question(f"What is known about {task}?", task=task) for task in NEXT_BEST]
     build_index(folder / "index", examples, SentenceEncoder(encoder.hub, fetch_weights(encoder)))
-    return str(path)
+    return path
 
 
-def build(path: str) -> Application:
+def add_worker(cluster: Cluster, name: str) -> None:
+    cluster.add_node(name, SEATS)
+
+
+def build(args: AppArgs) -> Application:
     """As the shipped builder, but for the engines: those have the real ones' options alone."""
-    profile = load_profile(path)
+    profile = load_profile(args.profile)
     options = {
         "num_replicas": REPLICAS,
         "max_replicas_per_node": 1,

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.serve.cluster import free_port
+from tests.support.cluster import free_port
 
 
 class Line:

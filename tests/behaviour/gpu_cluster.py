@@ -20,7 +20,7 @@ from typing import Any, cast
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.serve.cluster import free_port
+from tests.support.cluster import free_port
 
 _REPLY = "reply: "
 _ROOT = Path(__file__).parents[2]

@@ -16,8 +16,6 @@ from coe_ray.profile.profile import load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder, Vectors
 from coe_ray.retrieval.vector_store import open_table, write_table
 
-pytestmark = pytest.mark.slow
-
 ROWS, ASKED, K = 100_000, 100, 4
 NOISE = 0.03
 """Of each coordinate: the perturbed vectors have a cosine of 0.86 to their originals."""

@@ -13,15 +13,15 @@ from time import monotonic
 
 import pytest
 
-from tests.behaviour.chaos_cluster import ChaosCluster, Replica, Replicas
 from tests.behaviour.chaos_faults import FAULTS, calm
 from tests.behaviour.chaos_kills import Breaker, Choose
 from tests.behaviour.chaos_load import Loading
 from tests.behaviour.chaos_report import WORKING, Blow, Report
-from tests.behaviour.chaos_world import CLOUD, HOSTED, NEXT_BEST, write_world
+from tests.behaviour.chaos_world import CLOUD, HOSTED, NEXT_BEST, add_worker, write_world
+from tests.support.cluster import Cluster, Replica, Replicas
 from tests.support.fault_server import FaultServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = pytest.mark.timeout(500)
 
 LONG = os.environ.get("COE_RAY_CHAOS") == "long"
 SECONDS = 120.0 if LONG else 25.0
@@ -41,15 +41,14 @@ def upstream() -> Iterator[FaultServer]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, upstream: FaultServer) -> Iterator[ChaosCluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, upstream: FaultServer, kill_cluster: Cluster) -> Cluster:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_HUB_OFFLINE", "1")
         profile = write_world(tmp_path_factory.mktemp("chaos"), upstream.base_url)
-    with ChaosCluster.started() as cluster:
-        cluster.add_worker("left")
-        cluster.add_worker("right")
-        cluster.tell("deploy", profile=profile, builder="tests.behaviour.chaos_world:build")
-        yield cluster
+    for name in ("left", "right"):
+        add_worker(kill_cluster, name)
+    assert kill_cluster.deploy(profile, "tests.behaviour.chaos_world:build") is None
+    return kill_cluster
 
 
 def expert_replicas(replicas: Replicas, chance: random.Random, before: int) -> tuple[str, Sequence[Replica]]:
@@ -66,7 +65,7 @@ def one_of(deployment: str) -> Choose:
     return chosen
 
 
-async def killed_under_load(cluster: ChaosCluster, title: str, choose: Choose) -> Report:
+async def killed_under_load(cluster: Cluster, title: str, choose: Choose) -> Report:
     breaker = Breaker(cluster, HOSTED, random.Random(SEED))
     await breaker.settle()
     until = monotonic() + SECONDS - QUIET_S
@@ -109,28 +108,28 @@ def assert_right_tasks_and_experts(report: Report) -> None:
     assert len({each.request.version for each in report.ended if each.request.version}) == 1
 
 
-async def test_expert_replicas_die(cluster: ChaosCluster) -> None:
+async def test_expert_replicas_die(cluster: Cluster) -> None:
     report = await killed_under_load(cluster, "expert replicas", expert_replicas)
     assert report.blows
     assert_nobody_was_left_in_the_dark(report)
     assert_right_tasks_and_experts(report)
 
 
-async def test_retriever_replicas_die(cluster: ChaosCluster) -> None:
+async def test_retriever_replicas_die(cluster: Cluster) -> None:
     report = await killed_under_load(cluster, "retriever replicas", one_of("retriever"))
     assert report.blows
     assert_nobody_was_left_in_the_dark(report)
     assert_right_tasks_and_experts(report)
 
 
-async def test_ingress_replicas_die(cluster: ChaosCluster) -> None:
+async def test_ingress_replicas_die(cluster: Cluster) -> None:
     report = await killed_under_load(cluster, "ingress replicas", one_of("ingress"))
     assert report.blows
     assert_only_lost_what_was_in_flight(report)
     assert_right_tasks_and_experts(report)
 
 
-async def test_an_api_misbehaves(cluster: ChaosCluster, upstream: FaultServer) -> None:
+async def test_an_api_misbehaves(cluster: Cluster, upstream: FaultServer) -> None:
     tasks = (CLOUD, "alpha")
     breaker = Breaker(cluster, tasks, random.Random(SEED))
     await breaker.settle()
@@ -159,9 +158,9 @@ async def misbehaving(upstream: FaultServer, seconds: float) -> None:
     calm(upstream)
 
 
-async def test_a_node_is_lost(cluster: ChaosCluster) -> None:
+async def test_a_node_is_lost(cluster: Cluster) -> None:
     breaker = Breaker(cluster, HOSTED, random.Random(SEED))
-    await asyncio.to_thread(cluster.add_worker, "spare")
+    await asyncio.to_thread(add_worker, cluster, "spare")
     await breaker.settle()
     until = monotonic() + SECONDS - QUIET_S
     async with asyncio.TaskGroup() as group:

@@ -20,9 +20,8 @@ from tests.behaviour.console_browser import PATIENCE_MS, WIDTHS, Console, Machin
 from tests.behaviour.console_line import Line
 from tests.behaviour.console_models import ECHO
 from tests.behaviour.console_world import EXPERTS, INJECTION, TASKS, Live, build_console_world, build_runs
-from tests.serve.cluster import Cluster
+from tests.support.cluster import SERVE_ENVIRONMENT, Cluster
 
-pytestmark = pytest.mark.slow
 expect.set_options(timeout=PATIENCE_MS)
 
 POD = "A pod stays in Pending. What is to be looked at first?\nA. Its events\nB. Its name"
@@ -46,7 +45,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("console")
     runs = folder / "runs"
-    with Cluster.started({"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "COE_RAY_RUNS": str(runs)}) as cluster:
+    with Cluster.started(SERVE_ENVIRONMENT | {"COE_RAY_RUNS": str(runs)}) as cluster:
         with pytest.MonkeyPatch.context() as offline:
             offline.setenv("HF_HUB_OFFLINE", "1")
             profile, key = build_console_world(folder)

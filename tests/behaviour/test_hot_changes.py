@@ -1,6 +1,5 @@
 """Another profile while requests come in: no restart, no failed request; a bad change leaves everything as it was."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -16,15 +15,12 @@ import pytest
 import yaml
 
 from coe_ray.routing.leaderboard import Leaderboard
-from tests.serve.cluster import Cluster
 from tests.serve.upstream import Upstream
 from tests.serve.world import CONTAINERS, LEADERBOARD, build_world
-
-pytestmark = pytest.mark.slow
+from tests.support.cluster import ROOT, Cluster, kill
 
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "coe", "messages": [{"role": "user", "content": "What is a statefulset for?"}]}
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +41,17 @@ def world(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Path:
 
 
 @pytest.fixture
-def cluster(world: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(world: Path, request: pytest.FixtureRequest, serve_cluster: Cluster) -> Iterator[Cluster]:
     """Deployed as `serve run` does, or with a file as `serve deploy` does."""
-    with Cluster.started({"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}) as cluster:
-        if request.param == "serve run":
-            assert cluster.deploy(world) is None
-        else:
-            application = {"import_path": "coe_ray.serve.app:build", "args": {"profile": str(world)}}
-            ingress = {"name": "ingress", "num_replicas": 2}
-            config = {"applications": [{"name": "default", **application, "deployments": [ingress]}]}
-            assert cluster.tell(declare=config)["error"] is None
-            _eventually(lambda: httpx.get(f"{cluster.url}/healthz").status_code == 200, 120)
-        yield cluster
+    if request.param == "serve run":
+        assert serve_cluster.deploy(world) is None
+    else:
+        application = {"import_path": "coe_ray.serve.app:build", "args": {"profile": str(world)}}
+        ingress = {"name": "ingress", "num_replicas": 2}
+        serve_cluster.declare({"applications": [{"name": "default", **application, "deployments": [ingress]}]})
+        _eventually(lambda: httpx.get(f"{serve_cluster.url}/healthz").status_code == 200, 120)
+    yield serve_cluster
+    serve_cluster.delete()
 
 
 def newcomer(upstream: Upstream) -> dict[str, Any]:
@@ -102,11 +97,9 @@ def asking(cluster: Cluster) -> Iterator[Asking]:
 
 
 def change(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
-    address = cluster.tell(address=True)["address"]
-    command = [sys.executable, "-m", "jobs.change", "--address", address, *arguments]
-    environment = {"RAY_AUTH_MODE": "disabled", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "jobs.change", "--address", cluster.address, *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=os.environ | environment, check=False, timeout=120
+        command, capture_output=True, text=True, cwd=ROOT, env=cluster.environment, check=False, timeout=120
     )
 
 
@@ -142,7 +135,7 @@ def test_changes_under_load(
         if sent:
             assert health()["change_refused"] is True
 
-        cluster.tell(kill="ingress")  # who starts now knows the change before the bad one
+        kill(next(iter(cluster.replicas()["ingress"])).pid)  # who starts now knows the change before the bad one
         _eventually(lambda: _version_of(cluster) == second, 60)
 
         if sent:

@@ -21,7 +21,7 @@ from tests.behaviour.relay import BEHIND, HOSTED, MODEL
 from tests.bench.job import Bench, lasting
 from tests.bench.marked import write_marked, write_profile
 from tests.bench.own_ray import ROOT, OwnRay, own_ray
-from tests.serve.cluster import free_port
+from tests.support.cluster import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -15,8 +15,6 @@ from playwright.sync_api import Page
 from tests.behaviour.console_browser import WIDTHS, Console, Machine
 from tests.bench.report_world import HOSTILE, SKILLS, TASKS, Plan, planted_run
 
-pytestmark = pytest.mark.slow
-
 PLANS = {
     "usual": Plan(per_task=20, outages=0.01),
     "many tasks": Plan(tasks=TASKS, per_task=12, priced=False, labelled=0.6),

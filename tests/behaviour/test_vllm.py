@@ -20,13 +20,12 @@ from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.prompts import answer_sentence, task_label
-from tests.serve.cluster import Cluster
+from tests.support.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1200)
 
 SERIES = "Time Series"
 LONG = "the pod was evicted and came back " * 1500  # about 10,000 tokens; the model reads 4,096
-ENVIRONMENT = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +47,12 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
 
 
 @pytest.fixture(scope="module")
-def cluster(profile: Profile) -> Iterator[Cluster]:
+def cluster(profile: Profile, vllm_cluster: Cluster) -> Cluster:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_HUB_OFFLINE", "1")
-        with Cluster.started(ENVIRONMENT) as cluster:
-            build_profile_index(profile)
-            assert cluster.deploy(Path(profile.folder, f"{profile.name}.yaml")) is None
-            yield cluster
+        build_profile_index(profile)
+    assert vllm_cluster.deploy(Path(profile.folder, f"{profile.name}.yaml")) is None
+    return vllm_cluster
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_without_a_limit_there_is_no_most(tmp_path: Path) -> None:
 
 def prompt_tokens(asked: StudyPlan, expert: str) -> int:
     chosen = Expert(expert, None, asked.asked.experts[expert], asked.shots)  # type: ignore[arg-type]  # nobody asks
-    calls = [chosen.call(question, Call(())) for question in asked.questions]
+    calls = [chosen.make_call(question, Call(())) for question in asked.questions]
     return sum(tokens_of(message.content) for call in calls for message in call.messages)
 
 

@@ -65,8 +65,8 @@ def test_task_sets_and_own_tasks_stand_side_by_side_in_order(tmp_path: Path) -> 
 def test_settings_are_handed_on_as_given(tmp_path: Path) -> None:
     experts = {"alpha": {"model": "one", "settings": {"stop": ["END"], "seed": 0}}, "beta": {"model": "two"}}
     profile = small_profile(tmp_path, experts=experts)
-    assert profile.experts["alpha"].settings.settings() == SamplingParams(stop=("END",), seed=0)
-    assert profile.experts["beta"].settings.settings() == SamplingParams(temperature=0.0)
+    assert profile.experts["alpha"].settings == SamplingParams(stop=("END",), seed=0)
+    assert profile.experts["beta"].settings == SamplingParams(temperature=0.0)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def studied(**study: Any) -> dict[str, Any]:
 
 def test_what_is_studied_beside_what_is_served(tmp_path: Path) -> None:
     study = small_profile(tmp_path, **studied(transfer={"Plan": "Build"})).study
-    assert study.singles["big"].settings.settings() == SamplingParams(max_tokens=9)
+    assert study.singles["big"].settings == SamplingParams(max_tokens=9)
     assert [each.model for each in study.classifiers.values()] == ["r1", "v3", "sorter"]
     assert study.classifiers["second"].k == 4
     assert (study.transfer, study.scenarios) == ({"Plan": "Build"}, {})

@@ -81,7 +81,6 @@ async def test_it_finds_a_paraphrase(tmp_path: Path, encoder: SentenceEncoder) -
     assert found[0].question_id == examples[0].id
 
 
-@pytest.mark.slow
 def test_the_neighbours_vote_as_with_sentence_transformers(folder: str, encoder: SentenceEncoder) -> None:
     benchmark = load_benchmark("sample")
     asked, examples = benchmark.questions, benchmark.examples

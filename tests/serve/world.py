@@ -27,6 +27,9 @@ LEADERBOARD = Leaderboard.from_scores(
 )
 BEST_ON_AVERAGE = "captain"
 
+STATEFUL = "Which object gives each pod of a statefulset its own name?\nA. Deployment\nB. StatefulSet"
+THROUGHPUT = "如何计算服务的吞吐量？\nＡ．每秒请求数\nＢ．平均延迟"
+
 EXAMPLES = {
     "Which Kubernetes object keeps a fixed number of pods running?": CONTAINERS,
     "How is a container image pulled from a private registry?": CONTAINERS,

@@ -122,7 +122,7 @@ def load_encoder(hub: str) -> SentenceEncoder:
 @contextmanager
 def serve_app(app: ASGIApp) -> Iterator[str]:
     """Real HTTP on a port of its own until the end of the block: its address. The server runs in a thread."""
-    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

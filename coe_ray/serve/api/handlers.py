@@ -25,7 +25,7 @@ async def answer_route(snapshot: Snapshot, request: ChatRequest, limit_s: float)
 async def answer_completion(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> JsonResponse:
     """The whole answer. Raises `CallError` where nobody gave one, `RequestError` for a name that nobody has."""
     coe = snapshot.coe
-    expert, route, said = await _answered(snapshot, request, limit_s, coe.complete_by, coe.complete_from)
+    expert, route, said = await _answered(snapshot, request, limit_s, coe.complete_routed, coe.complete_with)
     current_record().usage = said.usage
     content = Reply(request.model).completion(said, _coe(snapshot, expert, route))
     return JsonResponse(content, headers=headers_of(snapshot.version, expert, route))
@@ -33,7 +33,9 @@ async def answer_completion(snapshot: Snapshot, request: ChatRequest, limit_s: f
 
 async def answer_stream(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> StreamingResponse:
     """The answer piece by piece, once the first is there. Raises as `answer_completion` does."""
-    expert, route, begun = await _answered(snapshot, request, limit_s, snapshot.coe.begin_by, snapshot.coe.begin_from)
+    expert, route, begun = await _answered(
+        snapshot, request, limit_s, snapshot.coe.stream_routed, snapshot.coe.stream_with
+    )
     coe = _coe(snapshot, expert, route)
     body = events(Reply(request.model), begun.first, begun.rest, coe, include_usage=request.include_usage)
     return event_stream(body, headers_of(snapshot.version, expert, route))

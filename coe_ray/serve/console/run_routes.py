@@ -16,7 +16,7 @@ from starlette.routing import Route
 from coe_ray.profile.profile import runs_folder
 from coe_ray.serve.api.openai import RequestError
 from coe_ray.serve.api.responses import JsonResponse
-from coe_ray.serve.console.run_prompts import prompts_of
+from coe_ray.serve.console.run_prompts import find_prompts
 from coe_ray.serve.console.run_rows import RowFilter, answers_to, classification_of, page_of, question_in
 from coe_ray.serve.console.run_store import Run, RunStore
 
@@ -73,7 +73,7 @@ def _whole(request: Request) -> dict[str, Any]:
         "question": asdict(question),
         "classification": classification_of(found.folder, asked),
         "answers": answers_to(found.folder, asked),
-        "prompts": [asdict(prompt) for prompt in prompts_of(found.folder, found.card, question)],
+        "prompts": [asdict(prompt) for prompt in find_prompts(found.folder, found.card, question)],
     }
 
 
