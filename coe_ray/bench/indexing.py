@@ -14,7 +14,7 @@ from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.batching import BatchingEncoder
 from coe_ray.retrieval.encoder import Encoder, SentenceEncoder, Vectors, encoder_name
-from coe_ray.retrieval.index import Index, Retriever, build_index, has_index, is_index_of
+from coe_ray.retrieval.index import ExampleIndex, Retriever, build_index, has_index, is_index_of
 
 
 def build_profile_index(profile: Profile) -> int:
@@ -33,10 +33,10 @@ def ensure_profile_index(profile: Profile) -> None:
         build_profile_index(profile)
 
 
-def opened_profile_index(profile: Profile) -> tuple[Index, tuple[Question, ...]]:
+def opened_profile_index(profile: Profile) -> tuple[ExampleIndex, tuple[Question, ...]]:
     """The endpoint's index, built where there is none, and the examples in it."""
     ensure_profile_index(profile)
-    return Index(profile.index_folder, _encoder(profile)), _examples(profile)
+    return ExampleIndex(profile.index_folder, _encoder(profile)), _examples(profile)
 
 
 def open_run_index(profile: Profile, index: Path, examples: Sequence[Question]) -> Retriever:
@@ -55,7 +55,7 @@ class Indexes:
         self._vectors = vectors
         self._encoder: Encoder | None = None
         self._batching: BatchingEncoder | None = None
-        self._opened: dict[Path, Index] = {}
+        self._opened: dict[Path, ExampleIndex] = {}
 
     def open(self, folder: Path, examples: Sequence[Question], k: int) -> Retriever:
         """The index at `folder`, built of `examples` where there is none; an empty one where `k` is 0."""
@@ -65,7 +65,7 @@ class Indexes:
             self._opened[folder] = self._open(folder, examples)
         return self._opened[folder]
 
-    def _open(self, folder: Path, examples: Sequence[Question]) -> Index:
+    def _open(self, folder: Path, examples: Sequence[Question]) -> ExampleIndex:
         if self._encoder is None or self._batching is None:
             encoder = _encoder(self._profile)
             self._encoder = StoredVectors(encoder, self._vectors) if self._vectors else encoder
@@ -75,7 +75,7 @@ class Indexes:
             with hold_lock(folder.with_name(f"{folder.name}.lock"), wait=True):
                 if not has_index(folder):
                     build_index(folder, examples, self._encoder)
-        return Index(folder, self._batching)
+        return ExampleIndex(folder, self._batching)
 
 
 class StoredVectors:

@@ -74,7 +74,7 @@ def _target(request: ReplayRequest) -> Path:
 
 
 def _profile(request: ReplayRequest, card: dict[str, Any], report_line: ReportLine) -> Profile:
-    profile = load_profile(request.profile or card["profile"]).served
+    profile = load_profile(request.profile or card["profile"]).without_study
     if request.leaderboard is not None:
         path = str(request.leaderboard.absolute())
         profile = profile.model_copy(update={"leaderboard": LeaderboardConfig(path=path)})

@@ -65,7 +65,7 @@ def run_bench(
 
 
 def _make_plan(request: BenchRequest, report_line: ReportLine) -> CollectionPlan:
-    profile = load_profile(request.profile).served
+    profile = load_profile(request.profile).without_study
     benchmark = load_benchmark(request.data, split=request.split, tasks=profile.task_list)
     profile = adopt_tasks(profile, benchmark.tasks, report_line)
     questions = sample_questions(benchmark, request.per_task, request.seed)

@@ -18,8 +18,8 @@ from coe_ray.bench.records import evaluate_question, failed_calls
 from coe_ray.cluster.governors import connect_governors
 from coe_ray.cluster.health import tune_garbage_collector
 from coe_ray.cluster.hosted import make_hosted_models
+from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.run_folder import QuestionRecord, read_question_row, records_table
-from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Question
 from coe_ray.journal.journal import Journal
 from coe_ray.llm.factory import make_local_models, wrap_in_journal
@@ -64,9 +64,9 @@ class EvalWorker:
 
     def __init__(self, config: WorkerConfig, tracker: ActorHandle) -> None:
         tune_garbage_collector()
-        self._traffic = Traffic()
+        self._activity = CallActivity()
         self._journal = Journal.open(config.journal, config.run)
-        self._coe, self._extra_classifiers = _pipelines(config, self._journal, self._traffic)
+        self._coe, self._extra_classifiers = _pipelines(config, self._journal, self._activity)
         self._slots = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._name = uuid.uuid4().hex
         self._tracker = tracker
@@ -106,8 +106,8 @@ class EvalWorker:
 
     async def _report(self) -> None:
         done, self._done = self._done, {}
-        traffic = self._traffic
-        update = ProgressUpdate(done, traffic.in_flight, traffic.waiting, dict(traffic.backing_off))
+        activity = self._activity
+        update = ProgressUpdate(done, activity.in_flight, activity.waiting, dict(activity.backing_off))
         try:
             if await self._tracker.report.remote(self._name, update) and not self._stopping:
                 self._stopping = True
@@ -118,12 +118,12 @@ class EvalWorker:
 
 
 def _pipelines(
-    config: WorkerConfig, journal: Journal, traffic: Traffic
+    config: WorkerConfig, journal: Journal, activity: CallActivity
 ) -> tuple[CompositionOfExperts, dict[str, CompositionOfExperts]]:
     """The profile's pipeline and those that only classify, each model behind the journal."""
     profile, indexes = config.profile, Indexes(config.profile, config.vectors)
-    models = make_local_models(profile, LimiterRegistry(connect_governors(), traffic)) | make_hosted_models(
-        profile, traffic
+    models = make_local_models(profile, LimiterRegistry(connect_governors(), activity)) | make_hosted_models(
+        profile, activity
     )
     journaled = {
         name: wrap_in_journal(profile, name, journal, model, retry_failed=config.retry_failed)

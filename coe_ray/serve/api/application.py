@@ -20,7 +20,7 @@ from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS, JsonResponse, read_body
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.middleware import AuthMiddleware
-from coe_ray.serve.console.leaderboards import boards, listed
+from coe_ray.serve.console.leaderboards import find_leaderboards, list_leaderboard
 from coe_ray.serve.console.pages import page_routes
 from coe_ray.serve.console.run_routes import run_routes
 from coe_ray.serve.hosting.readiness import DependencyHealth
@@ -112,7 +112,9 @@ class Endpoint:
         """All versions that can be read: the one served, former ones, and files beside them."""
         served = self._snapshot().coe.leaderboard
         versions = await self._boards()
-        return JsonResponse({"object": "list", "data": [listed(board, served) for board in versions.values()]})
+        return JsonResponse(
+            {"object": "list", "data": [list_leaderboard(board, served).model_dump() for board in versions.values()]}
+        )
 
     async def leaderboard_version(self, request: Request) -> Response:
         """One leaderboard by its version."""
@@ -123,7 +125,7 @@ class Endpoint:
 
     async def _boards(self) -> dict[str, Leaderboard]:
         served, history = self._snapshot().coe.leaderboard, await self._snapshots.history()
-        return await asyncio.to_thread(boards, self._snapshots.deployed, served, history)
+        return await asyncio.to_thread(find_leaderboards, self._snapshots.deployed, served, history)
 
     async def healthz(self, _: Request) -> Response:
         """200 while all that every answer needs is up; 503 until all was up once, or without retriever or classifier.

@@ -10,7 +10,7 @@ import pytest
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
 from coe_ray.serve.console.run_prompts import find_prompts
-from coe_ray.serve.console.run_rows import question_in
+from coe_ray.serve.console.run_rows import read_question
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def folder(runs: Path) -> RunFolder:
 
 @pytest.fixture
 def question(folder: RunFolder) -> Question:
-    question = question_in(folder, str(pq.read_table(folder.questions)["id"][0].as_py()))
+    question = read_question(folder, str(pq.read_table(folder.questions)["id"][0].as_py()))
     assert question
     return question
 

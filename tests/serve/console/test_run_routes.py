@@ -104,7 +104,7 @@ async def test_a_run_is_followed_from_its_beginning_to_its_end(
     assert (run["state"], run["summary"]) == ("running", None)
     assert (run["progress"]["done"], run["progress"]["backing_off"]) == (10, {"RateLimited": 2})
     assert (await client.get("/v1/runs/live/rows")).status_code == 404
-    question = await told(client, f"/v1/runs/live/rows/{_a_question(tmp_path / 'runs' / 'live')}", "QuestionAsked")
+    question = await told(client, f"/v1/runs/live/rows/{_a_question(tmp_path / 'runs' / 'live')}", "RunQuestion")
     assert (question["answers"], question["classification"]) == ([], None)
     live.finish(profile)
     run = await told(client, "/v1/runs/live", "WholeRun")
@@ -217,7 +217,7 @@ async def test_the_document_says_how_rows_are_filtered() -> None:
 
 async def test_one_question_with_all_that_was_said_to_it(client: httpx.AsyncClient) -> None:
     failed = await told(client, f"{RUN}/rows", "RowList", outcome="failed", system="cinder")
-    told_of = await told(client, f"{RUN}/rows/{failed['data'][0]['question_id']}", "QuestionAsked")
+    told_of = await told(client, f"{RUN}/rows/{failed['data'][0]['question_id']}", "RunQuestion")
     answers = {answer["system"]: answer for answer in told_of["answers"]}
     assert list(answers) == ["aria", "basalt", "cinder", "timeseries", "coe"]
     assert (answers["cinder"]["error"], answers["cinder"]["attempts"]) == ("ServerFault", 6)
@@ -233,7 +233,7 @@ async def test_one_question_with_all_that_was_said_to_it(client: httpx.AsyncClie
 async def test_text_comes_back_as_it_was(client: httpx.AsyncClient) -> None:
     rows = (await told(client, f"{RUN}/rows", "RowList", task="Test", limit=100))["data"]
     asked = next(row for row in rows if INJECTION[:10] in row["question"])
-    question = (await told(client, f"{RUN}/rows/{asked['question_id']}", "QuestionAsked"))["question"]
+    question = (await told(client, f"{RUN}/rows/{asked['question_id']}", "RunQuestion"))["question"]
     assert question["text"] == f"What does {INJECTION} do?"
     assert question["options"] == ["harm", INJECTION]
     assert (await client.get(f"{RUN}/rows/nothing")).status_code == 404
