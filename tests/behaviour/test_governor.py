@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 
 from coe_ray.cluster.governors import GOVERNORS, NAMESPACE
-from tests.bench.own_ray import ROOT, OwnRay, own_ray
+from tests.support.cluster import ROOT, Cluster
 from tests.support.upstream import ChatRequest, FakeUpstream, Reply, completion, fault
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 PATIENCE_S = 240.0
 LENGTH_S = 0.2
@@ -63,9 +63,8 @@ class Provider(FakeUpstream):
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[OwnRay]:
-    with own_ray() as started:
-        yield started
+def ray(bench_cluster: Cluster) -> Cluster:
+    return bench_cluster
 
 
 @pytest.fixture
@@ -77,7 +76,7 @@ def provider() -> Iterator[Provider]:
 class Calling:
     """One caller process."""
 
-    def __init__(self, ray: OwnRay, provider: Provider) -> None:
+    def __init__(self, ray: Cluster, provider: Provider) -> None:
         command = [sys.executable, "-m", "tests.behaviour.caller", provider.base_url, "100", "64"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, env=ray.environment, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -92,7 +91,7 @@ class Calling:
 
 
 @contextlib.contextmanager
-def calling(ray: OwnRay, provider: Provider, processes: int) -> Iterator[list[Calling]]:
+def calling(ray: Cluster, provider: Provider, processes: int) -> Iterator[list[Calling]]:
     started = [Calling(ray, provider) for _ in range(processes)]
     try:
         yield started
@@ -102,7 +101,7 @@ def calling(ray: OwnRay, provider: Provider, processes: int) -> Iterator[list[Ca
             each.process.communicate()
 
 
-def wait_for_governors(ray: OwnRay) -> int:
+def wait_for_governors(ray: Cluster) -> int:
     """The process id of the governors' actor."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
@@ -112,7 +111,7 @@ def wait_for_governors(ray: OwnRay) -> int:
     raise AssertionError("there is no governor")
 
 
-def test_two_jobs_find_a_limit_that_drops_and_comes_back_and_share_it(ray: OwnRay, provider: Provider) -> None:
+def test_two_jobs_find_a_limit_that_drops_and_comes_back_and_share_it(ray: Cluster, provider: Provider) -> None:
     with calling(ray, provider, 2) as callers:
         for provider.limit in (20, 5, 20):
             time.sleep(22)
@@ -124,7 +123,7 @@ def test_two_jobs_find_a_limit_that_drops_and_comes_back_and_share_it(ray: OwnRa
     assert all(0.35 <= each / sum(calls) <= 0.65 for each in calls)
 
 
-def test_governor_is_killed_five_times_and_the_calls_go_on(ray: OwnRay, provider: Provider) -> None:
+def test_governor_is_killed_five_times_and_the_calls_go_on(ray: Cluster, provider: Provider) -> None:
     chance = random.Random(5)
     with calling(ray, provider, 2) as callers:
         for kill in range(5):
