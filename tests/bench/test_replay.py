@@ -1,7 +1,6 @@
 """A replay: the same figures again, and others' figures, out of a run that is over, without asking anybody."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,21 @@ from coe_ray.bench.replay import ReplayRequest, replay
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.routing.leaderboard import Leaderboard
 from tests.bench.job import Bench, lasting
-from tests.bench.own_ray import own_ray
 from tests.bench.upstream import Upstream
 from tests.bench.world import FILES, small_world
+from tests.support.cluster import Cluster
 
 MADE = {"seconds", "created", "command", "commit", "calls", "replay", "profile", "leaderboard"}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A run that is over: its Ray and its models are gone."""
-    with own_ray() as ray, Upstream().started() as server:
-        bench = small_world(ray.environment, server, tmp_path_factory.mktemp("run"))
+def finished(tmp_path_factory: pytest.TempPathFactory, bench_cluster: Cluster) -> Bench:
+    """A run that is over: its models are gone, and its Ray is not this process's."""
+    with Upstream().started() as server:
+        bench = small_world(bench_cluster.environment, server, tmp_path_factory.mktemp("run"))
         code, output = bench.run()
         assert code == 0, output
-    yield bench
+    return bench
 
 
 @pytest.fixture
