@@ -12,7 +12,7 @@ from tests.support.cluster import Cluster, kill, wait_until
 
 TITLES: Mapping[str, str] = {
     "worker": WORKER,
-    "governor": "ray::GovernorActor",
+    "governor": "ray::Governor",
     "replica": "ray::ServeReplica:default:model-hosted",
     "ingress": "ray::ServeReplica:default:ingress",
     "proxy": "ray::ProxyActor",

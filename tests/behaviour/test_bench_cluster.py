@@ -24,8 +24,7 @@ OTHERS = ("127.0.0.2", "127.0.0.3")
 @pytest.fixture(scope="module")
 def ray(bench_cluster: Cluster) -> Iterator[Cluster]:
     yield bench_cluster
-    for name in [name for name in bench_cluster.nodes if name != "head"]:
-        bench_cluster.lose_node(name)
+    bench_cluster.lose_nodes()
 
 
 @pytest.fixture(scope="module")

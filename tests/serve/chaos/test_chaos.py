@@ -1,7 +1,7 @@
 """Chaos under load: replicas and nodes die, an API misbehaves; whoever asks gets an answer or is told why not.
 
 Each test takes half a minute, or the two minutes that the README's figures are made of:
-`COE_RAY_CHAOS=long python -m pytest -s tests/behaviour/test_chaos.py`.
+`COE_RAY_CHAOS=long python -m pytest -s tests/serve/chaos/test_chaos.py`.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from time import monotonic
 
 import pytest
 
-from tests.behaviour.chaos_faults import FAULTS, calm
-from tests.behaviour.chaos_kills import Breaker, Choose
-from tests.behaviour.chaos_load import Loading
-from tests.behaviour.chaos_report import WORKING, Blow, Report
-from tests.behaviour.chaos_world import CLOUD, HOSTED, NEXT_BEST, add_worker, write_world
+from tests.serve.chaos.application import CLOUD, HOSTED, NEXT_BEST, add_worker, write_world
+from tests.serve.chaos.breaker import Breaker, Choose
+from tests.serve.chaos.faults import FAULTS, calm
+from tests.serve.chaos.load import Loading
+from tests.serve.chaos.report import WORKING, Blow, Report
 from tests.support.cluster import Cluster, Replica, Replicas
 from tests.support.fault_server import FaultServer
 
@@ -47,7 +47,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, upstream: FaultServer, kil
         profile = write_world(tmp_path_factory.mktemp("chaos"), upstream.base_url)
     for name in ("left", "right"):
         add_worker(kill_cluster, name)
-    assert kill_cluster.deploy(profile, "tests.behaviour.chaos_world:build") is None
+    assert kill_cluster.deploy(profile, "tests.serve.chaos.application:build") is None
     return kill_cluster
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.loading.figures import percentile
-from tests.behaviour.chaos_load import Ended, Fate
+from tests.serve.chaos.load import Ended, Fate
 
 WORKING = ("answered", "failed over")
 

@@ -10,9 +10,9 @@ from time import monotonic
 
 import httpx
 
-from tests.behaviour.chaos_load import CHAT, asking
-from tests.behaviour.chaos_report import Blow
-from tests.behaviour.chaos_world import REPLICAS, add_worker, question
+from tests.serve.chaos.application import REPLICAS, add_worker, question
+from tests.serve.chaos.load import CHAT, asking
+from tests.serve.chaos.report import Blow
 from tests.support.cluster import Cluster, Replica, Replicas
 
 PATIENCE_S = 90.0

@@ -12,7 +12,7 @@ import orjson
 
 from jobs.loading.loops import open_loop
 from jobs.loading.results import RequestResult, Target
-from tests.behaviour.chaos_world import question, right_answer
+from tests.serve.chaos.application import question, right_answer
 
 CHAT = "/v1/chat/completions"
 PATIENCE_S = 60.0
