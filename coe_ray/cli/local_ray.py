@@ -1,7 +1,6 @@
 """A Ray of this process's own on this machine, on loopback only: for `coe-ray serve`, the demo and measurements."""
 
 import errno
-import logging
 import os
 import signal
 import socket
@@ -152,7 +151,6 @@ def _disconnect() -> None:
     from ray import serve
 
     if ray.is_initialized():
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it says that there is nothing to shut down
         serve.shutdown()  # or its HAProxy would outlive it
         ray.shutdown()  # or this process would wait for the Ray that it stops
 

@@ -30,10 +30,12 @@ def connect(address: str = "auto") -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
+    import ray.serve  # sets the level of its logger, which is raised next
 
     if ray.is_initialized():
         return
     hide_core_lines()
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every handle and every deployment's options
     try:
         ray.init(address=address, log_to_driver=False, logging_level="WARNING")
     except ConnectionError as error:

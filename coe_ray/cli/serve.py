@@ -9,7 +9,6 @@ Exit codes: 0 stopped by Ctrl-C, 2 could not be served.
 """
 
 import argparse
-import logging
 import time
 
 
@@ -50,7 +49,6 @@ def deploy_endpoint(profile: str, host: str, port: int) -> None:
 
     from coe_ray.serve.app import AppArgs, deploy
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every deployment's options
     serve.start(http_options={"host": host, "port": port})
     deploy(AppArgs(profile=profile))
 

@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-AT_ONCE = 4
+MAX_CALLS = 4
 """Calls under way, at most. What is asked meanwhile goes together into the next ones."""
 
-MOST = 16
+MAX_ITEMS = 16
 """Items of one call."""
 
 
@@ -38,8 +38,8 @@ class Coalescer(Generic[Item, Result]):
             raise
 
     def _begin(self) -> None:
-        while self._waiting and len(self._calls) < AT_ONCE:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+        while self._waiting and len(self._calls) < MAX_CALLS:
+            batch, self._waiting = self._waiting[:MAX_ITEMS], self._waiting[MAX_ITEMS:]
             if wanted := [each for each in batch if not each[1].done()]:
                 call = asyncio.create_task(self._call(wanted))
                 self._calls[call] = [future for _, future in wanted]

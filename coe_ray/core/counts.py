@@ -4,21 +4,21 @@ from typing import TypeGuard
 
 from coe_ray.core.types import Usage
 
-MOST = 2**31
+MAX_COUNT = 2**31
 """No count reaches this: sums over a whole run stay within 64 bits, which is what Parquet and JSON hold."""
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number from 0 to below `MOST`; `True` is none."""
-    return type(value) is int and 0 <= value < MOST
+    """Whether it is a whole number from 0 to below `MAX_COUNT`; `True` is none."""
+    return type(value) is int and 0 <= value < MAX_COUNT
 
 
-def usage_in(told: object) -> Usage:
+def parse_usage(told: object) -> Usage:
     """The tokens in a `usage` object; zero where it says nothing that can be believed."""
     return Usage(_tokens(told, "prompt_tokens"), _tokens(told, "completion_tokens"))
 
 
-def tokens_in(told: object) -> tuple[tuple[str, float], ...]:
+def parse_token_logprobs(told: object) -> tuple[tuple[str, float], ...]:
     """Tokens with their log-probabilities, likeliest first, out of pairs; without those that cannot be."""
     pairs = told if isinstance(told, list | tuple) else ()
     read = [(str(pair[0]), float(pair[1])) for pair in pairs if _is_token(pair)]

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-ATTEMPTS = 2
+FAIL_FAST_ATTEMPTS = 2
 """Tries of an impatient call, at most: the second is for a connection that broke."""
 
-TURN_S = 5.0
+FAIL_FAST_WAIT_S = 5.0
 """How long an impatient call waits for its turn at a gate."""
 
 _IMPATIENT: ContextVar[bool] = ContextVar("impatient", default=False)
@@ -18,7 +18,7 @@ _IMPATIENT: ContextVar[bool] = ContextVar("impatient", default=False)
 
 @contextmanager
 def fail_fast() -> Iterator[None]:
-    """Calls begun within are tried `ATTEMPTS` times at most, and what is full is not waited for."""
+    """Calls begun within are tried `FAIL_FAST_ATTEMPTS` times at most, and what is full is not waited for."""
     token = _IMPATIENT.set(True)
     try:
         yield

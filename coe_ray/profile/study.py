@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints, field_validator
 
 from coe_ray.profile.experts import ClassifierConfig, ExpertConfig
-from coe_ray.profile.models import Section
+from coe_ray.profile.models import ProfileSection
 
 Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
 """Of a scenario: a folder is called by it."""
@@ -13,7 +13,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
 RESERVED = ("neighbours", "random")
 
 
-class Scenario(Section):
+class Scenario(ProfileSection):
     """The profile after a change (a JSON merge patch), as jobs/reproduce.py measures it without restarting an engine.
 
     `relabel` names the new task of the questions of a category (such as `chinese/Python`) or of a former task, where
@@ -24,7 +24,7 @@ class Scenario(Section):
     relabel: dict[str, str] = Field(default_factory=dict)
 
 
-class StudyConfig(Section):
+class StudyConfig(ProfileSection):
     """What jobs/reproduce.py measures beside what is served.
 
     `classifiers` are measured each with and without retrieved examples; without any the profile's own is. `singles`

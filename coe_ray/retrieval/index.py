@@ -31,7 +31,7 @@ from coe_ray.retrieval.vector_store import open_table, write_table
 _CARD = "index.json"
 _LOCK = ".lock"
 
-LONG = 10_000
+LONG_QUESTION = 10_000
 """Characters from which on a question's key takes milliseconds, and so a thread."""
 
 
@@ -81,7 +81,7 @@ def is_index_of(folder: Path, examples: Sequence[Question], encoder: str) -> boo
     return bool(card["encoder"] == encoder and card.get("examples") == _fingerprint(_unique(examples)))
 
 
-def index_mark(folder: Path) -> tuple[int, int] | None:
+def index_stamp(folder: Path) -> tuple[int, int] | None:
     """What changes whenever the index at `folder` is built again; `None` without an index. One look at the disk."""
     try:
         status = (folder / _CARD).stat()
@@ -118,7 +118,7 @@ def _rows(unique: dict[str, Question], vectors: Vectors) -> pa.Table:
     )
 
 
-class Index:
+class ExampleIndex:
     """An opened index. Refuses to be read with another encoder than the one it was built with.
 
     Opening blocks. Indexes that are given one `BatchingEncoder` share its batches and its cache.
@@ -142,7 +142,7 @@ class Index:
 
     @staticmethod
     async def _own_key(question: Question) -> str:
-        if len(question.full_text) < LONG:
+        if len(question.full_text) < LONG_QUESTION:
             return near_duplicate_key(question.text, question.options)
         return await asyncio.to_thread(near_duplicate_key, question.text, question.options)
 

@@ -49,7 +49,7 @@ def build(args: AppArgs) -> Application:
     (`serve deploy` builds nothing where import path and arguments are the same).
     """
     profile = load_profile(args.profile)
-    profile = profile if args.study else profile.served
+    profile = profile if args.study else profile.without_study
     if is_serve_running():  # `serve run` builds before: the ingress looks again
         require_keys_or_loopback(profile.access, serve_host())
     for each in (profile, apply_change(profile, args.change)):

@@ -12,9 +12,9 @@ from coe_ray.journal.audit import audit_calls
 from tests.behaviour.provider import Provider, provider
 from tests.bench.job import Bench
 from tests.bench.marked import write_marked, write_profile
-from tests.bench.own_ray import OwnRay, own_ray
+from tests.support.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 QUESTIONS, AT_ONCE, ANSWER_BYTES = 160, 8, 20_000
 ENOUGH_KIB = 64 << 10
@@ -48,9 +48,8 @@ def mount(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[OwnRay]:
-    with own_ray() as started:
-        yield started
+def ray(bench_cluster: Cluster) -> Cluster:
+    return bench_cluster
 
 
 @pytest.fixture
@@ -62,10 +61,10 @@ def full(tmp_path: Path) -> Iterator[Provider]:
 
 @pytest.mark.parametrize(
     ("what", "kib", "elsewhere"),
-    [("the journal", 1600, False), ("rows", 1600, True), ("answers", 5000, True), ("questions", 20, True)],
+    [("the journal", 1600, False), ("records", 1600, True), ("answers", 5000, True), ("questions", 20, True)],
 )
 def test_a_full_disk_is_said_and_loses_nothing(
-    ray: OwnRay, full: Provider, tmp_path: Path, what: str, kib: int, *, elsewhere: bool
+    ray: Cluster, full: Provider, tmp_path: Path, what: str, kib: int, *, elsewhere: bool
 ) -> None:
     model = {"kind": "api", "base_url": full.base_url, "model": "near", "max_concurrency": AT_ONCE}
     profile = write_profile(tmp_path / "full.yaml", {"near": model})

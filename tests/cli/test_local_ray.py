@@ -1,14 +1,28 @@
 """The ports that a Ray of our own needs: a taken one is named with a remedy before anything starts."""
 
+import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from coe_ray.cli import local_ray
-from coe_ray.cli.local_ray import require_free_ports
+from coe_ray.cli.local_ray import prepare_environment, require_free_ports
+from coe_ray.cli.main import ENVIRONMENT, set_environment
 from coe_ray.core.errors import ConfigError
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
+
+
+def test_the_environment_is_that_of_a_fast_and_safe_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"PATH": "/bin", "RAY_AUTH_MODE": "disabled"})
+    set_environment()
+    prepare_environment()
+    wanted = {**ENVIRONMENT, **WANTED_ENVIRONMENT, **RAY_ENVIRONMENT, "RAY_AUTH_MODE": "disabled"}
+    assert os.environ.items() >= wanted.items()
+    assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/bin"]
 
 
 @contextmanager

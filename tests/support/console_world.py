@@ -11,14 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from coe_ray.bench.billing import make_bill
 from coe_ray.bench.datasets.load import load_benchmark, sample_by_task
 from coe_ray.bench.datasets.rejects import write_rejected
-from coe_ray.bench.results import write_results
-from coe_ray.bench.results_table import evaluate_question, has_failed
+from coe_ray.bench.records import evaluate_question
+from coe_ray.bench.results import make_bill, write_results
 from coe_ray.core.api_keys import add_key
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import Progress, QuestionRecord, RunFolder, write_records
+from coe_ray.core.run_folder import Progress, QuestionRecord, RunFolder, records_table
 from coe_ray.core.types import Neighbour, Provenance, Question
 from coe_ray.journal.audit import audit_calls
 from coe_ray.journal.journal import Journal
@@ -150,8 +149,7 @@ def finished_run(root: Path, profile_file: Path, per_task: int = 3) -> RunFolder
     # In a thread: Playwright keeps an event loop running in the one of the tests.
     with closing(Journal.open(folder.journal, run)) as journal, ThreadPoolExecutor(1) as aside:
         records = aside.submit(asyncio.run, _examined(profile, journal, questions)).result()
-    write_records(folder.rows, [each for each in records if not has_failed(each)])
-    write_records(folder.failures, [each for each in records if has_failed(each)])
+    folder.write_records([records_table(records)])
     facts = {"calls": make_bill(audit_calls(folder.journal, run), profile), "rejected": 0, "seconds": 48.2}
     by_id = {question.id: question for question in questions}
     write_results(folder, profile, by_id, {**facts, "data": "sample", "split": "test"})

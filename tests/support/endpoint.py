@@ -26,7 +26,7 @@ from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.hosting.readiness import DependencyHealth
 from coe_ray.serve.snapshot.manager import SnapshotManager
 from coe_ray.serve.snapshot.snapshot import IndexRetriever, SnapshotBuilder
-from coe_ray.serve.telemetry.request_log import RequestRecord
+from coe_ray.serve.telemetry.request_record import RequestRecord
 
 URL = "http://endpoint"
 

@@ -31,6 +31,9 @@ MARKS = {
 }
 """The mark of a test that uses a fixture, in the order in which tests run."""
 
+API_KEY = {"COE_TEST_FAULTS_KEY": "sk-faults-3f9a71c2e5"}
+"""A variable and the key in it."""
+
 RAY_PROGRAMS = ("ray", "raylet", "gcs_server")
 BROWSER_PROGRAMS = ("chromium", "chrome", "playwright")
 
@@ -51,8 +54,8 @@ def one_cluster() -> Iterator[Start]:
 
 @pytest.fixture(scope="session")
 def bench_cluster(one_cluster: Start) -> Cluster:
-    """Ray with the job server, for benches; without Serve until something is deployed."""
-    return one_cluster(Cluster.started(dashboard=True))  # type: ignore[no-any-return]
+    """Ray with the job server, for benches, whose workers know a key; without Serve until something is deployed."""
+    return one_cluster(Cluster.started(API_KEY, dashboard=True))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")

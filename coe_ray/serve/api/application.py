@@ -27,7 +27,7 @@ from coe_ray.serve.hosting.readiness import DependencyHealth
 from coe_ray.serve.snapshot.manager import SnapshotManager
 from coe_ray.serve.snapshot.snapshot import Snapshot
 from coe_ray.serve.telemetry.middleware import Observer, TelemetryMiddleware
-from coe_ray.serve.telemetry.request_log import current_record
+from coe_ray.serve.telemetry.request_record import current_record
 
 
 def create_app(

@@ -10,7 +10,7 @@ from coe_ray.routing.pipeline import question_of_call
 from coe_ray.serve.api.openai import ChatRequest, Reply, RequestError, route_object
 from coe_ray.serve.api.responses import JsonResponse, event_stream, events, headers_of, make_error_response
 from coe_ray.serve.snapshot.snapshot import Snapshot
-from coe_ray.serve.telemetry.request_log import current_record
+from coe_ray.serve.telemetry.request_record import current_record
 
 Result = TypeVar("Result")
 
@@ -54,7 +54,7 @@ async def _answered(
     async with snapshot.coe.deadline(limit_s) as ends_at:
         if route := await _route(snapshot, request.model, question):
             route, result = await by_rank(route, question, call, ends_at)
-            current_record().decided(route)
+            current_record().set_route(route)
             return route.expert, route, result
         with make_error_response(request.model):
             return request.model, None, await by_name(request.model, question, call)
@@ -72,7 +72,7 @@ async def _route(snapshot: Snapshot, model: str, question: Question) -> Route | 
 
 async def _decided(snapshot: Snapshot, question: Question) -> Route:
     route = await snapshot.route(question)
-    current_record().decided(route)
+    current_record().set_route(route)
     return route
 
 

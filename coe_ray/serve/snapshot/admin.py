@@ -67,7 +67,7 @@ async def apply_served_change(now: ServedState, patch: Mapping[str, Any]) -> Ser
         config = ServeDeploySchema.model_validate({"applications": [_with_change(file, patch) for file in files]})
         await asyncio.to_thread(deploy_config, config)
     else:
-        if snapshot_version(load_profile(now.profile).served, None) != now.base:
+        if snapshot_version(load_profile(now.profile).without_study, None) != now.base:
             raise ConfigError(
                 f"{now.profile}: has changed since it was deployed; deploy it again (`serve run …`), "
                 "or put it back and give what is to change as a patch"

@@ -14,7 +14,7 @@ SECRET = 8
 _ESCAPED = re.compile(r"(?<!\\)\\+u00([0-9a-f]{2})", re.IGNORECASE)
 
 
-class Secret:
+class ProviderKey:
     """An API key that shows itself to nobody but the endpoint, whatever prints the variables around it."""
 
     def __init__(self, key: str | None) -> None:

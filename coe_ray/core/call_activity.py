@@ -23,7 +23,7 @@ def notify_when_sent(note: Callable[[], None]) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class Traffic:
+class CallActivity:
     """Counted in place, on one event loop. `backing_off` counts by the class of the error that they wait after."""
 
     in_flight: int = 0
@@ -31,7 +31,7 @@ class Traffic:
     backing_off: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
-    def wait(self) -> Iterator[None]:
+    def count_waiting(self) -> Iterator[None]:
         """While a call waits for its turn."""
         self.waiting += 1
         try:
@@ -40,7 +40,7 @@ class Traffic:
             self.waiting -= 1
 
     @contextmanager
-    def flight(self) -> Iterator[None]:
+    def count_in_flight(self) -> Iterator[None]:
         """While a request is with the provider; tells `notify_when_sent` at its start."""
         if note := _told.get():
             note()
@@ -51,7 +51,7 @@ class Traffic:
             self.in_flight -= 1
 
     @contextmanager
-    def back_off(self, reason: str) -> Iterator[None]:
+    def count_backing_off(self, reason: str) -> Iterator[None]:
         """While a call waits before it is tried again."""
         self.backing_off[reason] += 1
         try:
