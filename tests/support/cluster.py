@@ -145,6 +145,11 @@ class Cluster:
         self.call("lose_node", name=name)
         del self.nodes[name]
 
+    def lose_nodes(self) -> None:
+        """All but the head."""
+        for name in [name for name in self.nodes if name != "head"]:
+            self.lose_node(name)
+
     def replicas(self, application: str = "default") -> Replicas:
         listed = self.call("replicas", application=application)
         return {name: frozenset(Replica(*each) for each in replicas) for name, replicas in listed.items()}

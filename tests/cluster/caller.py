@@ -1,8 +1,8 @@
-"""A process that asks one endpoint through its gate and the cluster's governor; its first line of output is `up`.
+"""A process that calls one endpoint through its limiter and the cluster's governor; its first line of output is `up`.
 
-    python -m tests.behaviour.caller BASE_URL CALLERS MAX_CONCURRENCY
+    python -m tests.cluster.caller BASE_URL CALLERS MAX_CONCURRENCY
 
-Until it is told to stop by an end of its input. The last line counts what came of the calls, as JSON.
+It calls from a line of input to the end of its input. The last line of output counts the outcomes, as JSON.
 """
 
 import asyncio
@@ -55,6 +55,7 @@ async def main(base_url: str, callers: str, max_concurrency: str) -> None:
     caller = Caller(base_url, int(max_concurrency))
     sys.stdout.write("up\n")
     sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.readline)
     asyncio.get_running_loop().add_reader(sys.stdin, caller.stop)
     await caller.run(int(callers))
     sys.stdout.write(orjson.dumps(caller.outcomes).decode() + "\n")

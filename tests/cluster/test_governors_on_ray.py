@@ -12,27 +12,24 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from aiohttp import web
 
 from coe_ray.cluster.governors import GOVERNORS, NAMESPACE
-from tests.support.cluster import ROOT, Cluster
+from tests.support.cluster import PATIENCE_S, ROOT, Cluster, wait_until
 from tests.support.upstream import ChatRequest, FakeUpstream, Reply, completion, fault
 
 pytestmark = pytest.mark.timeout(600)
 
-PATIENCE_S = 240.0
 LENGTH_S = 0.2
 KILL = f"import ray; ray.init(log_to_driver=False); ray.kill(ray.get_actor({GOVERNORS!r}, {NAMESPACE!r}))"
 
 
 class Provider(FakeUpstream):
-    """Answers up to `limit` calls at a time and refuses the others; `used` is in call seconds."""
+    """Answers up to `limit` calls at a time and refuses the others."""
 
     def __init__(self) -> None:
         super().__init__()
         self.limit = 20
         self.refused = 0
-        self.used = 0.0
 
     @property
     def answered(self) -> int:
@@ -43,19 +40,6 @@ class Provider(FakeUpstream):
             self.refused += 1
             return fault(429, "too many requests")
         return replace(completion(request, "here"), delay_s=LENGTH_S)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        began = time.monotonic()
-        response = await super().answer(request)
-        if response.status == 200:
-            self.used += time.monotonic() - began
-        return response
-
-    def share_used(self, seconds: float) -> float:
-        """Of the limit, in the `seconds` to come. By what the calls took here: a busy machine makes them longer."""
-        began, used = time.monotonic(), self.used
-        time.sleep(seconds)
-        return (self.used - used) / (time.monotonic() - began) / self.limit
 
     @property
     def share_refused(self) -> float:
@@ -77,11 +61,16 @@ class Calling:
     """One caller process."""
 
     def __init__(self, ray: Cluster, provider: Provider) -> None:
-        command = [sys.executable, "-m", "tests.behaviour.caller", provider.base_url, "100", "64"]
+        command = [sys.executable, "-m", "tests.cluster.caller", provider.base_url, "100", "64"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=ROOT, env=ray.environment, stdin=pipe, stdout=pipe, stderr=pipe)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == b"up\n", self.process.communicate()[1].decode()
+
+    def start(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
 
     def outcomes(self) -> dict[str, int]:
         """Stop it, and count."""
@@ -94,6 +83,8 @@ class Calling:
 def calling(ray: Cluster, provider: Provider, processes: int) -> Iterator[list[Calling]]:
     started = [Calling(ray, provider) for _ in range(processes)]
     try:
+        for caller in started:
+            caller.start()
         yield started
     finally:
         for each in started:
@@ -103,19 +94,14 @@ def calling(ray: Cluster, provider: Provider, processes: int) -> Iterator[list[C
 
 def wait_for_governors(ray: Cluster) -> int:
     """The process id of the governors' actor."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if found := ray.processes("ray::Governors"):
-            return found[0]
-        time.sleep(0.1)
-    raise AssertionError("there is no governor")
+    wait_until(lambda: bool(ray.processes("ray::Governor")))
+    return ray.processes("ray::Governor")[0]
 
 
-def test_two_jobs_find_a_limit_that_drops_and_comes_back_and_share_it(ray: Cluster, provider: Provider) -> None:
+def test_two_jobs_share_a_limit_that_they_do_not_know(ray: Cluster, provider: Provider) -> None:
+    """How fast they find it, and one that changes, is measured in virtual time: tests/ratelimit/test_governor.py."""
     with calling(ray, provider, 2) as callers:
-        for provider.limit in (20, 5, 20):
-            time.sleep(22)
-            assert provider.share_used(8) >= 0.85
+        wait_until(lambda: provider.answered >= 2_000)
         outcomes = [each.outcomes() for each in callers]
     assert provider.share_refused <= 0.05
     calls = [outcome.pop("answered") for outcome in outcomes]

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from ray import serve
 
-INSIDE_THE_REAL_ONE = {"RAYLLM_VLLM_ENGINE_CLS": "tests.behaviour.engines.ScriptedEngine"}
+INSIDE_THE_REAL_ONE = {"RAYLLM_VLLM_ENGINE_CLS": "tests.serve.hosting.gpu_engines.ScriptedEngine"}
 """A model's `environment` that puts `ScriptedEngine` into the real `ChatEngine`, in vLLM's place."""
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +12,8 @@ from coe_ray.cluster.hosted import HostedModel, deployment_name, make_hosted_mod
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Message
 from coe_ray.profile.profile import load_profile
-from tests.behaviour.hosted import homes, running
+from tests.serve.hosting.gpu_application import homes, running
+from tests.support import cluster_program
 
 CLIENTS = 8
 BEFORE_S, AFTER_S = 3.0, 3.0
@@ -21,7 +21,8 @@ PATIENCE_S = 70.0
 CALL = Call(messages=(Message("user", "think for 0.2 s"),))
 
 
-async def lost_under_load(lose: Callable[[], None], node: str, model: str, path: str) -> dict[str, Any]:
+async def lose_node_under_load(node: str, model: str, path: str) -> dict[str, Any]:
+    """How all calls ended, and when full service was there again."""
     profile = load_profile(path)
     wanted = (await asyncio.to_thread(running))[model]
     ended: list[tuple[float, str | None]] = []  # when each call was answered, and the error of one that was not
@@ -32,7 +33,7 @@ async def lost_under_load(lose: Callable[[], None], node: str, model: str, path:
         await asyncio.sleep(BEFORE_S)
         lost = time.monotonic()
         before = len(ended)
-        await asyncio.to_thread(lose)
+        await asyncio.to_thread(cluster_program.program.lose_node, node)
         recovered = await _full_service(node, model, wanted, lost)
         await asyncio.sleep(AFTER_S)
         over.set()
@@ -50,19 +51,6 @@ async def lost_under_load(lose: Callable[[], None], node: str, model: str, path:
 async def answer(model: str) -> str:
     handle = serve.get_deployment_handle(deployment_name(model), APPLICATION)
     return (await HostedModel(model, handle).complete(CALL)).text
-
-
-async def answered_by(model: str, prompts: list[str], at_once: int) -> list[str]:
-    """Which replica each prompt was sent to; so many are asked at once."""
-    hosted = HostedModel(model, serve.get_deployment_handle(deployment_name(model), APPLICATION))
-    turns = asyncio.Semaphore(at_once)
-
-    async def ask(prompt: str) -> str:
-        async with turns:
-            call = Call(messages=(Message("system", prompt), Message("user", "which replica? for 0.05 s")))
-            return (await hosted.complete(call)).text
-
-    return await asyncio.gather(*map(ask, prompts))
 
 
 async def _client(model: HostedModel, over: asyncio.Event, ended: list[tuple[float, str | None]]) -> None:

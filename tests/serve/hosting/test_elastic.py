@@ -10,27 +10,22 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from tests.behaviour.elastic_world import write_world
-from tests.behaviour.gpu_cluster import GpuCluster
+from tests.serve.hosting.elastic_application import write_world
+from tests.support.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 CLIENTS = 12
 PATIENCE_S = 80.0
-ENVIRONMENT = {
-    # Handles tell the autoscaler every 10 s of their load, which is longer than these tests want to last.
-    "RAY_SERVE_HANDLE_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
-    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "1",
-}
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuCluster]:
-    with GpuCluster.started(ENVIRONMENT) as cluster:
-        cluster.add_node("gpus", 2)
-        profile = write_world(tmp_path_factory.mktemp("elastic"))
-        cluster.tell("deploy", profile=profile, builder="tests.behaviour.elastic_world:build")
-        yield cluster
+def cluster(tmp_path_factory: pytest.TempPathFactory, gpu_cluster: Cluster) -> Iterator[Cluster]:
+    gpu_cluster.add_node("gpus", gpus=2)
+    profile = write_world(tmp_path_factory.mktemp("elastic"))
+    with gpu_cluster.serving(profile, "tests.serve.hosting.elastic_application:build"):
+        yield gpu_cluster
+    gpu_cluster.lose_nodes()
 
 
 @dataclass
@@ -63,16 +58,16 @@ async def ask(http: httpx.AsyncClient, model: str, question: str) -> httpx.Respo
     return await http.post("/v1/chat/completions", json=body)
 
 
-async def seconds_until(cluster: GpuCluster, true_of: Callable[[dict[str, int]], bool]) -> float:
+async def seconds_until(cluster: Cluster, true_of: Callable[[dict[str, int]], bool]) -> float:
     """How long until that is true of the numbers of running replicas."""
     began = time.monotonic()
-    while not true_of(running := await asyncio.to_thread(cluster.tell, "running")):
+    while not true_of(running := await asyncio.to_thread(cluster.run, "tests.serve.hosting.gpu_application:running")):
         assert time.monotonic() - began < PATIENCE_S, f"in vain, with {running}"
         await asyncio.sleep(0.3)
     return time.monotonic() - began
 
 
-async def test_experts_grow_and_shrink_with_their_tasks_and_no_request_fails(cluster: GpuCluster) -> None:
+async def test_experts_grow_and_shrink_with_their_tasks_and_no_request_fails(cluster: Cluster) -> None:
     load = Load(cluster.url)
     took = {}
     async with asyncio.TaskGroup() as group:
@@ -89,7 +84,7 @@ async def test_experts_grow_and_shrink_with_their_tasks_and_no_request_fails(clu
     assert set(load.experts) == {("alpha", "alpha"), ("beta", "beta")}
 
 
-async def test_a_request_brings_an_expert_back_from_zero(cluster: GpuCluster) -> None:
+async def test_a_request_brings_an_expert_back_from_zero(cluster: Cluster) -> None:
     await seconds_until(cluster, lambda running: running["beta"] == 0)
     async with httpx.AsyncClient(base_url=cluster.url, timeout=PATIENCE_S) as http:
         began = time.monotonic()
@@ -98,7 +93,7 @@ async def test_a_request_brings_an_expert_back_from_zero(cluster: GpuCluster) ->
     assert response.status_code == 200, response.text
 
 
-async def test_a_full_queue_says_when_to_come_back(cluster: GpuCluster) -> None:
+async def test_a_full_queue_says_when_to_come_back(cluster: Cluster) -> None:
     async with httpx.AsyncClient(base_url=cluster.url, timeout=PATIENCE_S) as http:
         questions = [ask(http, "narrow", f"question {number}, for 0.5 s") for number in range(20)]
         responses = await asyncio.gather(*questions)

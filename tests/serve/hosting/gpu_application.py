@@ -9,10 +9,11 @@ from ray.serve import Application, Deployment
 
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
+from coe_ray.serve.app import AppArgs
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import hardest_first
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
-from tests.behaviour.engines import INSIDE_THE_REAL_ONE, PacedEngine
+from tests.serve.hosting.gpu_engines import INSIDE_THE_REAL_ONE, PacedEngine
 
 
 @serve.deployment(name="door", ray_actor_options={"num_cpus": 0})
@@ -23,9 +24,9 @@ class Door:
         self._engines = engines
 
 
-def build(path: str) -> Application:
+def build(args: AppArgs) -> Application:
     """Refused like the real application where the cluster has no room."""
-    profile = load_profile(path)
+    profile = load_profile(args.profile)
     require_capacity(profile)
     return cast(Deployment, Door).bind(engines(profile))
 

@@ -1,6 +1,6 @@
 """An index of 100,000 examples, perturbed embeddings of the sample's: its search finds what the flat scan finds.
 
-`python -m pytest tests/behaviour/test_big_index.py -s` prints how long a search takes.
+`python -m pytest tests/retrieval/test_big_index.py -s` prints how long a search takes.
 """
 
 import time
