@@ -12,7 +12,11 @@ import orjson
 
 from coe_ray.bench.run import BenchRequest
 from coe_ray.core.run_folder import RunFolder
+from coe_ray.journal.audit import audit_calls
 from tests.support.cluster import PATIENCE_S, ROOT, wait_until
+
+WORKER = "ray::MapWorker(MapBatches(EvalWorker))"
+"""Title of a worker's process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,9 @@ class Bench:
             output, _ = process.communicate()
         return output
 
-    def blocks(self) -> int:
-        """Blocks of questions that are done for good."""
-        return len([file for file in self.folder.checkpoint.glob("*.parquet") if "pending" not in file.name])
+    def finished_calls(self) -> int:
+        """Calls that the journal has the outcome of."""
+        return sum(audit.completed for audit in audit_calls(self.folder.journal).values())
 
 
 def without_noise(output: str) -> str:

@@ -16,7 +16,7 @@ from tests.support.profiles import small_profile
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "downloaded", lambda weights: "nowhere")
+    monkeypatch.setattr(index, "fetch_weights", lambda weights: "nowhere")
     monkeypatch.setattr(index, "SentenceEncoder", lambda hub, folder: WordEncoder(encoder_name(hub)))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.cli.main import main
-from coe_ray.core.api_keys import MOST_KEYS, PREFIX, hash_key, read_keys
+from coe_ray.core.api_keys import MAX_KEYS, PREFIX, hash_key, read_keys
 from coe_ray.core.errors import DataError
 
 
@@ -122,7 +122,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         ([entry(concurrency="8")], "0.concurrency"),
         ([entry(), entry(sha256="1" * 64)], "the same name"),
         ([entry(), entry(name="other")], "the same sha256"),
-        ([entry(name=f"n{n}", sha256=f"{n:064x}") for n in range(MOST_KEYS + 1)], f"there may be {MOST_KEYS}"),
+        ([entry(name=f"n{n}", sha256=f"{n:064x}") for n in range(MAX_KEYS + 1)], f"there may be {MAX_KEYS}"),
     ],
 )
 def test_a_file_that_says_something_else_is_refused_without_its_content(

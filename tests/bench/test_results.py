@@ -1,8 +1,8 @@
-"""The bill: totals over models, and a price only where the profile gives one."""
+"""Results of a run. The bill: totals over models, and a cost only where the profile gives a price."""
 
 import pytest
 
-from coe_ray.bench.billing import make_bill
+from coe_ray.bench.results import make_bill
 from coe_ray.journal.audit import Audit
 from coe_ray.profile.models import ApiModel, Price
 from coe_ray.profile.profile import load_profile

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from coe_ray.bench.results_table import evaluate_question, failures, has_failed
+from coe_ray.bench.records import evaluate_question, failed_calls
 from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import CallError, ContentFiltered, ServerFault
 from coe_ray.core.questions import make_question
@@ -45,14 +45,16 @@ def pipeline(
     return CompositionOfExperts(profile, make_local_models(profile) | (models or {}), Shelf(*shelf), None)
 
 
-def labeller(folder: Path, model: ChatModel, k: int = 2) -> CompositionOfExperts:
+def extra_classifier(folder: Path, model: ChatModel, k: int = 2) -> CompositionOfExperts:
     classifier = {"model": "sorter", "k": k, "decoding": "free"}
     return pipeline(small_profile(folder, classifier=classifier), {"sorter": model})
 
 
 async def record_of(folder: Path, models: dict[str, ChatModel] | None = None, **labels: ChatModel) -> QuestionRecord:
     coe = pipeline(small_profile(folder), models)
-    return await evaluate_question(coe, QUESTION, {name: labeller(folder, model) for name, model in labels.items()})
+    return await evaluate_question(
+        coe, QUESTION, {name: extra_classifier(folder, model) for name, model in labels.items()}
+    )
 
 
 async def test_a_record_has_a_label_and_every_experts_answer(tmp_path: Path) -> None:
@@ -62,7 +64,7 @@ async def test_a_record_has_a_label_and_every_experts_answer(tmp_path: Path) -> 
     assert list(record["answers"]) == ["alpha", "beta"]
     assert [answer["letter"] for answer in record["answers"].values()] == ["A", "B"]
     assert "labels" not in record
-    assert not has_failed(record)
+    assert not failed_calls(record)
 
 
 async def test_each_further_classifier_has_a_label_of_its_own(tmp_path: Path) -> None:
@@ -72,10 +74,10 @@ async def test_each_further_classifier_has_a_label_of_its_own(tmp_path: Path) ->
     assert [label["task"] for label in record["labels"].values()] == ["Integration Test", "unknown"]
     assert record["classification"]["task"] == "Build"
     assert (len(first.calls), len(second.calls)) == (1, 1)
-    assert not has_failed(record)
+    assert not failed_calls(record)
 
 
-async def test_a_labeller_asks_its_classifier_and_no_expert(tmp_path: Path) -> None:
+async def test_an_extra_classifier_asks_its_classifier_and_no_expert(tmp_path: Path) -> None:
     one = Listener("one", "A")
     coe = pipeline(small_profile(tmp_path), {"one": one})
     other = pipeline(small_profile(tmp_path), {"one": one, "two": one})
@@ -85,7 +87,10 @@ async def test_a_labeller_asks_its_classifier_and_no_expert(tmp_path: Path) -> N
 
 async def test_a_label_keeps_its_neighbours_by_id_and_one_without_examples_has_none(tmp_path: Path) -> None:
     coe = pipeline(small_profile(tmp_path))
-    models = {"with": labeller(tmp_path, Listener("s", "Build")), "without": labeller(tmp_path, Listener("s", "B"), 0)}
+    models = {
+        "with": extra_classifier(tmp_path, Listener("s", "Build")),
+        "without": extra_classifier(tmp_path, Listener("s", "B"), 0),
+    }
     record = await evaluate_question(coe, QUESTION, models)
     assert record["labels"]["with"]["neighbours"] == [
         {"id": "n1", "task": "Build", "similarity": 0.9},
@@ -94,7 +99,7 @@ async def test_a_label_keeps_its_neighbours_by_id_and_one_without_examples_has_n
     assert record["labels"]["without"]["neighbours"] == []
 
 
-async def test_a_labellers_tasks_are_its_own(tmp_path: Path) -> None:
+async def test_the_tasks_of_an_extra_classifier_are_its_own(tmp_path: Path) -> None:
     tasks = [{"name": "Compile", "description": "to compile"}]
     other = pipeline(small_profile(tmp_path, tasks=tasks), {"sorter": Listener("s", "Task: Compile")})
     record = await evaluate_question(pipeline(small_profile(tmp_path)), QUESTION, {"renamed": other})
@@ -108,14 +113,13 @@ async def test_a_failed_label_is_a_failed_question_and_takes_nothing_with_it(tmp
     assert (label["error"], label["status"], label["attempts"], label["refused"]) == ("ServerFault", 503, 6, False)
     assert record["labels"]["second"]["task"] == "Build"
     assert record["answers"]["alpha"]["letter"] == "A"
-    assert has_failed(record)
-    assert failures(record) == ["ServerFault"]
+    assert failed_calls(record) == ["ServerFault"]
 
 
 async def test_a_filtered_label_is_no_failure(tmp_path: Path) -> None:
     record = await record_of(tmp_path, first=Failing(ContentFiltered("sorter", "filtered")))
     assert record["labels"]["first"]["refused"]
-    assert not has_failed(record)
+    assert not failed_calls(record)
 
 
 async def test_every_call_that_failed_is_told_by_its_class(tmp_path: Path) -> None:
@@ -123,7 +127,7 @@ async def test_every_call_that_failed_is_told_by_its_class(tmp_path: Path) -> No
     down["two"] = Failing(ContentFiltered("m", "filtered"))
     record = await record_of(tmp_path, down, first=down["sorter"], second=Failing(CallError("m", "no")))
     assert (record["classification"], record["classification_error"]["error"]) == (None, "ServerFault")
-    assert sorted(failures(record)) == ["CallError", "ServerFault", "ServerFault", "ServerFault"]
+    assert sorted(failed_calls(record)) == ["CallError", "ServerFault", "ServerFault", "ServerFault"]
 
 
 async def test_what_is_no_outage_is_a_defect_and_passes(tmp_path: Path) -> None:
@@ -154,8 +158,8 @@ async def test_a_record_is_plain_json(tmp_path: Path) -> None:
 def test_a_record_of_a_release_without_labels_is_judged_by_the_rest() -> None:
     said: dict[str, Any] = {"letter": "A", "refused": False}
     record = {"id": "1", "classification_error": None, "answers": {"alpha": said}}
-    assert not has_failed(record)
-    assert failures({**record, "answers": {"alpha": {"error": "BadCall", "refused": False}}}) == ["BadCall"]
+    assert not failed_calls(record)
+    assert failed_calls({**record, "answers": {"alpha": {"error": "BadCall", "refused": False}}}) == ["BadCall"]
 
 
 async def test_classifiers_and_experts_are_asked_at_once(tmp_path: Path) -> None:

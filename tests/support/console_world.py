@@ -6,19 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
-from coe_ray.bench.billing import make_bill
 from coe_ray.bench.datasets.load import load_benchmark, sample_by_task
 from coe_ray.bench.datasets.rejects import write_rejected
-from coe_ray.bench.results import write_results
-from coe_ray.bench.results_table import evaluate_question, has_failed
+from coe_ray.bench.records import evaluate_question
+from coe_ray.bench.results import make_bill, write_results
 from coe_ray.core.api_keys import add_key
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import Progress, QuestionRecord, RunFolder, write_records
+from coe_ray.core.run_folder import Progress, QuestionRecord, RunFolder, records_table
 from coe_ray.core.types import Neighbour, Provenance, Question
 from coe_ray.journal.audit import audit_calls
 from coe_ray.journal.journal import Journal
@@ -29,6 +28,7 @@ from coe_ray.retrieval.encoder import SentenceEncoder
 from coe_ray.retrieval.index import build_index
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.pipeline import CompositionOfExperts
+from tests.support.console_models import ECHO
 
 EXPERTS = ("aria", "basalt", "cinder", "timeseries")
 TASKS = (
@@ -38,9 +38,27 @@ TASKS = (
 INJECTION = '<img src=x onerror="window.hacked=1"><script>window.hacked=2</script><b>bold</b>'
 """What a page that takes text for HTML would run."""
 
+POD = "A pod stays in Pending. What is to be looked at first?\nA. Its events\nB. Its name"
+RELEASE = "Where does a pipeline keep its password?\nA. In a secret\nB. In the README"
+LONG = f"{ECHO} " + " ".join(f"word{number}" for number in range(60))
+"""Questions; the answer to the last comes word by word for seconds."""
+
+RUN = "runs/sample-test-1"
+UNAUTHORIZED = "error: Failed to load resource: the server responded with a status of 401 (Unauthorized)"
+
 _NOW = (41, 33, 30, 12, 7)
 _BEFORE = (34, 34, 28, 10, 5)
 """How many each expert has right, about, and how that wavers from task to task."""
+
+
+@dataclass(frozen=True)
+class ConsoleWorld:
+    """A served endpoint, a key for it, its profile, and the folder of runs that it shows."""
+
+    url: str
+    key: str
+    profile: Path
+    runs: Path
 
 
 def build_console_world(folder: Path) -> tuple[Path, str]:
@@ -58,7 +76,7 @@ def write_profile(folder: Path) -> Path:
     """The profile and its leaderboards, the one that it names and the one before."""
     board(_NOW, "dev-2", "2026-11-22T17:43:49+00:00").save(folder / "operations.leaderboard.json")
     board(_BEFORE, "dev-1", "2026-11-02T08:10:00+00:00").save(folder / "before.leaderboard.json")
-    models = "tests.behaviour.console_models"
+    models = "tests.support.console_models"
     content = {
         "tasks": ["devops-eval-a", "devops-eval-b"],
         "models": {
@@ -131,8 +149,7 @@ def finished_run(root: Path, profile_file: Path, per_task: int = 3) -> RunFolder
     # In a thread: Playwright keeps an event loop running in the one of the tests.
     with closing(Journal.open(folder.journal, run)) as journal, ThreadPoolExecutor(1) as aside:
         records = aside.submit(asyncio.run, _examined(profile, journal, questions)).result()
-    write_records(folder.rows, [each for each in records if not has_failed(each)])
-    write_records(folder.failures, [each for each in records if has_failed(each)])
+    folder.write_records([records_table(records)])
     facts = {"calls": make_bill(audit_calls(folder.journal, run), profile), "rejected": 0, "seconds": 48.2}
     by_id = {question.id: question for question in questions}
     write_results(folder, profile, by_id, {**facts, "data": "sample", "split": "test"})
