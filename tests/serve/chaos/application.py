@@ -16,7 +16,7 @@ from coe_ray.serve.app import AppArgs
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 from coe_ray.serve.ingress import Ingress
-from tests.serve.chaos.engines import TellingEngine, said_by
+from tests.serve.chaos.engines import EchoEngine, said_by
 from tests.support.cluster import Cluster
 from tests.support.profiles import ENCODER, api, hosted, rule, scripted, write_profile
 
@@ -90,4 +90,4 @@ def build(args: AppArgs) -> Application:
 
 def _engine(name: str, model: VllmModel) -> Application:
     real = model_deployment(name, llm_config(name, model))
-    return real.options(func_or_class=TellingEngine, ray_actor_options={"num_cpus": 1}).bind(name)
+    return real.options(func_or_class=EchoEngine, ray_actor_options={"num_cpus": 1}).bind(name)

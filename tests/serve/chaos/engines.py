@@ -15,7 +15,7 @@ def said_by(expert: str, question: str) -> str:
     return f"{expert} has looked at it: {question}"
 
 
-class TellingEngine:
+class EchoEngine:
     """Speaks as `ChatEngine` does."""
 
     def __init__(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What an API does in its bad hours, for `FaultServer`."""
+"""Faults of an API, for `FaultServer`."""
 
 from tests.support.fault_server import FaultServer, Reply, fault, piece, streamed
 
@@ -14,6 +14,6 @@ FAULTS = {
 }
 
 
-def calm(server: FaultServer) -> None:
-    """From now on it answers everything."""
+def answer_everything(server: FaultServer) -> None:
+    """From now on the server answers every request."""
     server.mixed({"none": Reply()}, share=0.0)

@@ -1,4 +1,4 @@
-"""Steady load on the endpoint while things break, and what became of each of its requests."""
+"""Steady load on the endpoint while things break, and the outcome of each of its requests."""
 
 import asyncio
 import itertools
@@ -20,13 +20,13 @@ WITNESS_EVERY_S = 0.5
 """Between two requests of which every word is checked."""
 
 Fate = Literal["answered", "failed over", "error object", "error event", "cut off", "lost"]
-"""`cut off`: the connection broke in the middle of a stream, which every client notices. `lost`: whoever asked can only
+"""`cut off`: the connection broke in the middle of a stream, which every client notices. `lost`: the client can only
 guess what happened; a stream that ends as if it were whole, but is not, is lost, too.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Outcome:
     """A request and the task that it was about. Times are `monotonic`'s."""
 
     task: str
@@ -53,7 +53,7 @@ _GUESSES = ("no error object", "timeout", "no connection")
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
+class Load:
     """About `rate` requests a second, spread evenly over the tasks; half of them are streamed."""
 
     url: str
@@ -63,8 +63,8 @@ class Loading:
     rate: float = 20.0
     seed: int = 0
 
-    async def run(self) -> list[Ended]:
-        """Everything that was asked, when all of it has ended, by when it ended."""
+    async def run(self) -> list[Outcome]:
+        """All requests, in the order of their ends."""
         kinds = list(itertools.product(self.tasks, (False, True)))
         rate = (self.rate - 1 / WITNESS_EVERY_S) / len(kinds)
         async with asyncio.TaskGroup() as group:
@@ -75,43 +75,44 @@ class Loading:
             parts.append(group.create_task(self._witnessed()))
         return sorted((each for part in parts for each in part.result()), key=lambda each: each.ended)
 
-    async def _part(self, task: str, stream: bool, rate: float, seed: int) -> list[Ended]:
+    async def _part(self, task: str, stream: bool, rate: float, seed: int) -> list[Outcome]:
         target = Target(f"{self.url}/v1", stream=stream, timeout_s=PATIENCE_S)
         texts = (question(task, number, f"{self.tag}{seed}") for number in itertools.count())
         origin = monotonic()
         load = await open_loop(target, texts, rate=rate, seconds=self.seconds, seed=seed)
         return [
-            Ended(task, stream, origin + each.start, origin + each.start + each.seconds, each) for each in load.requests
+            Outcome(task, stream, origin + each.start, origin + each.start + each.seconds, each)
+            for each in load.requests
         ]
 
-    async def _witnessed(self) -> list[Ended]:
+    async def _witnessed(self) -> list[Outcome]:
         until, numbers = monotonic() + self.seconds, itertools.count()
         kinds = itertools.cycle(itertools.product(self.tasks, (False, True)))
         async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S) as http, asyncio.TaskGroup() as group:
-            asked = []
+            tasks = []
             while monotonic() < until:
                 task, stream = next(kinds)
                 text = question(task, next(numbers), f"{self.tag}w")
-                asked.append(group.create_task(_witness(http, task, text, stream=stream)))
+                tasks.append(group.create_task(_witness(http, task, text, stream=stream)))
                 await asyncio.sleep(WITNESS_EVERY_S)
-        return [each.result() for each in asked]
+        return [each.result() for each in tasks]
 
 
-def asking(text: str, *, stream: bool = False) -> dict[str, Any]:
+def chat_body(text: str, *, stream: bool = False) -> dict[str, Any]:
     return {"model": "coe", "messages": [{"role": "user", "content": text}], "stream": stream}
 
 
-async def _witness(http: httpx.AsyncClient, task: str, text: str, *, stream: bool) -> Ended:
+async def _witness(http: httpx.AsyncClient, task: str, text: str, *, stream: bool) -> Outcome:
     began, status, expert = monotonic(), None, None
     try:
-        async with http.stream("POST", CHAT, json=asking(text, stream=stream)) as response:
+        async with http.stream("POST", CHAT, json=chat_body(text, stream=stream)) as response:
             status, expert = response.status_code, response.headers.get("x-coe-expert")
             await response.aread()
         error = _wrong(response, task, text, stream=stream)
     except httpx.TransportError as fault:
         error = f"connection lost ({type(fault).__name__})"
     ended = monotonic()
-    return Ended(task, stream, began, ended, RequestResult(0.0, ended - began, status, error, expert=expert))
+    return Outcome(task, stream, began, ended, RequestResult(0.0, ended - began, status, error, expert=expert))
 
 
 def _wrong(response: httpx.Response, task: str, text: str, *, stream: bool) -> str | None:

@@ -1,17 +1,17 @@
-"""What a chaos test has seen: figures for people, and what must hold for the test."""
+"""Report of a chaos test: figures for people, and what the test asserts."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.loading.figures import percentile
-from tests.serve.chaos.load import Ended, Fate
+from tests.serve.chaos.load import Fate, Outcome
 
 WORKING = ("answered", "failed over")
 
 
 @dataclass(frozen=True, slots=True)
-class Blow:
+class Disruption:
     """Something that was broken on purpose, at `at`; Serve had all replicas again at `back`. `monotonic`'s times."""
 
     what: str
@@ -22,23 +22,23 @@ class Blow:
 @dataclass(frozen=True, slots=True)
 class Report:
     title: str
-    ended: Sequence[Ended]
-    blows: Sequence[Blow]
+    ended: Sequence[Outcome]
+    disruptions: Sequence[Disruption]
 
-    def those(self, *fates: Fate) -> list[Ended]:
+    def with_fate(self, *fates: Fate) -> list[Outcome]:
         return [each for each in self.ended if each.fate in fates]
 
     def fates(self) -> Counter[Fate]:
         return Counter(each.fate for each in self.ended)
 
     def recoveries(self) -> list[float]:
-        """For each blow the seconds until all replicas were back and the last request was disturbed by it."""
-        ends = [blow.at for blow in self.blows[1:]] + [float("inf")]
-        return [self._recovery(blow, end) for blow, end in zip(self.blows, ends, strict=True)]
+        """For each disruption the seconds until all replicas were back and the last request was disturbed by it."""
+        ends = [disruption.at for disruption in self.disruptions[1:]] + [float("inf")]
+        return [self._recovery(disruption, end) for disruption, end in zip(self.disruptions, ends, strict=True)]
 
-    def _recovery(self, blow: Blow, end: float) -> float:
-        disturbed = [each.ended for each in self.ended if each.fate != "answered" and blow.at <= each.ended < end]
-        return max([blow.back, *disturbed]) - blow.at
+    def _recovery(self, disruption: Disruption, end: float) -> float:
+        disturbed = [each.ended for each in self.ended if each.fate != "answered" and disruption.at <= each.ended < end]
+        return max([disruption.back, *disturbed]) - disruption.at
 
     def in_flight(self, at: float) -> int:
         return sum(each.began <= at <= each.ended for each in self.ended)
@@ -49,13 +49,13 @@ class Report:
         share = 100 * len(good) / total
         kinds = Counter((each.request.status, each.request.error) for each in self.ended if each.request.error)
         recoveries = [
-            f"{blow.what} {s:.1f} (replicas {blow.back - blow.at:.1f})"
-            for blow, s in zip(self.blows, self.recoveries(), strict=True)
+            f"{disruption.what} {s:.1f} (replicas {disruption.back - disruption.at:.1f})"
+            for disruption, s in zip(self.disruptions, self.recoveries(), strict=True)
         ]
         worst = max(self.recoveries(), default=0.0)
         row = [
             self.title,
-            len(self.blows),
+            len(self.disruptions),
             total,
             f"{share:.2f} %",
             fates["failed over"],

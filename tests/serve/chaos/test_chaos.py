@@ -1,4 +1,4 @@
-"""Chaos under load: replicas and nodes die, an API misbehaves; whoever asks gets an answer or is told why not.
+"""Chaos under load: replicas and nodes die, an API misbehaves; every client gets an answer or an error that says why.
 
 Each test takes half a minute, or the two minutes that the README's figures are made of:
 `COE_RAY_CHAOS=long python -m pytest -s tests/serve/chaos/test_chaos.py`.
@@ -14,10 +14,10 @@ from time import monotonic
 import pytest
 
 from tests.serve.chaos.application import CLOUD, HOSTED, NEXT_BEST, add_worker, write_world
-from tests.serve.chaos.breaker import Breaker, Choose
-from tests.serve.chaos.faults import FAULTS, calm
-from tests.serve.chaos.load import Loading
-from tests.serve.chaos.report import WORKING, Blow, Report
+from tests.serve.chaos.fault_injector import Choose, FaultInjector
+from tests.serve.chaos.faults import FAULTS, answer_everything
+from tests.serve.chaos.load import Load
+from tests.serve.chaos.report import WORKING, Disruption, Report
 from tests.support.cluster import Cluster, Replica, Replicas
 from tests.support.fault_server import FaultServer
 
@@ -35,7 +35,7 @@ NOTICED_S = 1.0
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[FaultServer]:
     server = FaultServer()
-    calm(server)
+    answer_everything(server)
     with server.started():
         yield server
 
@@ -52,7 +52,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, upstream: FaultServer, kil
 
 
 def expert_replicas(replicas: Replicas, chance: random.Random, before: int) -> tuple[str, Sequence[Replica]]:
-    """First both replicas of an expert, so that nobody but the next best is left to answer; then one; and so on."""
+    """First both replicas of an expert, so that only the next best can answer; then one; and so on."""
     expert = chance.choice(HOSTED)
     living = sorted(replicas[f"model-{expert}"], key=lambda replica: replica.node)
     return (f"all of {expert}", living) if before % 2 == 0 else (f"one of {expert}", [chance.choice(living)])
@@ -66,34 +66,34 @@ def one_of(deployment: str) -> Choose:
 
 
 async def killed_under_load(cluster: Cluster, title: str, choose: Choose) -> Report:
-    breaker = Breaker(cluster, HOSTED, random.Random(SEED))
-    await breaker.settle()
+    injector = FaultInjector(cluster, HOSTED, random.Random(SEED))
+    await injector.settle()
     until = monotonic() + SECONDS - QUIET_S
     async with asyncio.TaskGroup() as group:
-        load = group.create_task(Loading(cluster.url, HOSTED, title[:6], SECONDS).run())
-        blows = group.create_task(breaker.kill_replicas(choose, until))
-    return told(Report(title, load.result(), blows.result()))
+        load = group.create_task(Load(cluster.url, HOSTED, title[:6], SECONDS).run())
+        disruptions = group.create_task(injector.kill_replicas(choose, until))
+    return printed(Report(title, load.result(), disruptions.result()))
 
 
-def told(report: Report) -> Report:
+def printed(report: Report) -> Report:
     sys.stdout.write(f"\n{report}\n")
     return report
 
 
-def assert_nobody_was_left_in_the_dark(report: Report) -> None:
+def assert_every_request_was_explained(report: Report) -> None:
     """An answer or an error in OpenAI's form, also at the end of a stream."""
     assert len(report.ended) > 10 * SECONDS
-    assert report.those("lost", "cut off") == []
+    assert report.with_fate("lost", "cut off") == []
 
 
 def assert_only_lost_what_was_in_flight(report: Report) -> None:
-    """With an ingress replica its requests are gone: nobody else knows of them."""
+    """With an ingress replica its requests are gone."""
     assert len(report.ended) > 10 * SECONDS
-    gone, explained = report.those("lost", "cut off"), 0
-    for blow in report.blows:
-        lost = [each for each in gone if each.began <= blow.at + NOTICED_S and each.ended >= blow.at]
+    gone, explained = report.with_fate("lost", "cut off"), 0
+    for disruption in report.disruptions:
+        lost = [each for each in gone if each.began <= disruption.at + NOTICED_S and each.ended >= disruption.at]
         explained += len(lost)
-        assert len(lost) <= report.in_flight(blow.at), blow
+        assert len(lost) <= report.in_flight(disruption.at), disruption
     assert len(gone) <= explained
     assert not any(each.request.error in ("timeout", "the stream broke off") for each in gone)
 
@@ -110,44 +110,44 @@ def assert_right_tasks_and_experts(report: Report) -> None:
 
 async def test_expert_replicas_die(cluster: Cluster) -> None:
     report = await killed_under_load(cluster, "expert replicas", expert_replicas)
-    assert report.blows
-    assert_nobody_was_left_in_the_dark(report)
+    assert report.disruptions
+    assert_every_request_was_explained(report)
     assert_right_tasks_and_experts(report)
 
 
 async def test_retriever_replicas_die(cluster: Cluster) -> None:
     report = await killed_under_load(cluster, "retriever replicas", one_of("retriever"))
-    assert report.blows
-    assert_nobody_was_left_in_the_dark(report)
+    assert report.disruptions
+    assert_every_request_was_explained(report)
     assert_right_tasks_and_experts(report)
 
 
 async def test_ingress_replicas_die(cluster: Cluster) -> None:
     report = await killed_under_load(cluster, "ingress replicas", one_of("ingress"))
-    assert report.blows
+    assert report.disruptions
     assert_only_lost_what_was_in_flight(report)
     assert_right_tasks_and_experts(report)
 
 
 async def test_an_api_misbehaves(cluster: Cluster, upstream: FaultServer) -> None:
     tasks = (CLOUD, "alpha")
-    breaker = Breaker(cluster, tasks, random.Random(SEED))
-    await breaker.settle()
+    injector = FaultInjector(cluster, tasks, random.Random(SEED))
+    await injector.settle()
     async with asyncio.TaskGroup() as group:
-        load = group.create_task(Loading(cluster.url, tasks, "api", SECONDS).run())
+        load = group.create_task(Load(cluster.url, tasks, "api", SECONDS).run())
         group.create_task(misbehaving(upstream, SECONDS - QUIET_S))
         await asyncio.sleep(SECONDS - QUIET_S)
         at = monotonic()
-        await breaker.settle()
-        blows = [Blow("from its last fault on", at, monotonic())]
-    report = told(Report("API", load.result(), blows))
-    assert_nobody_was_left_in_the_dark(report)
+        await injector.settle()
+        disruptions = [Disruption("from its last fault on", at, monotonic())]
+    report = printed(Report("API", load.result(), disruptions))
+    assert_every_request_was_explained(report)
     assert_right_tasks_and_experts(report)
     assert {each.fate for each in report.ended if each.task != CLOUD} <= set(WORKING)
 
 
 async def misbehaving(upstream: FaultServer, seconds: float) -> None:
-    """Each fault in turn, then all of them in turns; in the short form the latter alone."""
+    """Each fault for a while, then all of them mixed; in the short form only the latter."""
     chance = random.Random(SEED)
     phases = [[kind] for kind in chance.sample(sorted(FAULTS), len(FAULTS))] if LONG else []
     phases.append(list(FAULTS))
@@ -155,18 +155,18 @@ async def misbehaving(upstream: FaultServer, seconds: float) -> None:
         upstream.mixed({kind: FAULTS[kind] for kind in kinds}, share=0.5, seed=number)
         await asyncio.sleep(seconds / len(phases))
         sys.stdout.write(f"\n{dict(upstream.kinds)}")
-    calm(upstream)
+    answer_everything(upstream)
 
 
 async def test_a_node_is_lost(cluster: Cluster) -> None:
-    breaker = Breaker(cluster, HOSTED, random.Random(SEED))
+    injector = FaultInjector(cluster, HOSTED, random.Random(SEED))
     await asyncio.to_thread(add_worker, cluster, "spare")
-    await breaker.settle()
+    await injector.settle()
     until = monotonic() + SECONDS - QUIET_S
     async with asyncio.TaskGroup() as group:
-        load = group.create_task(Loading(cluster.url, HOSTED, "node", SECONDS).run())
-        blows = group.create_task(breaker.lose_nodes(until))
-    report = told(Report("a node of three", load.result(), blows.result()))
-    assert report.blows
+        load = group.create_task(Load(cluster.url, HOSTED, "node", SECONDS).run())
+        disruptions = group.create_task(injector.lose_nodes(until))
+    report = printed(Report("a node of three", load.result(), disruptions.result()))
+    assert report.disruptions
     assert_only_lost_what_was_in_flight(report)
     assert_right_tasks_and_experts(report)

@@ -1,4 +1,4 @@
-"""Breaks the service again and again while it is under load, and waits each time until it is whole."""
+"""Fault injector: kills replicas and nodes under load, again and again, and waits each time until all are back."""
 
 import asyncio
 import os
@@ -11,39 +11,39 @@ from time import monotonic
 import httpx
 
 from tests.serve.chaos.application import REPLICAS, add_worker, question
-from tests.serve.chaos.load import CHAT, asking
-from tests.serve.chaos.report import Blow
+from tests.serve.chaos.load import CHAT, chat_body
+from tests.serve.chaos.report import Disruption
 from tests.support.cluster import Cluster, Replica, Replicas
 
 PATIENCE_S = 90.0
 POLL_S = 0.2
 BETWEEN_S = (2.0, 5.0)
-"""A whole service is left alone for so long."""
+"""How long a whole service is left alone."""
 
 Choose = Callable[[Replicas, random.Random, int], tuple[str, Sequence[Replica]]]
-"""Whom to kill, with a name for it, given who lives and how many times something was killed before."""
+"""Chooses replicas to kill, with a name for them, of the living ones; the number counts earlier kills."""
 
 
 @dataclass
-class Breaker:
+class FaultInjector:
     cluster: Cluster
     tasks: Sequence[str]
     chance: random.Random
-    blows: list[Blow] = field(default_factory=list)
+    disruptions: list[Disruption] = field(default_factory=list)
     _probes: int = 0
 
-    async def kill_replicas(self, choose: Choose, until: float) -> list[Blow]:
+    async def kill_replicas(self, choose: Choose, until: float) -> list[Disruption]:
         """SIGKILL, as long as `monotonic` is before `until`."""
         while await self._left_alone(until):
             replicas = await asyncio.to_thread(self.cluster.replicas)
-            what, victims = choose(replicas, self.chance, len(self.blows))
+            what, victims = choose(replicas, self.chance, len(self.disruptions))
             at = monotonic()
             for victim in victims:
                 os.kill(victim.pid, signal.SIGKILL)
             await self._whole(what, at, victims)
-        return self.blows
+        return self.disruptions
 
-    async def lose_nodes(self, until: float) -> list[Blow]:
+    async def lose_nodes(self, until: float) -> list[Disruption]:
         """Lose a node with a replica of everything, and join a new one to the cluster once all is well."""
         while await self._left_alone(until):
             replicas = await asyncio.to_thread(self.cluster.replicas)
@@ -51,22 +51,22 @@ class Breaker:
             node, at = self.chance.choice(sorted(nodes)), monotonic()
             await asyncio.to_thread(self.cluster.lose_node, node)
             await self._whole(node, at, [each for each in _all(replicas) if each.node == node])
-            await asyncio.to_thread(add_worker, self.cluster, f"joined-{len(self.blows)}")
-        return self.blows
+            await asyncio.to_thread(add_worker, self.cluster, f"joined-{len(self.disruptions)}")
+        return self.disruptions
 
     async def settle(self) -> None:
-        """Wait until the service is whole: an earlier test's experts may rest still."""
+        """Wait until the service is whole: the circuit breaker of an earlier test's experts may still be open."""
         await self._replicas_back(())
         await self._answered_by_the_best()
 
     async def _left_alone(self, until: float) -> bool:
-        """Whether there is time for one more blow after the rest."""
+        """Whether there is time for one more disruption after the rest."""
         await asyncio.sleep(self.chance.uniform(*BETWEEN_S))
         return monotonic() < until
 
     async def _whole(self, what: str, at: float, victims: Iterable[Replica]) -> None:
         await self._replicas_back(victims)
-        self.blows.append(Blow(what, at, monotonic()))
+        self.disruptions.append(Disruption(what, at, monotonic()))
         await self._answered_by_the_best()
 
     async def _replicas_back(self, victims: Iterable[Replica]) -> None:
@@ -80,7 +80,7 @@ class Breaker:
             await asyncio.sleep(POLL_S)
 
     async def _answered_by_the_best(self) -> None:
-        """Several times in a row: each ingress replica knows for itself which experts rest."""
+        """Several times in a row: each ingress replica has its own circuit breakers."""
         in_a_row = 0
         async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(base_url=self.cluster.url, timeout=60) as http:
             while in_a_row < 2 * REPLICAS:
@@ -91,7 +91,7 @@ class Breaker:
         self._probes += 1
         tag = f"probe{id(self)}"
         try:
-            answers = [await http.post(CHAT, json=asking(question(task, self._probes, tag))) for task in self.tasks]
+            answers = [await http.post(CHAT, json=chat_body(question(task, self._probes, tag))) for task in self.tasks]
         except httpx.TransportError:
             return False
         return [answer.headers.get("x-coe-expert") for answer in answers] == list(self.tasks)
