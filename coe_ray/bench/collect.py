@@ -87,7 +87,7 @@ def check_plan(plan: CollectionPlan) -> None:
     index, examples = plan.index()
     if not examples and not has_index(index):
         name = plan.benchmark.name
-        raise DataError(f"{index}: no retrieval index there, and {name} has no examples; use jobs/index.py")
+        raise DataError(f"{index}: no retrieval index there, and {name} has no examples; use `coe-ray index`")
 
 
 def collect_answers(

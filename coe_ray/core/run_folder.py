@@ -176,7 +176,7 @@ class RunFolder:
 
     def card(self) -> dict[str, Any]:
         """`run.json`. Raises `DataError` where no run was begun."""
-        return _read_json(self.card_file, "give the folder of a bench run (jobs/bench.py)")
+        return _read_json(self.card_file, "give the folder of a bench run (`coe-ray bench`)")
 
     def write_card(self, card: Mapping[str, Any]) -> None:
         write_atomic(self.card_file, orjson.dumps(card, option=orjson.OPT_INDENT_2))
@@ -215,13 +215,13 @@ class RunFolder:
     def read_answers(self) -> list[dict[str, Any]]:
         """The rows of `answers/`. Raises `DataError` where the run has none yet."""
         if not self.answers.is_dir():
-            raise DataError(f"{self.root}: no answers/ there; finish the bench first (jobs/bench.py)")
+            raise DataError(f"{self.root}: no answers/ there; finish the bench first (`coe-ray bench`)")
         rows: list[dict[str, Any]] = pq.read_table(self.answers, schema=ANSWER_SCHEMA).to_pylist()
         return rows
 
     def read_summary(self) -> dict[str, Any]:
         """`summary.json`. Raises `DataError` where the run has none yet."""
-        return _read_json(self.summary, "finish the bench first (jobs/bench.py)")
+        return _read_json(self.summary, "finish the bench first (`coe-ray bench`)")
 
     def write_progress(self, progress: Progress) -> None:
         """Replace `progress.json`, without fsync: after a power loss it is of no use."""

@@ -58,7 +58,7 @@ def read_order(out: Path) -> StudyRequest:
     """The order that began the study in `out`. Raises `DataError` where there is none."""
     file = out / ORDER
     if not file.is_file():
-        raise DataError(f"{out}: no {ORDER} there; give the folder of a study (jobs/reproduce.py --out)")
+        raise DataError(f"{out}: no {ORDER} there; give the folder of a study (`coe-ray reproduce --out`)")
     told = orjson.loads(file.read_bytes())
     mapping = Path(told["mapping"]) if told["mapping"] else None
     return StudyRequest(**{**told, "profiles": tuple(told["profiles"]), "out": out, "mapping": mapping})

@@ -41,5 +41,5 @@ async def test_the_nearest_come_first_with_exact_similarities(
 
 
 def test_a_table_that_is_gone_is_said_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be read; build it again with jobs/index.py"):
+    with pytest.raises(DataError, match=r"cannot be read; build it again with `coe-ray index`"):
         open_table(tmp_path / "nowhere")

@@ -1,5 +1,6 @@
-"""A real browser, what it complains of, and what a person would see on its pages: overlaps, cut text, missing names."""
+"""A real browser for tests, and what a person would notice on its pages: overlaps, cut text, missing names, errors."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
@@ -17,25 +18,26 @@ FLAGS = (
 )
 WIDTHS = (1280, 390)
 HEIGHT = 900
-PATIENCE_MS = 30_000
+TIMEOUT_MS = 30_000
+expect.set_options(timeout=TIMEOUT_MS)
 
-_LOOKS = Path(__file__).with_name("console_looks.js")
+_LAYOUT = Path(__file__).with_name("page_layout.js")
 
 
 @dataclass
-class Console:
-    """One page of the console. `complaints` are what the browser wrote on its own console, and uncaught errors."""
+class BrowserPage:
+    """One page. `complaints` are what the browser wrote on its own console, and uncaught errors."""
 
     page: Page
     url: str
     complaints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.set_default_timeout(PATIENCE_MS)
-        self.page.on("console", self._note)
+        self.page.set_default_timeout(TIMEOUT_MS)
+        self.page.on("console", self._record)
         self.page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
 
-    def _note(self, message: ConsoleMessage) -> None:
+    def _record(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"{message.type}: {message.text}")
 
@@ -58,30 +60,32 @@ class Console:
 
     def assert_looks_right(self) -> None:
         """Nothing overlaps, is cut off or reaches beyond the page."""
-        looks = _LOOKS.read_text(encoding="utf-8")
-        for look in ("overlaps", "cut"):
-            found = self.page.evaluate(f"{looks}.{look}()")
-            assert not found, f"{look}: {found}"
+        layout = _LAYOUT.read_text(encoding="utf-8")
+        for check in ("overlaps", "cut"):
+            findings = self.page.evaluate(f"{layout}.{check}()")
+            assert not findings, f"{check}: {findings}"
 
     def assert_accessible(self) -> None:
         """No finding of axe, serious or not."""
         self.page.evaluate(_axe())
         # A colour in transition is none yet.
         self.page.wait_for_timeout(50)
-        found = self.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
-        told = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in found["violations"]]
-        assert not told, told
+        results = self.page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
+        violations = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in results["violations"]]
+        assert not violations, violations
 
 
 @dataclass(frozen=True)
-class Machine:
-    """The browser, and where screenshots go."""
+class TestBrowser:
+    """Chromium, and the folder of its screenshots: `COE_RAY_ARTEFACTS` keeps them."""
+
+    __test__ = False
 
     browser: Browser
     artefacts: Path
 
     @contextmanager
-    def console(
+    def open_page(
         self,
         url: str,
         *,
@@ -91,28 +95,29 @@ class Machine:
         locale: str = "en-US",
         complaints: Sequence[str] | None = (),
         **more: Any,
-    ) -> Iterator[Console]:
-        """A page in a browser of its own. At its end there must be no other `complaints`; `None` allows all."""
+    ) -> Iterator[BrowserPage]:
+        """A page in a session of its own. At its end there must be no other `complaints`; `None` allows all."""
         size: Any = {"width": width, "height": HEIGHT}
         context = self.browser.new_context(viewport=size, color_scheme=scheme, locale=locale, **more)
         if key:
             context.add_init_script(f"sessionStorage.setItem('coe-key', {key!r})")
-        console = Console(context.new_page(), url)
+        page = BrowserPage(context.new_page(), url)
         try:
-            yield console
-            assert complaints is None or console.complaints == list(complaints), console.complaints
+            yield page
+            assert complaints is None or page.complaints == list(complaints), page.complaints
         except BaseException:
-            console.page.screenshot(path=self.artefacts / "failed.png", full_page=True)
+            page.page.screenshot(path=self.artefacts / "failed.png", full_page=True)
             raise
         finally:
             context.close()
 
-    def keep(self, console: Console, name: str) -> None:
-        console.page.screenshot(path=self.artefacts / f"{name}.png", full_page=True, animations="disabled")
+    def save_screenshot(self, page: BrowserPage, name: str) -> None:
+        page.page.screenshot(path=self.artefacts / f"{name}.png", full_page=True, animations="disabled")
 
     @classmethod
     @contextmanager
-    def started(cls, artefacts: Path) -> Iterator["Machine"]:
+    def started(cls, artefacts: Path) -> Iterator["TestBrowser"]:
+        artefacts = Path(os.environ.get("COE_RAY_ARTEFACTS", artefacts))
         artefacts.mkdir(parents=True, exist_ok=True)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=_chromium(playwright), args=list(FLAGS))
@@ -124,12 +129,12 @@ class Machine:
 
 def _chromium(playwright: Any) -> str:
     own = str(playwright.chromium.executable_path)
-    found = shutil.which("chromium") or (own if Path(own).is_file() else None)
-    if found is None:
+    path = shutil.which("chromium") or (own if Path(own).is_file() else None)
+    if path is None:
         pytest.fail(
             "no Chromium: install Debian's (apt-get install chromium) or Playwright's (playwright install chromium)"
         )
-    return found
+    return path
 
 
 def _axe() -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
@@ -28,6 +28,7 @@ from coe_ray.retrieval.encoder import SentenceEncoder
 from coe_ray.retrieval.index import build_index
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.pipeline import CompositionOfExperts
+from tests.support.console_models import ECHO
 
 EXPERTS = ("aria", "basalt", "cinder", "timeseries")
 TASKS = (
@@ -37,9 +38,27 @@ TASKS = (
 INJECTION = '<img src=x onerror="window.hacked=1"><script>window.hacked=2</script><b>bold</b>'
 """What a page that takes text for HTML would run."""
 
+POD = "A pod stays in Pending. What is to be looked at first?\nA. Its events\nB. Its name"
+RELEASE = "Where does a pipeline keep its password?\nA. In a secret\nB. In the README"
+LONG = f"{ECHO} " + " ".join(f"word{number}" for number in range(60))
+"""Questions; the answer to the last comes word by word for seconds."""
+
+RUN = "runs/sample-test-1"
+UNAUTHORIZED = "error: Failed to load resource: the server responded with a status of 401 (Unauthorized)"
+
 _NOW = (41, 33, 30, 12, 7)
 _BEFORE = (34, 34, 28, 10, 5)
 """How many each expert has right, about, and how that wavers from task to task."""
+
+
+@dataclass(frozen=True)
+class ConsoleWorld:
+    """A served endpoint, a key for it, its profile, and the folder of runs that it shows."""
+
+    url: str
+    key: str
+    profile: Path
+    runs: Path
 
 
 def build_console_world(folder: Path) -> tuple[Path, str]:
@@ -57,7 +76,7 @@ def write_profile(folder: Path) -> Path:
     """The profile and its leaderboards, the one that it names and the one before."""
     board(_NOW, "dev-2", "2026-11-22T17:43:49+00:00").save(folder / "operations.leaderboard.json")
     board(_BEFORE, "dev-1", "2026-11-02T08:10:00+00:00").save(folder / "before.leaderboard.json")
-    models = "tests.behaviour.console_models"
+    models = "tests.support.console_models"
     content = {
         "tasks": ["devops-eval-a", "devops-eval-b"],
         "models": {
