@@ -16,12 +16,13 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export COE_RAY_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo serve test check load bench-load compare install lock clean
+.PHONY: help demo serve test test-all check load bench-load compare install lock clean
 
 help:
 	@echo "make demo     install, serve, ask three questions, run a small benchmark, stop"
 	@echo "make serve    the endpoint with PROFILE=$(PROFILE), until Ctrl-C: OPTIONS=\"--port 8123\""
-	@echo "make test     the whole test suite"
+	@echo "make test     the tests that need no cluster, engine or browser: minutes"
+	@echo "make test-all all tests"
 	@echo "make check    ruff, mypy --strict, import-linter"
 	@echo "make load     load on a running endpoint: URL=… OPTIONS=…"
 	@echo "make compare  the endpoint beside its peers: requests/s and latency"
@@ -35,8 +36,12 @@ demo: $(STAMP)
 serve: $(STAMP)
 	$(BIN)/coe-ray serve --profile $(PROFILE) $(OPTIONS)
 
+test test-all: export RAY_AUTH_MODE = disabled
 test: $(STAMP)
-	RAY_AUTH_MODE=disabled $(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not cluster and not engine and not browser"
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -27,10 +27,13 @@ def run(args: argparse.Namespace) -> int:
 Edit these files: profile.yaml names tasks and models, questions/ holds a CSV file for each task. Then:
 
   coe-ray index --profile {folder}/profile.yaml
-  ray start --head
+  ray get-auth-token --generate && ray start --head
   coe-ray bench --profile {folder}/profile.yaml --data {folder}/questions --split dev --out {folder}/runs/dev
   ray stop
   coe-ray leaderboard --run {folder}/runs/dev --out {folder}/leaderboard.json
+
+Name that leaderboard in profile.yaml, and serve it at http://127.0.0.1:8000:
+
   coe-ray serve --profile {folder}/profile.yaml""")
     return 0
 

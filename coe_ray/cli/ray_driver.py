@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from coe_ray.bench.graceful_shutdown import GracefulShutdown
 
 QUIET = {
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started|ServeController.graceful_shutdown failed",
     "TQDM_DISABLE": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",  # a deployment is built here; replicas keep their own level
 }
 """Settings of this process alone. Ray's own log files are written all the same."""
 CONNECT_S = 3.0
 """Seconds that a Ray may take to accept a connection; a machine that is off answers nothing at all."""
-NO_RAY = "no Ray is running on this machine; start one with `ray start --head`, or set RAY_ADDRESS to one"
+NO_RAY = (
+    "no Ray is running on this machine; start one with `ray get-auth-token --generate && ray start --head`, "
+    "or set RAY_ADDRESS to one"
+)
 
 
 def connect(address: str = "auto") -> None:

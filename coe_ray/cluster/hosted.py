@@ -135,7 +135,7 @@ class HostedRetriever:
         self._coalescer: Coalescer[tuple[Question, int], tuple[Neighbour, ...]] = Coalescer(self._nearest_all)
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
-        return await self._coalescer.ask((question, k)) if k else ()
+        return await self._coalescer.submit((question, k)) if k else ()
 
     async def check(self) -> None:
         """Raises `DataError` where there is no such index, or one of another encoder."""

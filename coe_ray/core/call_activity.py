@@ -1,4 +1,4 @@
-"""What the calls of one process are doing right now: in flight, waiting for their turn, or backing off and why."""
+"""Call activity of one process: what is in flight, waiting for a limiter, or backing off and why."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -6,25 +6,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-_told: ContextVar[Callable[[], None] | None] = ContextVar("told", default=None)
+_on_sent: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=None)
 
 
 @contextmanager
-def notify_when_sent(note: Callable[[], None]) -> Iterator[None]:
-    """Have `note` called whenever a request of the calls made within leaves this process.
+def notify_when_sent(on_sent: Callable[[], None]) -> Iterator[None]:
+    """Have `on_sent` called whenever a request of the calls made within leaves this process.
 
-    Only the model itself knows when that is: a call may wait for its turn for minutes, and may never be sent.
+    Only the model itself knows when: a call may wait in a limiter for minutes, and may never be sent.
     """
-    token = _told.set(note)
+    token = _on_sent.set(on_sent)
     try:
         yield
     finally:
-        _told.reset(token)
+        _on_sent.reset(token)
 
 
 @dataclass(slots=True)
 class CallActivity:
-    """Counted in place, on one event loop. `backing_off` counts by the class of the error that they wait after."""
+    """Counters of the calls on one event loop; `backing_off` counts by the class of the error before the wait."""
 
     in_flight: int = 0
     waiting: int = 0
@@ -32,7 +32,7 @@ class CallActivity:
 
     @contextmanager
     def count_waiting(self) -> Iterator[None]:
-        """While a call waits for its turn."""
+        """Context of a call that waits in a limiter's queue."""
         self.waiting += 1
         try:
             yield
@@ -41,9 +41,9 @@ class CallActivity:
 
     @contextmanager
     def count_in_flight(self) -> Iterator[None]:
-        """While a request is with the provider; tells `notify_when_sent` at its start."""
-        if note := _told.get():
-            note()
+        """Context of a request that is with the provider; calls what `notify_when_sent` set."""
+        if on_sent := _on_sent.get():
+            on_sent()
         self.in_flight += 1
         try:
             yield
@@ -52,7 +52,7 @@ class CallActivity:
 
     @contextmanager
     def count_backing_off(self, reason: str) -> Iterator[None]:
-        """While a call waits before it is tried again."""
+        """Context of a call that waits before its next try."""
         self.backing_off[reason] += 1
         try:
             yield

@@ -11,4 +11,4 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     share, z2 = correct / total, Z_95**2
     middle = (share + z2 / (2 * total)) / (1 + z2 / total)
     reach = Z_95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+    return middle - reach if correct else 0.0, middle + reach if correct < total else 1.0  # exact in spite of rounding

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from coe_ray.bench.collect import CollectionPlan, Deploy, Say, check_plan, collect_answers
+from coe_ray.bench.collect import CollectionPlan, DeployModels, ReportLine, check_plan, collect_answers
 from coe_ray.bench.graceful_shutdown import GracefulShutdown
 from coe_ray.bench.run import settings_fingerprint as asking_hash
 from coe_ray.bench.stream import plain_errors
@@ -28,7 +28,9 @@ def run_folder(order: StudyRequest, asked: StudyPlan) -> RunFolder:
     return RunFolder(order.out / "runs" / asked.profile.name)
 
 
-def execute_plan(order: StudyRequest, asked: StudyPlan, say: Say, deploy: Deploy, leaving: GracefulShutdown) -> None:
+def execute_plan(
+    order: StudyRequest, asked: StudyPlan, say: ReportLine, deploy: DeployModels, leaving: GracefulShutdown
+) -> None:
     """Ask what is not yet answered; the same order goes on where it stopped. Needs a running Ray. Raises `CoeError`."""
     folder = run_folder(order, asked)
     sitting = CollectionPlan(
@@ -37,13 +39,14 @@ def execute_plan(order: StudyRequest, asked: StudyPlan, say: Say, deploy: Deploy
         benchmark=replace(asked.benchmark, questions=asked.questions),
         questions=asked.questions,
         folder=folder,
+        identity=_identity(order, asked),
         journal=str(order.out / "journal"),
-        labellers=asked.labellers,
+        extra_classifiers=asked.labellers,
         shots=asked.shots,
     )
     check_plan(sitting)
     with plain_errors(folder), hold_lock(folder.lock):
-        collect_answers(sitting, _identity(order, asked), say, deploy, leaving)
+        collect_answers(sitting, say, deploy, leaving)
         _embed(folder, asked, say)
         if order.fine_tune:
             _fine_tune(folder, asked, say)
@@ -66,7 +69,7 @@ def _identity(order: StudyRequest, asked: StudyPlan) -> dict[str, Any]:
     }
 
 
-def _embed(folder: RunFolder, asked: StudyPlan, say: Say) -> None:
+def _embed(folder: RunFolder, asked: StudyPlan, say: ReportLine) -> None:
     """The vectors that a trained classifier learns from: of every question and example, made once."""
     file = folder.root / EMBEDDINGS
     if file.is_file() or not any(each.profile.classifier.k for each in asked.labellers.values()):
@@ -90,7 +93,7 @@ def read_embeddings(folder: RunFolder) -> Mapping[str, Vectors] | None:
         return dict(zip(map(str, kept["ids"]), kept["vectors"], strict=True))
 
 
-def _fine_tune(folder: RunFolder, asked: StudyPlan, say: Say) -> None:
+def _fine_tune(folder: RunFolder, asked: StudyPlan, say: ReportLine) -> None:
     """Bench-CoE as its own paper has it: the whole encoder is trained."""
     file = folder.root / TRAINED
     if file.is_file():

@@ -18,8 +18,8 @@ import orjson
 
 from coe_ray.analysis.leaks import refuse_leaks
 from coe_ray.analysis.matrix import Matrix
-from coe_ray.bench.collect import Say
-from coe_ray.bench.results import commit
+from coe_ray.bench.collect import ReportLine
+from coe_ray.bench.results import current_commit
 from coe_ray.core.errors import DataError
 from coe_ray.core.files import write_atomic
 from coe_ray.core.run_folder import RunFolder, read_questions
@@ -58,7 +58,7 @@ def read_order(out: Path) -> StudyRequest:
     """The order that began the study in `out`. Raises `DataError` where there is none."""
     file = out / ORDER
     if not file.is_file():
-        raise DataError(f"{out}: no {ORDER} there; give the folder of a study (jobs/reproduce.py --out)")
+        raise DataError(f"{out}: no {ORDER} there; give the folder of a study (`coe-ray reproduce --out`)")
     told = orjson.loads(file.read_bytes())
     mapping = Path(told["mapping"]) if told["mapping"] else None
     return StudyRequest(**{**told, "profiles": tuple(told["profiles"]), "out": out, "mapping": mapping})
@@ -68,7 +68,7 @@ def _plain(order: StudyRequest) -> dict[str, Any]:
     return {**asdict(order), "out": "", "mapping": str(order.mapping) if order.mapping else None}
 
 
-def conclude(order: StudyRequest, asked: list[StudyPlan], say: Say, draw: Draw) -> list[Findings]:
+def conclude(order: StudyRequest, asked: list[StudyPlan], say: ReportLine, draw: Draw) -> list[Findings]:
     """Work the records out into tables, figures and findings.json. Raises `CoeError`."""
     every = [_found(order, each) for each in asked]
     shown = [(findings, make_tables(findings)) for findings in every]
@@ -82,7 +82,7 @@ def conclude(order: StudyRequest, asked: list[StudyPlan], say: Say, draw: Draw) 
     figures = [str(path.relative_to(order.out)) for each in every for path in draw(each, order.out / "figures")]
     content = {
         "order": _plain(order),
-        "commit": commit(),
+        "commit": current_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "figures": figures,
         "profiles": {findings.profile: summary(findings) for findings in every},

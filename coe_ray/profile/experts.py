@@ -35,7 +35,7 @@ class ClassifierConfig(ProfileSection):
     """The general LLM that names the task; `k` similar labelled questions go into its prompt (0: without RAG).
 
     Where the neighbours give one task at least the confidence `skip_llm_above`, it stands and the LLM is not asked:
-    0 leaves every question with neighbours to them. jobs/threshold.py finds the value for a wanted accuracy.
+    0 leaves every question with neighbours to them. `coe-ray threshold` finds the value for a wanted accuracy.
     `instruction` stands before the task list in the place of the prompt's own words, in every language.
     """
 

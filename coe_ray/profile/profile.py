@@ -54,7 +54,7 @@ class RoutingConfig(ProfileSection):
 class AccessConfig(ProfileSection):
     """Who may ask the endpoint, and how much.
 
-    `keys` is the file of hashed keys that jobs/keys.py writes (default: `keys.json` in `COE_RAY_HOME`); `off` lets
+    `keys` is the file of hashed keys that `coe-ray keys` writes (default: `keys.json` in `COE_RAY_HOME`); `off` lets
     everyone in, which only an endpoint on loopback may do. The limits are each key's, on all replicas together, where
     its entry in the file names no others.
     """

@@ -1,4 +1,4 @@
-"""What jobs/reproduce.py measures of a profile beside what is served."""
+"""What `coe-ray reproduce` measures of a profile beside what is served."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ RESERVED = ("neighbours", "random")
 
 
 class Scenario(ProfileSection):
-    """The profile after a change (a JSON merge patch), as jobs/reproduce.py measures it without restarting an engine.
+    """The profile after a change (a JSON merge patch), as `coe-ray reproduce` measures it without restarting an engine.
 
     `relabel` names the new task of the questions of a category (such as `chinese/Python`) or of a former task, where
     tasks are renamed, merged or split. Questions that end up with a task that is not listed are left out.
@@ -25,7 +25,7 @@ class Scenario(ProfileSection):
 
 
 class StudyConfig(ProfileSection):
-    """What jobs/reproduce.py measures beside what is served.
+    """What `coe-ray reproduce` measures beside what is served.
 
     `classifiers` are measured each with and without retrieved examples; without any the profile's own is. `singles`
     are asked like experts and never routed to: the larger model that the small ones are to beat. `transfer` names for

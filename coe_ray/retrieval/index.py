@@ -169,9 +169,10 @@ def _read_card(folder: Path) -> dict[str, Any] | None:
 def _checked_card(folder: Path, encoder: str) -> dict[str, Any]:
     card = _read_card(folder)
     if card is None:
-        raise DataError(f"{folder}: no retrieval index there; build it with jobs/index.py")
+        raise DataError(f"{folder}: no retrieval index there; build it with `coe-ray index`")
     if card["encoder"] != encoder or "version" not in card:  # an older release's index lay in the folder itself
         raise DataError(
-            f"{folder}: built with encoder {card['encoder']!r}, not with {encoder!r}; build it again with jobs/index.py"
+            f"{folder}: built with encoder {card['encoder']!r}, not with {encoder!r}; "
+            "build it again with `coe-ray index`"
         )
     return card

@@ -44,7 +44,7 @@ def open_table(folder: Path) -> ExampleTable:
         table = lancedb.connect(folder).open_table(_TABLE)
         return _InMemory(table.to_arrow()) if table.count_rows() <= MAX_IN_MEMORY else _OnDisk(folder)
     except (ValueError, RuntimeError, OSError) as error:  # LanceDB's words for files that are missing or broken
-        raise DataError(f"{folder}: the index cannot be read; build it again with jobs/index.py ({error})") from error
+        raise DataError(f"{folder}: the index cannot be read; build it again with `coe-ray index` ({error})") from error
 
 
 class _InMemory:

@@ -65,7 +65,7 @@ class Leaderboard:
     def _of(cls, scores: Iterable[Score], provenance: Provenance) -> "Leaderboard":
         board = cls(tuple(scores), provenance)
         if not board.scores:
-            raise DataError("leaderboard: no scores; run a bench first (jobs/bench.py)")
+            raise DataError("leaderboard: no scores; run a bench first (`coe-ray bench`)")
         return board
 
     @cached_property
@@ -123,9 +123,9 @@ class Leaderboard:
             rows = [(s["expert"], s["task"], s["correct"], s["total"]) for s in content["scores"]]
             board = cls.from_scores(rows, Provenance(**content["provenance"]))
         except FileNotFoundError as error:
-            raise DataError(f"{path}: no leaderboard there; make one with jobs/leaderboard.py") from error
+            raise DataError(f"{path}: no leaderboard there; make one with `coe-ray leaderboard`") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not a leaderboard file ({error!r}); make one with jobs/leaderboard.py") from error
+            raise DataError(f"{path}: not a leaderboard file ({error!r}); make one: `coe-ray leaderboard`") from error
         if content.get("version") != board.version:
             raise DataError(f"{path}: scores do not match version {content.get('version')!r}; make the file again")
         return board

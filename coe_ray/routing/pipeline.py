@@ -112,7 +112,7 @@ class CompositionOfExperts:
         if self.leaderboard is None:
             raise ConfigError(
                 f"profile {self.profile.name!r}: leaderboard.path is not set, so nothing can be routed; "
-                "run jobs/bench.py, then jobs/leaderboard.py, and name the file"
+                "run `coe-ray bench`, then `coe-ray leaderboard`, and name the file"
             )
         classification = await self.classify(question)
         with stage("route"):
@@ -210,7 +210,7 @@ def check_leaderboard(leaderboard: Leaderboard, profile: Profile) -> Leaderboard
     if missing := sorted(set(profile.experts) - set(leaderboard.experts)):
         raise ConfigError(
             f"profile {profile.name!r}: leaderboard {leaderboard.version} has no scores for {', '.join(missing)}; "
-            "bench the profile and build its leaderboard again (jobs/bench.py, jobs/leaderboard.py)"
+            "bench the profile and build its leaderboard again (`coe-ray bench`, `coe-ray leaderboard`)"
         )
     return leaderboard.narrowed(profile.experts)
 

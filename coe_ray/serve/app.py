@@ -39,9 +39,9 @@ class AppArgs(BaseModel):
     model_config = ConfigDict(extra="forbid")
     profile: str = "local-cpu"
     study: bool = False
-    """Host what the profile's study needs, too: jobs/reproduce.py does, an endpoint does not."""
+    """Host what the profile's study needs, too: `coe-ray reproduce` does, an endpoint does not."""
     change: dict[str, Any] = {}
-    """What is changed of the profile while it is served: the ingress's first `user_config`, see jobs/change.py."""
+    """What is changed of the profile while it is served: the ingress's first `user_config`, see `coe-ray change`."""
 
 
 def build(args: AppArgs) -> Application:

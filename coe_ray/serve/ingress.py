@@ -109,7 +109,7 @@ class Ingress:
         return hosted_fingerprint(self._profile)
 
     async def served(self) -> dict[str, Any]:
-        """The state that jobs/change.py reads: version, changes that led to it, and why the last was refused."""
+        """The state that `coe-ray change` reads: version, changes that led to it, and why the last was refused."""
         history = [asdict(change) for change in await self._snapshots.history()]
         return {
             "profile": str(self._profile.file),

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.behaviour.provider import Provider
-from tests.bench.job import Bench
+from tests.bench.job import WORKER, Bench
 from tests.support.cluster import Cluster, kill, wait_until
 
-EXAMINER = "ray::MapWorker(MapBatches(Examiner))"
 TITLES: Mapping[str, str] = {
-    "examiner": EXAMINER,
-    "governor": "ray::Governors",
+    "worker": WORKER,
+    "governor": "ray::Governor",
     "replica": "ray::ServeReplica:default:model-hosted",
     "ingress": "ray::ServeReplica:default:ingress",
     "proxy": "ray::ProxyActor",
@@ -97,7 +96,7 @@ class Killer:
         process.kill()
         process.communicate()
         # Ray ends a dead driver's actors a moment later.
-        wait_until(lambda: not self.ray.processes(EXAMINER))
+        wait_until(lambda: not self.ray.processes(WORKER))
         self._count("driver", self._quiet)
         return self._started()
 
@@ -105,7 +104,7 @@ class Killer:
         """Count what was in flight at a kill that was just carried out; `over` says when nothing of it comes any more.
 
         Without a governor calls go on. What is on its way to the ingress through a dead proxy, and what is behind a
-        replica, is asked again by the examiner, which lives. All that the examiner has asked for dies with it, and
+        replica, is asked again by the worker, which lives. All that the worker has asked for dies with it, and
         of that some is just on its way to the provider.
         """
         in_flight, served = self.provider.in_flight, self.provider.counts.total()

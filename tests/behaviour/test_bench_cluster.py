@@ -1,4 +1,4 @@
-"""A bench on three nodes, of which one is lost in the middle with the examiner on it."""
+"""A bench on three nodes, of which one is lost in the middle with the worker on it."""
 
 import sys
 from collections import Counter
@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.killing import EXAMINER
 from tests.behaviour.provider import Provider, provider
-from tests.bench.job import Bench, lasting
+from tests.bench.job import WORKER, Bench, lasting
 from tests.bench.marked import write_marked, write_profile
 from tests.support.cluster import Cluster, wait_until
 
@@ -25,8 +24,7 @@ OTHERS = ("127.0.0.2", "127.0.0.3")
 @pytest.fixture(scope="module")
 def ray(bench_cluster: Cluster) -> Iterator[Cluster]:
     yield bench_cluster
-    for name in [name for name in bench_cluster.nodes if name != "head"]:
-        bench_cluster.lose_node(name)
+    bench_cluster.lose_nodes()
 
 
 @pytest.fixture(scope="module")
@@ -77,5 +75,5 @@ def test_a_lost_node_costs_no_more_than_the_calls_in_flight(ray: Cluster, asked:
 
 
 def homes(ray: Cluster) -> list[str]:
-    """The nodes that have an examiner; the head, which may not be lost, comes last."""
-    return [node for node in reversed([*ray.nodes]) if ray.processes(EXAMINER, node)]
+    """The nodes that have a worker; the head, which may not be lost, comes last."""
+    return [node for node in reversed([*ray.nodes]) if ray.processes(WORKER, node)]

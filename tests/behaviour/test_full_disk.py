@@ -61,7 +61,7 @@ def full(tmp_path: Path) -> Iterator[Provider]:
 
 @pytest.mark.parametrize(
     ("what", "kib", "elsewhere"),
-    [("the journal", 1600, False), ("rows", 1600, True), ("answers", 5000, True), ("questions", 20, True)],
+    [("the journal", 1600, False), ("records", 1600, True), ("answers", 5000, True), ("questions", 20, True)],
 )
 def test_a_full_disk_is_said_and_loses_nothing(
     ray: Cluster, full: Provider, tmp_path: Path, what: str, kib: int, *, elsewhere: bool

@@ -100,14 +100,14 @@ def survives(world: World, kinds: list[str], seed: int, out: Path) -> None:
 
 
 def test_five_kills(world: World, tmp_path: Path) -> None:
-    survives(world, ["driver", "examiner", "governor", "replica", "ingress"], 1, tmp_path / "out")
+    survives(world, ["driver", "worker", "governor", "replica", "ingress"], 1, tmp_path / "out")
 
 
 @LONG
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(
     ("kind", "times"),
-    [("driver", 10), ("examiner", 5), ("governor", 5), ("replica", 5), ("ingress", 5), ("proxy", 5)],
+    [("driver", 10), ("worker", 5), ("governor", 5), ("replica", 5), ("ingress", 5), ("proxy", 5)],
 )
 def test_many_kills(world: World, tmp_path: Path, kind: str, times: int, seed: int) -> None:
     survives(world, [kind] * times, seed, tmp_path / "out")

@@ -20,7 +20,7 @@ from coe_ray.bench.run import run_bench
 from coe_ray.core.errors import CoeError, DataError
 from coe_ray.core.run_folder import ANSWER_SCHEMA, read_questions
 from coe_ray.routing.leaderboard import Leaderboard
-from tests.bench.job import Bench, lasting
+from tests.bench.job import WORKER, Bench, lasting
 from tests.bench.upstream import Upstream
 from tests.bench.world import CAUSES, FILES, LOGS, ROUTED, TEST, WORLD, small_world, write_benchmark, write_profile
 from tests.support.cluster import Cluster, kill, wait_until
@@ -75,7 +75,7 @@ def undisturbed(ray: Cluster, server: Upstream, tmp_path_factory: pytest.TempPat
     """The small world, run once and whole."""
     bench = small_world(ray.environment, server, tmp_path_factory.mktemp("undisturbed"))
     server.asked.clear()
-    code, output = bench.run()
+    code, output = bench.run_command()
     assert code == 0, output
     # 20 questions, and the flaky one once more.
     assert server.asked.total() == 21
@@ -233,14 +233,14 @@ def test_failed_calls_are_asked_again_and_nothing_else(
     server.asked.clear()
     code, output = bench.run()
     assert code == 0, output
-    assert "going on after 17 of 20 questions" in output
+    assert "going on: the journal has 80 finished calls of this run" in output
     assert server.asked == {2: 1, 11: 1, 17: 1}
-    # The other calls of those three questions are in the journal.
+    # The other calls are in the journal.
     assert calls(bench.summary()) == {
         **NONE,
         "issued": 83,
         "completed": 83,
-        "reused": 9,
+        "reused": 77,
         "repeated": 3,
         "retried": 4,
         "failed": 3,
@@ -411,11 +411,11 @@ def test_a_killed_driver_loses_no_finished_call(long_world: Bench, whole: dict[s
     assert not (bench.out / "summary.json").exists()
     server.delay_s = 0.0
     wait_until(lambda: not still_asking(server))
-    first, finished = server.asked.total(), bench.folder.finished()
+    first, finished = server.asked.total(), bench.finished_calls()
     assert HALF <= first < QUESTIONS
     code, output = bench.run()
     assert code == 0, output
-    assert (f"going on after {finished} of {QUESTIONS} questions" in output) is (finished > 0)
+    assert f"going on: the journal has {finished} finished calls of this run" in output
     repeated = server.asked.total() - QUESTIONS
     assert 0 <= repeated <= AT_ONCE
     assert lasting(bench.summary()) == whole
@@ -433,17 +433,17 @@ def still_asking(server: Upstream) -> bool:
     return server.asked.total() != before
 
 
-def test_a_killed_examiner_is_replaced_within_the_run(
+def test_a_killed_worker_is_replaced_within_the_run(
     long_world: Bench, whole: dict[str, Any], server: Upstream, ray: Cluster
 ) -> None:
-    bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("examiner"))
+    bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("worker"))
     server.asked.clear()
     server.delay_s = 1.0
     with bench.start() as process:
         try:
             wait_until(lambda: server.asked.total() >= HALF or process.poll() is not None)
-            [examiner] = ray.processes("ray::MapWorker(MapBatches(Examiner))")
-            kill(examiner)
+            [worker] = ray.processes(WORKER)
+            kill(worker)
             server.delay_s = 0.0
             output, _ = process.communicate(timeout=120)
         finally:

@@ -31,7 +31,7 @@ def test_the_file_of_a_dead_ray_is_removed(dead_address: str, running: bool, mon
     monkeypatch.setattr("coe_ray.cli.ray_driver._is_ray_process_running", lambda: running)
     address_file().write_text(f"{dead_address}\n")
     for _ in ("with a file", "without one"):
-        with nullcontext() if running else pytest.raises(ConfigError, match=r"no Ray is running .*`ray start --head`"):
+        with nullcontext() if running else pytest.raises(ConfigError, match=r"no Ray is running .*ray start --head"):
             require_ray()
         assert not address_file().exists()
 

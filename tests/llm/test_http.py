@@ -108,7 +108,7 @@ async def test_a_short_key_may_be_the_answer(server: FaultServer) -> None:
 async def test_an_answer_without_an_end_is_not_read_to_it(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, content_type: str, *, streaming: bool
 ) -> None:
-    monkeypatch.setattr(http, "LONGEST", 2 * MAX_KEPT)
+    monkeypatch.setattr(http, "MAX_REPLY", 2 * MAX_KEPT)
     headers = {"Content-Type": content_type}
     server.reset(Reply(pieces=(b" " * MAX_KEPT,) * 3 + (b"",), headers=headers, gap_s=0.01))
     model = made(server.base_url)

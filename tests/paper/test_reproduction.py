@@ -1,4 +1,4 @@
-"""`jobs/reproduce.py` as its users start it: a whole study on a Ray of its own, gone on with, replayed, refused."""
+"""`coe-ray reproduce` as its users start it: a whole study on a Ray of its own, gone on with, replayed, refused."""
 
 import csv
 import subprocess

@@ -91,7 +91,7 @@ def test_another_encoder_than_the_indexs_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_index_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no retrieval index there; build it with jobs/index.py"):
+    with pytest.raises(DataError, match=r"no retrieval index there; build it with `coe-ray index`"):
         ExampleIndex(tmp_path / "index", WordEncoder())
 
 

@@ -146,7 +146,7 @@ def test_a_score_of_the_wrong_type_is_refused(tmp_path: Path, wrong: dict[str, A
 
 
 def test_a_missing_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"make one with jobs/leaderboard.py"):
+    with pytest.raises(DataError, match=r"make one with `coe-ray leaderboard`"):
         Leaderboard.load(tmp_path / "none.json")
 
 

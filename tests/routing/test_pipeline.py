@@ -197,7 +197,7 @@ async def test_an_answer_without_a_letter_is_unparsed(tmp_path: Path) -> None:
 async def test_without_a_leaderboard_questions_are_classified_but_not_routed(tmp_path: Path) -> None:
     coe = composed(tmp_path, board=None)
     assert (await coe.classify(question_of_call(asked(BUILD)))).task == "Build"
-    with pytest.raises(ConfigError, match=r"profile 'small': leaderboard.path is not set.*run jobs/bench.py"):
+    with pytest.raises(ConfigError, match=r"profile 'small': leaderboard.path is not set.*run `coe-ray bench`"):
         await coe.route(make_question("?"))
 
 

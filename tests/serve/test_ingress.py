@@ -135,7 +135,7 @@ def test_missing_index_is_said_with_its_remedy(cluster: Cluster, world: Path, up
     error = cluster.deploy(broken, name="broken", route="/broken")
     cluster.delete("broken")
     assert error is not None
-    assert "no retrieval index there; build it with jobs/index.py" in error
+    assert "no retrieval index there; build it with `coe-ray index`" in error
     assert str(world.with_name("nowhere")) in error
 
 

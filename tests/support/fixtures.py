@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import PurePath
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from tests.support.cluster import SERVE_ENVIRONMENT, Cluster, haproxy_environment
 from tests.support.collector import Collector, collecting
+
+if TYPE_CHECKING:
+    from tests.support.browser import TestBrowser
 
 MARKS = {
     "bench_cluster": "cluster",
@@ -24,7 +27,7 @@ MARKS = {
     "own_machine": "cluster",
     "vllm_cluster": "engine",
     "engine_machine": "engine",
-    "machine": "browser",
+    "browser": "browser",
 }
 """The mark of a test that uses a fixture, in the order in which tests run."""
 
@@ -43,10 +46,18 @@ def one_cluster() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(context: AbstractContextManager[Any]) -> Any:
+            _disconnect()
             stack.close()
             return stack.enter_context(context)
 
         yield start
+        _disconnect()
+
+
+def _disconnect() -> None:
+    """This process from its cluster, if it is connected to one."""
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +125,15 @@ def own_machine(one_cluster: Start) -> None:
 @pytest.fixture(scope="session")
 def engine_machine(own_machine: None) -> None:
     """As `own_machine`, and the commands start vLLM."""
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TestBrowser"]:
+    """Chromium, for pages of any test."""
+    from tests.support.browser import TestBrowser
+
+    with TestBrowser.started(tmp_path_factory.mktemp("screenshots")) as browser:
+        yield browser
 
 
 @pytest.hookimpl(trylast=True)

@@ -105,7 +105,7 @@ class Endpoint:
         """The leaderboard that routes are chosen by."""
         board = self._snapshot().coe.leaderboard
         if board is None:
-            raise RequestError(404, "this profile has no leaderboard yet; see jobs/leaderboard.py", code="not_found")
+            raise RequestError(404, "this profile has no leaderboard yet; see `coe-ray leaderboard`", code="not_found")
         return JsonResponse(board.as_dict())
 
     async def leaderboards(self, _: Request) -> Response:
@@ -144,7 +144,7 @@ class Endpoint:
             "version": snapshot.version,
             "leaderboard": board.version if board else None,
             "experts": list(snapshot.coe.experts),
-            # The reason is for operators only: the log and jobs/change.py give it.
+            # The reason is for operators only: the log and `coe-ray change` give it.
             "change_refused": self._snapshots.refused is not None,
             "warnings": self._warnings,
         }

@@ -194,7 +194,7 @@ def openapi_document() -> dict[str, Any]:
         "paths": _paths(),
         "components": {
             "schemas": schemas["$defs"],
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "see jobs/keys.py"}},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "see `coe-ray keys`"}},
         },
         "security": [{"key": []}],
     }

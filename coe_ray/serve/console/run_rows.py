@@ -65,13 +65,12 @@ def read_answers(folder: RunFolder, question_id: str) -> list[dict[str, Any]]:
 
 
 def read_classification(folder: RunFolder, question_id: str) -> dict[str, Any] | None:
-    """The classification of one question; `None` while there is none."""
-    for records in (folder.rows, folder.failures):
-        files = [str(file) for file in sorted(records.rglob("*.parquet"))]
-        for row in _select(files, RECORD_SCHEMA, ds.field("id") == question_id) if files else ():
-            classification: dict[str, Any] | None = orjson.loads(row["record"])["classification"]
-            return classification
-    return None
+    """The classification of one question; `None` while the run goes on."""
+    if not folder.records_file.is_file():
+        return None
+    records = _select(folder.records_file, RECORD_SCHEMA, ds.field("id") == question_id)
+    classification: dict[str, Any] | None = orjson.loads(records[0]["record"])["classification"] if records else None
+    return classification
 
 
 def _read_questions(folder: RunFolder, ids: list[str]) -> dict[str, Question]:
@@ -79,7 +78,7 @@ def _read_questions(folder: RunFolder, ids: list[str]) -> dict[str, Question]:
     return {row["id"]: read_question_row(row) for row in rows}
 
 
-def _select(source: Path | list[str], schema: pa.Schema, where: ds.Expression) -> list[dict[str, Any]]:
+def _select(source: Path, schema: pa.Schema, where: ds.Expression) -> list[dict[str, Any]]:
     table = ds.dataset(source, schema, format="parquet").to_table(filter=where, use_threads=False)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows

@@ -313,7 +313,7 @@ async def test_a_storage_that_begins_to_hang_is_waited_for_once(
 
 
 def test_a_gate_without_a_file_of_keys_does_not_open(file: Path, clock: Clock) -> None:
-    with pytest.raises(DataError, match=r"make one: python jobs/keys\.py"):
+    with pytest.raises(DataError, match=r"make one: coe-ray keys"):
         make_authenticator(file, clock)
 
 

@@ -17,8 +17,8 @@ from coe_ray.profile.profile import home_folder, runs_folder
 from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS
 from coe_ray.serve.console.run_routes import run_routes
-from tests.behaviour.console_world import INJECTION, Live, write_profile
 from tests.serve.auth.test_middleware import Recorded
+from tests.support.console_world import INJECTION, Live, write_profile
 
 DOCUMENT = openapi_document()
 RUN = "/v1/runs/sample-test-1"
