@@ -1,10 +1,18 @@
-"""The header filter: nothing that steers Serve gets through."""
+"""The header filter: nothing that steers Serve gets through; warnings about the environment."""
 
 from typing import cast
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from coe_ray.serve.auth.header_filter import CALLBACK, RAY_ENVIRONMENT, HeaderFilter, middlewares
+from coe_ray.serve.auth.header_filter import (
+    CALLBACK,
+    RAY_ENVIRONMENT,
+    WANTED_ENVIRONMENT,
+    HeaderFilter,
+    environment_warnings,
+    middlewares,
+)
 
 
 async def filtered(*headers: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
@@ -55,3 +63,23 @@ def test_serve_gets_the_path_of_the_filter() -> None:
     assert RAY_ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == CALLBACK
     [middleware] = middlewares()
     assert cast(object, middleware.cls) is HeaderFilter
+
+
+@pytest.mark.parametrize("missing", RAY_ENVIRONMENT)
+def test_warns_of_what_protects_from_strangers(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in {**WANTED_ENVIRONMENT, **RAY_ENVIRONMENT}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv(missing)
+    assert environment_warnings() == [f"{missing} is not set; set it before `ray start`, see docs/security.md"]
+
+
+@pytest.mark.parametrize("missing", WANTED_ENVIRONMENT)
+def test_warns_of_what_was_not_set_before_ray_started(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in {**WANTED_ENVIRONMENT, **RAY_ENVIRONMENT}.items():
+        monkeypatch.setenv(name, value)
+    assert environment_warnings() == []
+    monkeypatch.delenv(missing)
+    (warning,) = environment_warnings()
+    assert warning.startswith(f"{missing}=1 is not set")
+    monkeypatch.setenv(missing, "0")
+    assert environment_warnings() == [warning]
