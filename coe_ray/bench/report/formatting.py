@@ -1,12 +1,11 @@
-"""Numbers as people write them. Accuracies come as fractions and are written in percent."""
+"""Numbers and names as people write them. Accuracies come as fractions and are written in percent."""
 
 import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from coe_ray.analysis.tables import NONE, format_points
 from coe_ray.bench.scoring import COE
-
-NONE = "–"
 
 
 def percent(fraction: float | None) -> str:
@@ -20,17 +19,17 @@ def interval(ends: Sequence[float] | None) -> str:
 
 
 def points(fraction: float) -> str:
-    """A difference in percentage points, signed; what rounds to nothing has no sign."""
-    shown = f"{100 * fraction:+.1f}"
-    return "0.0" if shown in ("+0.0", "-0.0") else shown.replace("-", "−")
+    """A difference in percentage points, signed; what rounds to zero has no sign."""
+    written = format_points(100 * fraction, 1)
+    return "0.0" if written == "+0.0" else written
 
 
 def count(number: int) -> str:
     return f"{number:,}"
 
 
-def about(number: int) -> str:
-    """Two digits of it: more would pretend to know."""
+def round_count(number: int) -> str:
+    """The first two digits, for an estimate."""
     return count(round(number, min(0, 1 - math.floor(math.log10(max(1, number))))))
 
 
@@ -42,12 +41,11 @@ def money(amount: float | None) -> str:
     return f"{amount:,.{digits}f}"
 
 
-def chance(p: float) -> str:
-    """A p value."""
+def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def label(name: str) -> str:
+def system_name(name: str) -> str:
     """A system's name as the report writes it."""
     return "CoE" if name == COE else name
 
@@ -58,7 +56,7 @@ def sentence(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person would say them."""
+    """Seconds in the largest fitting units."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -66,5 +64,5 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def moment(iso: str) -> str:
+def timestamp(iso: str) -> str:
     return f"{datetime.fromisoformat(iso):%-d %B %Y, %H:%M %Z}".rstrip()

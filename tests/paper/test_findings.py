@@ -10,21 +10,21 @@ import pytest
 from coe_ray.analysis.matrix import Matrix
 from coe_ray.bench.datasets.load import Benchmark
 from coe_ray.core.types import UNKNOWN, Task
-from coe_ray.paper import plan_calls as asking_module
-from coe_ray.paper.analyse import (
+from coe_ray.paper import study_plan
+from coe_ray.paper.findings import (
     COE,
     MAJORITY,
     QUESTION_ORACLE,
     RANDOM_LABELS,
     TASK_ORACLE,
-    Answering,
-    Evidence,
+    ProtocolFindings,
+    StudyData,
     Findings,
     analyse,
 )
 from coe_ray.paper.paper_tables import make_tables, summary
-from coe_ray.paper.plan_calls import StudyPlan, StudyRequest, plan_calls
-from coe_ray.paper.table_format import markdown, text
+from coe_ray.paper.study_plan import StudyPlan, StudyRequest, plan_study
+from coe_ray.analysis.tables import format_markdown, format_text
 from tests.paper import planted
 from tests.paper.planted import CONFUSION, CONTENT, SILENT, SINGLE, SKILL, TASKS
 from tests.support.planted import write_profile
@@ -40,7 +40,7 @@ ON_AVERAGE = "logger"
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
     folder = tmp_path_factory.mktemp("planted")
     content = {
         **CONTENT,
@@ -63,16 +63,16 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
         "planted", tuple(Task(task, f"about {task}") for task in TASKS), tuple(planted.questions(PER_TASK)), (), ()
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asking_module, "load_benchmark", lambda _, **__: benchmark)
-        return plan_calls(StudyRequest((), "planted", folder), str(write_profile(folder, content)), folder)
+        patch.setattr(study_plan, "load_benchmark", lambda _, **__: benchmark)
+        return plan_study(StudyRequest((), "planted", folder), str(write_profile(folder, content)), folder)
 
 
 @pytest.fixture(scope="module")
-def findings(asked: StudyPlan) -> Findings:
-    everything = {name: each for name, each in asked.labellers.items() if "renamed" not in name}
-    records = planted.records(asked.asked, everything, asked.questions)
-    matrix = Matrix.from_records({each.id: each for each in asked.questions}, records)
-    return analyse(Evidence(asked.profile, matrix, tuple(each for each in asked.scenarios if each.name == "fewer")))
+def findings(plan: StudyPlan) -> Findings:
+    everything = {name: each for name, each in plan.classifiers.items() if "renamed" not in name}
+    records = planted.records(plan.run_profile, everything, plan.questions)
+    matrix = Matrix.from_records({each.id: each for each in plan.questions}, records)
+    return analyse(StudyData(plan.profile, matrix, tuple(each for each in plan.scenarios if each.name == "fewer")))
 
 
 def near(value: float, wanted: float, n: int = N) -> bool:
@@ -80,7 +80,7 @@ def near(value: float, wanted: float, n: int = N) -> bool:
     return abs(value - wanted) <= Z * math.sqrt(max(wanted * (1 - wanted), 1e-4) / n)
 
 
-def answers(findings: Findings) -> Answering:
+def answers(findings: Findings) -> ProtocolFindings:
     return findings.by_protocol["held-out"]
 
 
@@ -183,30 +183,30 @@ def test_a_scenario_without_an_expert_is_worse_where_he_was_best(findings: Findi
     assert near(fewer.coe_accuracy[LABEL]["held-out"], wanted)
 
 
-def test_failed_calls_are_left_out_and_counted(asked: StudyPlan) -> None:
-    some = asked.questions[::50]
-    records = planted.records(asked.asked, asked.labellers, some)
+def test_failed_calls_are_left_out_and_counted(plan: StudyPlan) -> None:
+    some = plan.questions[::50]
+    records = planted.records(plan.run_profile, plan.classifiers, some)
     records[0]["answers"]["logger"] = {"error": "ServerFault", "message": "down"}
     records[1]["labels"][LABEL] = {"error": "CallTimeout", "message": "slow"}
-    whole = analyse(Evidence(asked.profile, Matrix.from_records({each.id: each for each in some}, records)))
+    whole = analyse(StudyData(plan.profile, Matrix.from_records({each.id: each for each in some}, records)))
     assert (whole.questions, whole.left_out) == (len(some) - 2, 2)
 
 
 def test_everything_is_in_the_tables_and_plain_data(findings: Findings) -> None:
-    written = "\n".join(map(markdown, make_tables(findings)))
+    written = "\n".join(map(format_markdown, make_tables(findings)))
     for name in (*SKILL, "large", COE + LABEL, TASK_ORACLE, QUESTION_ORACLE, MAJORITY, "random-coe", "fewer"):
         assert name.replace("_", r"\_") in written
-    assert all(text(table) for table in make_tables(findings))
+    assert all(format_text(table) for table in make_tables(findings))
     assert summary(findings)["protocols"]["paper"]["losses"][LABEL]["coe"] == pytest.approx(
         accuracy(findings.by_protocol["paper"].systems[COE + LABEL].metrics)
     )
 
 
-def test_a_renamed_task_list_has_labels_and_a_classifier_of_its_own(asked: StudyPlan) -> None:
-    some = asked.questions[::20]
-    records = planted.records(asked.asked, asked.labellers, some)
+def test_a_renamed_task_list_has_labels_and_a_classifier_of_its_own(plan: StudyPlan) -> None:
+    some = plan.questions[::20]
+    records = planted.records(plan.run_profile, plan.classifiers, some)
     matrix = Matrix.from_records({each.id: each for each in some}, records)
-    renamed = analyse(Evidence(asked.profile, matrix, asked.scenarios)).scenarios["renamed"]
+    renamed = analyse(StudyData(plan.profile, matrix, plan.scenarios)).scenarios["renamed"]
     assert renamed.tasks == len(TASKS)
     assert renamed.label_accuracy[LABEL] == 0.0  # what it says is no label: every question is unknown
     assert renamed.coe_accuracy[LABEL]["paper"] == pytest.approx(renamed.best_single)
