@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.behaviour.console_browser import WIDTHS, Console, Machine
-from tests.bench.report_world import HOSTILE, SKILLS, TASKS, Plan, planted_run
+from tests.bench.report.planted_run import HOSTILE, SKILLS, TASKS, Plan, planted_run
 
 pytestmark = pytest.mark.slow
 

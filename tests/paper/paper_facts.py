@@ -1,4 +1,4 @@
-"""What the paper says beside its results: task sets, names of systems, and which expert answers which task (table II)."""
+"""Facts of the paper beside its results: task sets, names of systems, and the expert of each task (table II)."""
 
 from collections.abc import Mapping
 from typing import Literal, TypeAlias

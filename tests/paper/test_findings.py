@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from coe_ray.analysis.matrix import Matrix
+from coe_ray.analysis.tables import format_markdown, format_text
 from coe_ray.bench.datasets.load import Benchmark
 from coe_ray.core.types import UNKNOWN, Task
 from coe_ray.paper import study_plan
@@ -17,14 +18,13 @@ from coe_ray.paper.findings import (
     QUESTION_ORACLE,
     RANDOM_LABELS,
     TASK_ORACLE,
+    Findings,
     ProtocolFindings,
     StudyData,
-    Findings,
     analyse,
 )
 from coe_ray.paper.paper_tables import make_tables, summary
 from coe_ray.paper.study_plan import StudyPlan, StudyRequest, plan_study
-from coe_ray.analysis.tables import format_markdown, format_text
 from tests.paper import planted
 from tests.paper.planted import CONFUSION, CONTENT, SILENT, SINGLE, SKILL, TASKS
 from tests.support.planted import write_profile

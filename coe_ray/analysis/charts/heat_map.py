@@ -45,4 +45,5 @@ def heat_map(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Figure:
     scale = figure.add_axes((1 + 18 / axes.bbox.width, 0, 11 / axes.bbox.width, 1))
     bar = figure.colorbar(cells, cax=scale, ticks=[0, 0.5, 1], format=lambda x, _: f"{x:.0%}")
     bar.set_label("share of the true task")
+    bar.outline.set_visible(False)
     return figure

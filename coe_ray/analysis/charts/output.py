@@ -16,7 +16,7 @@ CSS_VARIABLES = dict(zip((INK, SOFT, GRID, PAPER, *COLOURS), _NAMES, strict=Fals
 """The variables of the report's style sheet that stand for these colours, with other values in dark mode."""
 
 _COLOUR = re.compile("|".join(CSS_VARIABLES))
-_FONT = re.compile(r"font: ((?:bold )?[\d.]+px) [^;]*")
+_FONT_FAMILY = re.compile(r"font-family: [^;]*; ?")
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 
@@ -73,7 +73,7 @@ def _embed(drawing: ElementTree.Element, name: str, title: str, description: str
             element.set("id", f"{name}-{identifier}")
         if style := element.get("style"):
             coloured = _COLOUR.sub(lambda match: f"var(--{CSS_VARIABLES[match[0]]})", style)
-            element.set("style", _FONT.sub(r"font-size: \1", coloured).replace("font-size: bold ", "font-size: "))
+            element.set("style", _FONT_FAMILY.sub("", coloured))
     view_box = drawing.attrib["viewBox"]
     drawing.attrib.clear()
     labelled = {"role": "img", "aria-labelledby": f"{name}-title", "aria-describedby": f"{name}-description"}

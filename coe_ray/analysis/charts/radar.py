@@ -19,7 +19,6 @@ from coe_ray.analysis.charts.style import (
     chart_style,
     check_lengths,
     figure_of,
-    series_name,
     series_styles,
     text_box,
 )
@@ -50,12 +49,13 @@ def radar_chart(tasks: Sequence[str], series: Mapping[str, Values]) -> Figure:
         _add_ring(axes, ring, (ring - rings[0]) / (rings[-1] - rings[0]), len(tasks))
     for label in spoke_labels(tasks):
         axes.annotate(label.text, label.spoke, label.offset, textcoords="offset points", ha=label.ha, va="center")
-    for number, ((name, values), style) in enumerate(zip(series.items(), series_styles(), strict=False)):
+    lines = []
+    for number, (values, style) in enumerate(zip(series.values(), series_styles(), strict=False)):
         marks = [_mark(value, place, rings, len(tasks)) for place, value in enumerate(values)]
         x, y = zip(*marks, marks[0], strict=True)
         order = 4 - number / len(series)
-        axes.plot(x, y, label=series_name(name), linewidth=2, markersize=6, clip_on=False, zorder=order, **style)
-    add_legend(axes)
+        lines += axes.plot(x, y, linewidth=2, markersize=6, clip_on=False, zorder=order, **style)
+    add_legend(axes, lines, series)
     return figure_of(axes)
 
 

@@ -17,7 +17,6 @@ from coe_ray.analysis.charts.style import (
     check_lengths,
     figure_of,
     row_axes,
-    series_name,
     series_styles,
 )
 from coe_ray.analysis.tables import format_points
@@ -47,14 +46,15 @@ def dot_chart(
     for place, ends in enumerate(ranges):
         if ends:
             axes.plot(ends, [place, place], color=SOFT, linewidth=2.5, solid_capstyle="round", zorder=2)
-    for number, ((name, values), style) in enumerate(zip(series.items(), series_styles(), strict=False)):
+    lines = []
+    for number, (values, style) in enumerate(zip(series.values(), series_styles(), strict=False)):
         marks = [math.nan if value is None else value for value in values]
         look = {**style, "linestyle": "none", "markersize": 9, "markeredgecolor": PAPER, "clip_on": False}
-        axes.plot(marks, range(len(rows)), label=series_name(name), zorder=4 - number / len(series), **look)
+        lines += axes.plot(marks, range(len(rows)), zorder=4 - number / len(series), **look)
     axes.margins(x=0.05)
     axes.set_xlabel(label, color=SOFT)
     if len(series) > 1:
-        add_legend(axes)
+        add_legend(axes, lines, series)
     return figure_of(axes)
 
 
@@ -88,7 +88,7 @@ def loss_steps(losses: Mapping[str, float]) -> list[LossStep]:
 
 
 @chart_style()
-def losses_chart(losses: Mapping[str, float]) -> Figure:
+def losses_chart(losses: Mapping[str, float], decimals: int = 2) -> Figure:
     """A waterfall from the question oracle's accuracy down to CoE's, in percent, each loss with its signed points."""
     steps = loss_steps(losses)
     axes = row_axes([step.name for step in steps], 32)
@@ -100,7 +100,7 @@ def losses_chart(losses: Mapping[str, float]) -> Figure:
             axes.barh(place, change, left=start, height=0.5, color=COLOURS[2 if change > 0 else 1])
         if place:
             axes.plot([start, start], [place - 1, place], color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1.5)
-        text = f"{end:.2f}" if step.is_total else format_points(change, 2)
+        text = f"{end:.{decimals}f}" if step.is_total else format_points(change, decimals)
         axes.annotate(text, (max(start, end), place), (6, 0), textcoords="offset points", va="center", fontsize=10)
     low, high = min(100 * step.end for step in steps), max(100 * step.start for step in steps)
     spare = max(high - low, 1)

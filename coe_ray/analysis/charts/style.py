@@ -5,7 +5,7 @@ do. Text stays text in an SVG: it can be searched, and a viewer has fonts for Ch
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -74,11 +75,6 @@ def series_styles() -> Iterator[dict[str, Any]]:
         yield {"color": colour, "linestyle": dash, "marker": marker}
 
 
-def series_name(name: str) -> str:
-    """A name as the legend has it."""
-    return shorten(one_line(name), 40) or "?"
-
-
 def check_lengths(rows: Sequence[str], series: Mapping[str, Values]) -> None:
     """Raise ValueError where a series has not a value for each row, or there is no row."""
     if not rows or any(len(values) != len(rows) for values in series.values()):
@@ -104,15 +100,14 @@ def row_axes(names: Sequence[str], height: float) -> Axes:
     return axes
 
 
-def add_legend(axes: Axes) -> None:
-    """Names of the labelled series below everything that is drawn so far, in two columns where there are many."""
-    handles, labels = axes.get_legend_handles_labels()
-    if not handles:
+def add_legend(axes: Axes, lines: Sequence[Line2D], names: Iterable[str]) -> None:
+    """Names of the series below everything that is drawn so far, in two columns where there are many."""
+    if not lines:
         return
-    figure = figure_of(axes)
+    figure, labels = figure_of(axes), [shorten(one_line(name), 40) or "?" for name in names]
     box = Bbox(figure.transFigure.inverted().transform(bounds(figure)))
     anchor = ((box.x0 + box.x1) / 2, box.y0)
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=anchor, ncols=1 if len(labels) < 7 else 2)
+    figure.legend(lines, labels, loc="upper center", bbox_to_anchor=anchor, ncols=1 if len(labels) < 7 else 2)
 
 
 def figure_of(axes: Axes) -> Figure:

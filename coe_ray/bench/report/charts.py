@@ -68,7 +68,7 @@ def has_numbered_tasks(summary: Mapping[str, Any]) -> bool:
 
 def draw_losses(losses: Mapping[str, float]) -> str:
     title = "Losses from the question oracle down to CoE"
-    return render_svg(losses_chart(losses), "losses-chart", title, "Its figures stand in the table beside.")
+    return render_svg(losses_chart(losses, decimals=1), "losses-chart", title, "Its figures stand in the table beside.")
 
 
 def draw_regret(regret: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A small benchmark and profiles for it, and what a study of them would ask."""
+"""A small benchmark, a profile for it, and the plan of their study."""
 
 import copy
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from coe_ray.paper.plan_calls import StudyPlan, StudyRequest, plan_calls
+from coe_ray.paper.study_plan import StudyPlan, StudyRequest, plan_study
 from tests.bench.world import row, write_csv
 
 TASKS = {"LogParser": "Log Parser", "RootCauseAnalysis": "Root Cause Analysis", "UnitTesting": "Test"}
@@ -32,13 +32,13 @@ CONTENT: dict[str, Any] = {
 }
 
 
-def profile_at(folder: Path, **changes: Any) -> Path:
+def write_profile(folder: Path, **changes: Any) -> Path:
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump({**copy.deepcopy(CONTENT), **changes}, sort_keys=False), encoding="utf-8")
     return path
 
 
-def data_at(folder: Path, test: Mapping[str, int] = TEST, dev: Mapping[str, int] = DEV) -> Path:
+def write_benchmark(folder: Path, test: Mapping[str, int] = TEST, dev: Mapping[str, int] = DEV) -> Path:
     for split, sizes in (("test", test), ("dev", dev)):
         for name, size in sizes.items():
             rows = [row(f"{split} case {n} of {name}?", n, "ABCD"[n % 4]) for n in range(size)]
@@ -46,11 +46,13 @@ def data_at(folder: Path, test: Mapping[str, int] = TEST, dev: Mapping[str, int]
     return folder / "data"
 
 
-def order_of(folder: Path, profile: Path, data: Path, **changes: Any) -> StudyRequest:
+def make_request(folder: Path, profile: Path, data: Path, **changes: Any) -> StudyRequest:
     return StudyRequest((str(profile),), str(data), folder / "out", **changes)
 
 
-def asked_for(folder: Path, order: Mapping[str, Any] | None = None, **changes: Any) -> StudyPlan:
-    """What is asked for the small profile with `changes`."""
-    profile = profile_at(folder, **changes)
-    return plan_calls(order_of(folder, profile, data_at(folder), **order or {}), str(profile), folder / "run")
+def make_plan(folder: Path, request: Mapping[str, Any] | None = None, **changes: Any) -> StudyPlan:
+    """The plan of the small profile with `changes`."""
+    profile = write_profile(folder, **changes)
+    return plan_study(
+        make_request(folder, profile, write_benchmark(folder), **request or {}), str(profile), folder / "run"
+    )

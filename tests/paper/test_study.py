@@ -1,4 +1,4 @@
-"""`jobs/reproduce.py` as its users start it: a whole study on a Ray of its own, gone on with, replayed, refused."""
+"""A study as its users start it: whole, on a Ray of its own; resumed, replayed, refused."""
 
 import csv
 import subprocess
@@ -64,13 +64,12 @@ class Study:
     ray: OwnRay
     profile: Path
     out: Path
-    said: str
 
     @property
     def findings(self) -> dict[str, Any]:
         content: dict[str, Any] = orjson.loads((self.out / "findings.json").read_bytes())
-        found: dict[str, Any] = content["profiles"]["planted"]
-        return found
+        findings: dict[str, Any] = content["profiles"]["planted"]
+        return findings
 
 
 def reproduce(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -86,7 +85,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     with own_ray() as ray:
         done = reproduce(ray.environment, "--profile", str(profile), "--out", str(folder / "out"), *ARGUMENTS)
         assert done.returncode == 0, done.stdout + done.stderr
-        yield Study(ray, profile, folder / "out", done.stdout)
+        yield Study(ray, profile, folder / "out")
 
 
 def calls(study: Study) -> list[bytes]:
@@ -94,13 +93,13 @@ def calls(study: Study) -> list[bytes]:
 
 
 def test_every_table_and_figure_is_there(study: Study) -> None:
-    found = study.findings
-    assert found["questions"] == 15
-    assert set(found["alone"]) == {"first", "timeseries", "large"}
-    assert {"classifier", "classifier without RAG", "neighbours", "random", "bench-coe"} < set(found["classifiers"])
-    assert {"bench-coe moved", "bench-coe fine-tuned"} < set(found["classifiers"])
-    assert found["scenarios"]["merged"]["tasks"] == 2
-    assert found["protocols"]["held-out"]["systems"]["coe/classifier"]["accuracy"] is not None
+    findings = study.findings
+    assert findings["questions"] == 15
+    assert set(findings["alone"]) == {"first", "timeseries", "large"}
+    assert {"classifier", "classifier without RAG", "neighbours", "random", "bench-coe"} < set(findings["classifiers"])
+    assert {"bench-coe moved", "bench-coe fine-tuned"} < set(findings["classifiers"])
+    assert findings["scenarios"]["merged"]["tasks"] == 2
+    assert findings["protocols"]["held-out"]["systems"]["coe/classifier"]["accuracy"] is not None
     written = (study.out / "tables.md").read_text("utf-8")
     for title in ("Effectiveness", "Efficiency", "Task classification", "Comparisons", "Losses", "Scenarios"):
         assert f"### {title}" in written
@@ -114,7 +113,7 @@ def test_the_labels_were_asked_with_and_without_examples(study: Study) -> None:
     assert prompts.count(b"These similar questions are already sorted") < prompts.count(b"You sort questions")
 
 
-def test_the_same_command_again_asks_nothing(study: Study) -> None:
+def test_the_same_command_again_calls_nothing(study: Study) -> None:
     before = calls(study)
     again = reproduce(study.ray.environment, "--profile", str(study.profile), "--out", str(study.out), *ARGUMENTS)
     assert again.returncode == 0, again.stdout + again.stderr
@@ -139,18 +138,18 @@ def test_a_replay_makes_the_same_tables_without_ray(study: Study) -> None:
 
 def test_a_dry_run_says_what_would_be_called_and_calls_nothing(study: Study, tmp_path: Path) -> None:
     nowhere = {**study.ray.environment, "RAY_ADDRESS": "127.0.0.1:1"}
-    told = reproduce(nowhere, "--profile", str(study.profile), "--out", str(tmp_path / "none"), "--dry-run")
-    assert told.returncode == 0, told.stderr
-    assert "nothing was called" in told.stdout
+    result = reproduce(nowhere, "--profile", str(study.profile), "--out", str(tmp_path / "none"), "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert "nothing was called" in result.stdout
     assert not (tmp_path / "none").exists()
 
 
-def leaky(folder: Path) -> Path:
+def write_leaky_benchmark(folder: Path) -> Path:
     """A benchmark whose dev split holds a test question, its options in another order and its words in capitals."""
     head = ["id", "question", "A", "B", "C", "D", "answer"]
-    asked = ["1", "Which line is the template?", "one", "two", "three", "four", "A"]
+    question = ["1", "Which line is the template?", "one", "two", "three", "four", "A"]
     twin = ["9", "WHICH LINE IS THE TEMPLATE", "four", "three", "two", "one", "D"]
-    for split, row in (("test", asked), ("dev", twin)):
+    for split, row in (("test", question), ("dev", twin)):
         file = folder / "english" / split / "LogParser.csv"
         file.parent.mkdir(parents=True)
         with file.open("w", encoding="utf-8", newline="") as out:
@@ -159,14 +158,14 @@ def leaky(folder: Path) -> Path:
 
 
 def test_a_leak_is_refused_before_anything_is_asked(study: Study, tmp_path: Path) -> None:
-    data, out = leaky(tmp_path / "data"), tmp_path / "out"
+    data, out = write_leaky_benchmark(tmp_path / "data"), tmp_path / "out"
     common = ["--profile", str(study.profile), "--data", str(data), "--out", str(out)]
     refused = reproduce(study.ray.environment, *common)
     assert refused.returncode == 2
     assert "1 of 2 scored questions are in the labelled examples" in refused.stderr
     assert not out.exists()
-    told = reproduce(study.ray.environment, *common, "--leave-out-leaks", "--dry-run")
-    assert told.returncode == 0, told.stderr
+    result = reproduce(study.ray.environment, *common, "--leave-out-leaks", "--dry-run")
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_leak_in_the_data_of_the_held_out_mapping_is_refused(study: Study, tmp_path: Path) -> None:
