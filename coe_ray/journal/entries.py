@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
-from coe_ray.core.counts import is_count, tokens_in, usage_in
+from coe_ray.core.counts import is_count, parse_token_logprobs, parse_usage
 from coe_ray.core.errors import CallError, ContentFiltered, call_error
 from coe_ray.core.types import Call, Completion
 
@@ -55,7 +55,10 @@ class JournalEntry(NamedTuple):
         """What the call came to; made when asked for, as most records are only counted or indexed."""
         if self.kind == "answer":
             told = self.told
-            read = {"usage": usage_in(told.get("usage")), "first_token": tokens_in(told.get("first_token"))}
+            read = {
+                "usage": parse_usage(told.get("usage")),
+                "first_token": parse_token_logprobs(told.get("first_token")),
+            }
             return Completion(**{**_known(_ANSWER, told), **read})
         if self.kind == "failure":
             return call_error(self.told["error"], self.model, self.told["message"], _known(_FAILURE, self.told))
@@ -71,7 +74,7 @@ def call_key(identity: Mapping[str, object], call: Call, reads: Collection[Part]
     """
     choices = call.choices if "choices" in reads else ()
     question = call.question.id if call.question and "question" in reads else None
-    told = [dict(identity), call.messages, choices, call.settings.given(), question]
+    told = [dict(identity), call.messages, choices, call.parameters, question]
     return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
 
 
@@ -172,7 +175,7 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
     "retry_after": _is_number_or_none,
     "body": _is_text,
 }
-"""The fields of answers and failures; the tokens in `usage` are `usage_in`'s to judge."""
+"""The fields of answers and failures; the tokens in `usage` are `parse_usage`'s to judge."""
 
 
 def _known(names: Iterable[str], told: Mapping[str, Any]) -> dict[str, Any]:

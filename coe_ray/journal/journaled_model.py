@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Collection, Mapping
 
 import orjson
 
+from coe_ray.core.call_activity import notify_when_sent
 from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import BadCall, CallError, ContentFiltered, MalformedReply, NotInJournal
-from coe_ray.core.traffic import notify_when_sent
 from coe_ray.core.types import Call, Completion, Delta
 from coe_ray.journal.entries import PARTS, CallOutcome, Part
 from coe_ray.journal.journal import Journal, call_key

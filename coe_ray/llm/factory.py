@@ -24,21 +24,21 @@ from coe_ray.profile.profile import Profile
 from coe_ray.ratelimit.limiter import RateLimits
 from coe_ray.ratelimit.limiters import LimiterRegistry
 
-PATIENCE_S = 300.0
+MIN_RETRY_TIME_S = 300.0
 """The least time that a call to an API is tried for, in seconds, as long as its provider fails or asks to wait."""
 
 
 def make_local_models(
-    profile: Profile, gates: LimiterRegistry | None = None, rest_s: float = math.inf
+    profile: Profile, limiters: LimiterRegistry | None = None, rest_s: float = math.inf
 ) -> dict[str, ChatModel]:
     """Every model of the profile that needs no deployment, by name. Raises `ConfigError` where one cannot be made.
 
-    API models wait for their turn at the `gates` (default: of their own, with no governor). One that a person has
+    API models wait for their turn at the `limiters` (default: of their own, with no governor). One that a person has
     to see to, for its key, quota or name, is left alone for `rest_s` seconds before it is asked again.
     """
-    gates = gates or LimiterRegistry()
+    limiters = limiters or LimiterRegistry()
     return {
-        name: _make(name, config, profile, gates, rest_s)
+        name: _make(name, config, profile, limiters, rest_s)
         for name, config in profile.models.items()
         if not isinstance(config, VllmModel)
     }
@@ -58,13 +58,13 @@ def _make(
     name: str,
     config: ApiModel | PythonModel | RecordedModel | ScriptedModelConfig,
     profile: Profile,
-    gates: LimiterRegistry,
+    limiters: LimiterRegistry,
     rest_s: float,
 ) -> ChatModel:
     where = f"profile {profile.name!r}: models.{name}"
     match config:
         case ApiModel():
-            return _api(name, config, _key(config, where), gates, ModelBreaker(rest_s))
+            return _api(name, config, _key(config, where), limiters, ModelBreaker(rest_s))
         case PythonModel():
             return _imported(name, config.target, where)
         case RecordedModel():
@@ -82,16 +82,16 @@ def _key(config: ApiModel, where: str) -> str | None:
     return key
 
 
-def _api(name: str, config: ApiModel, key: str | None, gates: LimiterRegistry, breaker: ModelBreaker) -> ChatModel:
+def _api(name: str, config: ApiModel, key: str | None, limiters: LimiterRegistry, breaker: ModelBreaker) -> ChatModel:
     limits = RateLimits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
     # `timeout_s` bounds one try: one that is slow must not use up the patience for all of them.
-    patience_s = max(PATIENCE_S, 2 * config.timeout_s)
+    patience_s = max(MIN_RETRY_TIME_S, 2 * config.timeout_s)
     return HttpModel(
         name=name,
         model=config.model,
         base_url=config.base_url,
         api_key=key,
-        gate=gates.gate(config.base_url, key, limits),
+        gate=limiters.limiter(config.base_url, key, limits),
         retry=RetryPolicy(attempts=config.attempts, total_s=patience_s),
         timeouts=Timeouts(total_s=config.timeout_s),
         breaker=breaker,

@@ -8,7 +8,7 @@ from coe_ray.analysis.tables import NONE, Table
 from coe_ray.bench.worker import ExtraClassifier
 from coe_ray.core.types import Call, Message, Neighbour, Question
 from coe_ray.paper.study_plan import StudyPlan
-from coe_ray.profile.models import ApiModel, VllmModel
+from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.pipeline import Expert
 from coe_ray.routing.prompts import classifier_prompt
@@ -42,7 +42,7 @@ def estimate_loads(plan: StudyPlan) -> dict[str, ModelLoad]:
     loads = {name: _hardware(profile, name) for name in (*experts, *classifiers)}
     for question in plan.questions:
         for name, config in profile.experts.items():
-            call = Expert(name, None, config, plan.shots).call(question, Call(()))  # type: ignore[arg-type]
+            call = Expert(name, None, config, plan.shots).make_call(question, Call(()))  # type: ignore[arg-type]
             _count(loads[config.model], name, call.messages, call.settings.max_tokens)
         for label, classifier in plan.classifiers.items():
             own = classifier.profile.classifier
@@ -103,7 +103,6 @@ def estimate_tokens(text: str) -> int:
 
 
 def _cost(profile: Profile, name: str, load: ModelLoad) -> float | None:
-    config = profile.models[name]
-    if not isinstance(config, ApiModel) or config.price is None or load.completion_tokens is None:
+    if load.completion_tokens is None:
         return None
-    return config.price.of(load.prompt_tokens, load.completion_tokens)
+    return profile.token_cost(name, load.prompt_tokens, load.completion_tokens)

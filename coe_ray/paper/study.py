@@ -8,7 +8,6 @@
 Tables and figures follow from the records alone: they are made again without a call, a network or Ray.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,8 @@ import orjson
 from coe_ray.analysis.leaks import refuse_leaks
 from coe_ray.analysis.matrix import Matrix
 from coe_ray.analysis.tables import format_markdown, format_text
-from coe_ray.bench.results import commit
+from coe_ray.bench.collect import ReportLine
+from coe_ray.bench.results import current_commit
 from coe_ray.core.errors import DataError
 from coe_ray.core.files import write_atomic
 from coe_ray.core.run_folder import RunFolder, read_questions
@@ -59,7 +59,7 @@ def read_request(out: Path) -> StudyRequest:
     """The request that began the study in `out`. Raises `DataError` where there is none."""
     file = out / REQUEST_FILE
     if not file.is_file():
-        raise DataError(f"{out}: no {REQUEST_FILE} there; give the folder of a study (coe-ray reproduce --out)")
+        raise DataError(f"{out}: no {REQUEST_FILE} there; give the folder of a study (`coe-ray reproduce --out`)")
     content = orjson.loads(file.read_bytes())
     mapping = Path(content["mapping"]) if content["mapping"] else None
     return StudyRequest(**{**content, "profiles": tuple(content["profiles"]), "out": out, "mapping": mapping})
@@ -69,7 +69,7 @@ def _plain(request: StudyRequest) -> dict[str, Any]:
     return {**asdict(request), "out": "", "mapping": str(request.mapping) if request.mapping else None}
 
 
-def write_study(request: StudyRequest, plans: list[StudyPlan], say: Callable[[str], None]) -> list[Findings]:
+def write_study(request: StudyRequest, plans: list[StudyPlan], say: ReportLine) -> list[Findings]:
     """Work the records out into tables, figures and findings.json. Raises `CoeError`."""
     from coe_ray.paper.paper_figures import draw_figures  # matplotlib takes a second
 
@@ -86,7 +86,7 @@ def write_study(request: StudyRequest, plans: list[StudyPlan], say: Callable[[st
     figures = [path for findings in studies for path in draw_figures(findings, request.out / "figures")]
     content = {
         "order": _plain(request),
-        "commit": commit(),
+        "commit": current_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "figures": [str(path.relative_to(request.out)) for path in figures],
         "profiles": {findings.profile: summary(findings) for findings in studies},

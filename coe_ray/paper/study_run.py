@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from coe_ray.bench.collect import CollectionPlan, Deploy, Say, check_plan, collect_answers
+from coe_ray.bench.collect import CollectionPlan, DeployModels, ReportLine, check_plan, collect_answers
 from coe_ray.bench.graceful_shutdown import GracefulShutdown
 from coe_ray.bench.run import settings_fingerprint
 from coe_ray.bench.stream import plain_errors
@@ -28,7 +28,9 @@ def run_folder(request: StudyRequest, plan: StudyPlan) -> RunFolder:
     return RunFolder(request.out / "runs" / plan.profile.name)
 
 
-def execute_plan(request: StudyRequest, plan: StudyPlan, say: Say, deploy: Deploy, shutdown: GracefulShutdown) -> None:
+def execute_plan(
+    request: StudyRequest, plan: StudyPlan, say: ReportLine, deploy: DeployModels, shutdown: GracefulShutdown
+) -> None:
     """Ask what is not yet answered; the same request again resumes. Needs a running Ray. Raises `CoeError`."""
     folder = run_folder(request, plan)
     collection = CollectionPlan(
@@ -37,13 +39,14 @@ def execute_plan(request: StudyRequest, plan: StudyPlan, say: Say, deploy: Deplo
         benchmark=replace(plan.benchmark, questions=plan.questions),
         questions=plan.questions,
         folder=folder,
+        identity=_identity(request, plan),
         journal=str(request.out / "journal"),
-        labellers=plan.classifiers,
+        extra_classifiers=plan.classifiers,
         shots=plan.shots,
     )
     check_plan(collection)
     with plain_errors(folder), hold_lock(folder.lock):
-        collect_answers(collection, _identity(request, plan), say, deploy, shutdown)
+        collect_answers(collection, say, deploy, shutdown)
         _embed(folder, plan, say)
         if request.fine_tune:
             _fine_tune(folder, plan, say)
@@ -66,7 +69,7 @@ def _identity(request: StudyRequest, plan: StudyPlan) -> dict[str, Any]:
     }
 
 
-def _embed(folder: RunFolder, plan: StudyPlan, say: Say) -> None:
+def _embed(folder: RunFolder, plan: StudyPlan, say: ReportLine) -> None:
     """Write the vectors that a trained classifier learns from: of every question and example, made once."""
     file = folder.root / EMBEDDINGS
     if file.is_file() or not any(each.profile.classifier.k for each in plan.classifiers.values()):
@@ -89,7 +92,7 @@ def read_embeddings(folder: RunFolder) -> Mapping[str, Vectors] | None:
         return dict(zip(map(str, arrays["ids"]), arrays["vectors"], strict=True))
 
 
-def _fine_tune(folder: RunFolder, plan: StudyPlan, say: Say) -> None:
+def _fine_tune(folder: RunFolder, plan: StudyPlan, say: ReportLine) -> None:
     """Write the labels of Bench-CoE as its own paper has it: the whole encoder is trained."""
     file = folder.root / TRAINED
     if file.is_file():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from coe_ray.ratelimit.aimd import AimdWindow
 from coe_ray.ratelimit.fair_share import fair_shares, whole_shares
-from coe_ray.ratelimit.token_bucket import TokenBucket
+from coe_ray.ratelimit.rate_budget import RateBudget
 
 FORGOTTEN_S = 5.0
 """A client that is silent for so long is gone, and its slots go to the others."""
@@ -107,7 +107,7 @@ class RateGovernor:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._window = AimdWindow(clock())
-        self._budget = TokenBucket(clock())
+        self._budget = RateBudget()
         self._clients: dict[str, _Client] = {}
 
     def report(self, report: UsageReport) -> Lease:
@@ -117,11 +117,11 @@ class RateGovernor:
         self._forget_silent(now)
         self._apply_limits()
         self._judge(now, report)
-        self._budget.use(report.tokens, report.finished)
+        self._budget.record_usage(report.tokens, report.finished)
         if not report.demand:
             self._forget(report.client)
             return Lease(self._window.epoch, self._window.limit)
-        starts = self._granted(now, client) if self._budget.limited else None
+        starts = self._granted(now, client) if self._budget.is_limited else None
         slots = self._slots(now, client)
         if bool(slots) is not bool(client.slots):
             client.changed = now
@@ -131,7 +131,7 @@ class RateGovernor:
     def _heard(self, now: float, report: UsageReport) -> _Client:
         client = self._clients.setdefault(report.client, _Client(report, now))
         client.report, client.heard = report, now
-        client.credit -= report.started if self._budget.limited else 0
+        client.credit -= report.started if self._budget.is_limited else 0
         return client
 
     def _forget_silent(self, now: float) -> None:
@@ -144,7 +144,7 @@ class RateGovernor:
     def _apply_limits(self) -> None:
         limits = [client.report.limits for client in self._clients.values()]
         self._window.cap(max(each.max_concurrency for each in limits))
-        self._budget.limit(
+        self._budget.set_limits(
             min((each.requests_per_minute for each in limits if each.requests_per_minute), default=None),
             min((each.tokens_per_minute for each in limits if each.tokens_per_minute), default=None),
         )
@@ -182,7 +182,7 @@ class RateGovernor:
     def _granted(self, now: float, client: _Client) -> int:
         clients = list(self._clients.values())
         reserved = self._in_flight() + sum(each.credit for each in clients)
-        shares = fair_shares(self._budget.affordable(now, reserved), [each.room for each in clients])
+        shares = fair_shares(self._budget.affordable_calls(now, reserved), [each.room for each in clients])
         for each, share in zip(clients, shares, strict=True):
             each.credit += share
         self._budget.start(sum(shares))

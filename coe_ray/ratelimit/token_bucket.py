@@ -1,71 +1,31 @@
-"""Requests and tokens per minute as token buckets. Pure: the clock is the caller's."""
+"""Token bucket: a level that rises with time up to a capacity, and falls with what is taken. Pure.
+
+Rate and capacity are given with every question, as both may change at any time (replicas come and go, the mean size
+of a call moves). The clock is the caller's, in seconds.
+"""
 
 import math
 
-GUESS = 1000.0
-"""Tokens of a call before the first has told how many it used."""
-
 
 class TokenBucket:
-    """How many calls may start. Both limits are spread over the minute: a burst is at most one second's worth.
+    """One bucket, full at first. Two floats, so that every client may have one."""
 
-    What a call will use is known only afterwards, so each call on its way reserves the mean of those before it.
-    """
+    __slots__ = ("_at", "_level")
 
-    def __init__(self, now: float) -> None:
-        self._requests = _Bucket(now)
-        self._tokens = _Bucket(now)
-        self._used = 0
-        self._finished = 0
-
-    @property
-    def limited(self) -> bool:
-        return self._requests.limited or self._tokens.limited
-
-    def limit(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        """Set both limits; `None` is no limit."""
-        self._requests.limit(requests_per_minute)
-        self._tokens.limit(tokens_per_minute)
-
-    def use(self, tokens: int, finished: int) -> None:
-        """Take off what `finished` calls used."""
-        self._used += tokens
-        self._finished += finished
-        self._tokens.take(tokens)
-
-    def start(self, calls: float) -> None:
-        """Take off calls that may start now; negative: those that were granted and will not."""
-        self._requests.take(calls)
-
-    def affordable(self, now: float, reserved: float) -> float:
-        """Calls that may be granted now, beside the `reserved` ones: granted or on their way. Perhaps a fraction."""
-        mean = self._used / self._finished if self._used else GUESS
-        requests = self._requests.filled(now, needed=1.0)
-        tokens = self._tokens.filled(now, needed=mean, reserved=reserved * mean) / mean
-        return max(min(requests, tokens), 0.0)
-
-
-class _Bucket:
-    def __init__(self, now: float) -> None:
-        self._per_second = math.inf
+    def __init__(self) -> None:
         self._level = math.inf
+        self._at = 0.0
+
+    def level(self, now: float, per_second: float, capacity: float) -> float:
+        """Tokens in it; less than 0 where more was taken than there was."""
+        self._level = min(self._level + per_second * max(now - self._at, 0.0), capacity)
         self._at = now
+        return self._level
 
-    @property
-    def limited(self) -> bool:
-        return self._per_second < math.inf
+    def take(self, tokens: float = 1.0) -> None:
+        """Take tokens out; a negative number puts them back."""
+        self._level -= tokens
 
-    def limit(self, per_minute: int | None) -> None:
-        self._per_second = math.inf if per_minute is None else per_minute / 60
-
-    def filled(self, now: float, needed: float, reserved: float = 0.0) -> float:
-        """What is in it beside what is reserved: at most a second's worth, or what is `needed` for one call."""
-        if not self.limited:
-            return math.inf
-        most = max(self._per_second, needed) + reserved
-        self._level = min(self._level + self._per_second * (now - self._at), most)
-        self._at = now
-        return self._level - reserved
-
-    def take(self, amount: float) -> None:
-        self._level -= amount
+    def wait_s(self, now: float, per_second: float, capacity: float, tokens: float = 1.0) -> float:
+        """Seconds until it holds so many tokens; 0 where it does now."""
+        return max(tokens - self.level(now, per_second, capacity), 0.0) / per_second

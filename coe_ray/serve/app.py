@@ -5,8 +5,7 @@ Nothing is bound at import. (No postponed annotations here: Serve needs the argu
 
 import hashlib
 import logging
-import os
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -15,14 +14,14 @@ from ray.serve import Application, Deployment
 from ray.serve.schema import LoggingConfig
 
 from coe_ray.cluster.health import APPLICATION
+from coe_ray.cluster.ray_internals import is_serve_running, serve_host, with_version
 from coe_ray.core.api_keys import read_keys
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.fingerprint import hash_source
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import load_profile
 from coe_ray.routing.pipeline import check_leaderboard, load_leaderboard
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
-from coe_ray.serve.auth.loopback import is_serve_running, listening_host, require_keys_or_loopback
+from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import hardest_first
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
@@ -31,9 +30,6 @@ from coe_ray.serve.snapshot.snapshot import apply_change
 
 log = logging.getLogger("ray.serve")
 
-WANTED_ENVIRONMENT = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
-"""Must stand before Ray starts; without them the endpoint carries about a seventh of the requests."""
-
 
 class AppArgs(BaseModel):
     """Arguments of `serve run` and of a declarative file."""
@@ -41,9 +37,9 @@ class AppArgs(BaseModel):
     model_config = ConfigDict(extra="forbid")
     profile: str = "local-cpu"
     study: bool = False
-    """Host what the profile's study needs, too: jobs/reproduce.py does, an endpoint does not."""
+    """Host what the profile's study needs, too: `coe-ray reproduce` does, an endpoint does not."""
     change: dict[str, Any] = {}
-    """What is changed of the profile while it is served: the ingress's first `user_config`, see jobs/change.py."""
+    """What is changed of the profile while it is served: the ingress's first `user_config`, see `coe-ray change`."""
 
 
 def build(args: AppArgs) -> Application:
@@ -53,9 +49,9 @@ def build(args: AppArgs) -> Application:
     (`serve deploy` builds nothing where import path and arguments are the same).
     """
     profile = load_profile(args.profile)
-    profile = profile if args.study else profile.served
+    profile = profile if args.study else profile.without_study
     if is_serve_running():  # `serve run` builds before: the ingress looks again
-        require_keys_or_loopback(profile.access, listening_host())
+        require_keys_or_loopback(profile.access, serve_host())
     for each in (profile, apply_change(profile, args.change)):
         if each.keys_file is not None:
             read_keys(each.keys_file)
@@ -65,11 +61,11 @@ def build(args: AppArgs) -> Application:
     retriever = _versioned(RetrieverDeployment, profile.retrieval.model_dump(mode="json"), str(profile.index_folder))
     ingress = _versioned(Ingress, profile.model_dump(mode="json"))
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
-    warnings = environment_warnings() + require_capacity(profile)
+    warnings = require_capacity(profile)
     # Our own line for each request says more than Serve's.
     logs = LoggingConfig(encoding="JSON", enable_access_log=False)
     return ingress.options(user_config=args.change, logging_config=logs).bind(
-        profile, retriever.bind(profile), _hosted(hosted, profile.classifier.model), warnings
+        profile, retriever.bind(profile), _hosted(hosted), warnings
     )
 
 
@@ -86,31 +82,17 @@ def deploy(args: AppArgs) -> None:
 def _versioned(deployment: object, *settings: object) -> Deployment:
     parts = [hash_source("coe_ray", files) for files in ("*.py", "serve/console/static/*")]
     code = orjson.dumps([*parts, *settings], option=orjson.OPT_SORT_KEYS)
-    # `_internal`: Serve gives every deployment a random version otherwise, and so restarts it each time.
-    named = {"version": hashlib.sha256(code).hexdigest()[:12], "_internal": True}
-    return cast(Deployment, deployment).options(**named)  # mypy sees no class decorator
+    return with_version(deployment, hashlib.sha256(code).hexdigest()[:12])
 
 
-def _hosted(models: dict[str, VllmModel], classifier: str) -> dict[str, Application]:
+def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
     if not models:
         return {}
-    from coe_ray.serve.hosting.vllm import model_deployment  # imports vLLM, which API-only installs do not have
+    from coe_ray.serve.hosting.vllm import llm_config, model_deployment  # vLLM, which API-only installs do not have
 
     applications = {}
     for name in hardest_first(models):
-        # All prompts of the classifier begin with the same task list.
-        application = model_deployment(name, models[name], prefix_router=name == classifier)
-        bound = _versioned(application._bound_deployment, models[name].model_dump(mode="json", exclude={"scaling"}))
-        applications[name] = Application(bound)
+        config = llm_config(name, models[name])
+        settings = models[name].model_dump(mode="json", exclude={"scaling"})
+        applications[name] = _versioned(model_deployment(name, config), settings).bind(llm_config=config)
     return applications
-
-
-def environment_warnings() -> list[str]:
-    """What was not set before Ray started, and is too late to set now."""
-    slow = [name for name, value in WANTED_ENVIRONMENT.items() if os.environ.get(name) != value]
-    open_to_abuse = [name for name in RAY_ENVIRONMENT if name not in os.environ]
-    warnings = [f"{name}=1 is not set; set it before `ray start` for a faster endpoint" for name in slow]
-    warnings += [f"{name} is not set; set it before `ray start`, see docs/security.md" for name in open_to_abuse]
-    for warning in warnings:
-        log.warning(warning)
-    return warnings

@@ -5,16 +5,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.behaviour.provider import Provider
-from tests.bench.job import Bench, kill, wait_until
-from tests.bench.own_ray import OwnRay
+from tests.bench.job import WORKER, Bench
+from tests.support.cluster import Cluster, kill, wait_until
 
-EXAMINER = "ray::MapWorker(MapBatches(Examiner))"
 TITLES: Mapping[str, str] = {
-    "examiner": EXAMINER,
-    "governor": "ray::Governors",
+    "worker": WORKER,
+    "governor": "ray::Governor",
     "replica": "ray::ServeReplica:default:model-hosted",
     "ingress": "ray::ServeReplica:default:ingress",
     "proxy": "ray::ProxyActor",
@@ -47,7 +45,7 @@ class Killer:
     """`lost` counts the calls that were in flight at the kills; `calls_at_door` are at most on their way to it."""
 
     bench: Bench
-    ray: OwnRay
+    ray: Cluster
     provider: Provider
     calls_at_door: int = 0
     lost: int = 0
@@ -66,7 +64,7 @@ class Killer:
 
     def _at(self, process: "subprocess.Popen[str]", served: int) -> "subprocess.Popen[str]":
         """The driver's process, once so many calls were served: the next session's where calls had failed for good."""
-        wait_until(lambda: self.provider.served.total() >= served or process.poll() is not None)
+        wait_until(lambda: self.provider.counts.total() >= served or process.poll() is not None)
         if process.poll() != FAILED:
             assert process.poll() is None, f"it ended before it could be killed: {process.communicate()[0]}"
             return process
@@ -88,7 +86,8 @@ class Killer:
         title = TITLES[kind]
         self._wait(process, lambda: bool(self.ray.processes(title)))
         victims = self.ray.processes(title)
-        self._kill(victims[0])
+        self.provider.forget_closed()
+        kill(victims[0])
         self._count(kind, lambda: len(self.ray.processes(title)) >= len(victims))
         return process
 
@@ -97,23 +96,18 @@ class Killer:
         process.kill()
         process.communicate()
         # Ray ends a dead driver's actors a moment later.
-        wait_until(lambda: not self.ray.processes(EXAMINER))
+        wait_until(lambda: not self.ray.processes(WORKER))
         self._count("driver", self._quiet)
         return self._started()
-
-    def _kill(self, pid: int) -> None:
-        self.provider.forget_closed()
-        kill(pid)
-        wait_until(lambda: not alive(pid))
 
     def _count(self, kind: str, over: Callable[[], bool]) -> None:
         """Count what was in flight at a kill that was just carried out; `over` says when nothing of it comes any more.
 
         Without a governor calls go on. What is on its way to the ingress through a dead proxy, and what is behind a
-        replica, is asked again by the examiner, which lives. All that the examiner has asked for dies with it, and
+        replica, is asked again by the worker, which lives. All that the worker has asked for dies with it, and
         of that some is just on its way to the provider.
         """
-        in_flight, served = self.provider.in_flight, self.provider.served.total()
+        in_flight, served = self.provider.in_flight, self.provider.counts.total()
         match kind:
             case "governor":
                 return
@@ -123,17 +117,9 @@ class Killer:
                 self.lost += in_flight
             case _:
                 wait_until(over)
-                self.lost += in_flight + self.provider.served.total() - served
+                self.lost += in_flight + self.provider.counts.total() - served
 
     def _quiet(self) -> bool:
-        before = self.provider.served.total()
+        before = self.provider.counts.total()
         time.sleep(QUIET_S)
-        return self.provider.served.total() == before and not self.provider.live
-
-
-def alive(pid: int) -> bool:
-    """A zombie holds nothing open any more."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        return self.provider.counts.total() == before and not self.provider.live

@@ -1,22 +1,15 @@
-"""A hosted model without a GPU: a deployment that stands where vLLM's would and passes each call on to a provider.
+"""A hosted model without a GPU: a deployment in the place of vLLM's that passes each call on to a provider."""
 
-    python -m tests.behaviour.relay PROFILE PORT
-
-Deploys it, behind the real ingress, on the cluster that the environment names, and ends.
-"""
-
-import sys
 from typing import Any, cast
 
 import aiohttp
-import ray
 from ray import serve
 from ray.serve import Application, Deployment
 
-from coe_ray.cluster.health import APPLICATION
 from coe_ray.cluster.hosted import deployment_name
 from coe_ray.profile.models import ApiModel
 from coe_ray.profile.profile import load_profile
+from coe_ray.serve.app import AppArgs
 from coe_ray.serve.ingress import Ingress
 
 HOSTED, BEHIND = "hosted", "behind"
@@ -57,20 +50,10 @@ class Relay:
             return await response.read()
 
 
-def build(profile_path: str) -> Application:
-    profile = load_profile(profile_path)
+def build(args: AppArgs) -> Application:
+    profile = load_profile(args.profile)
     behind = profile.models[BEHIND]
     assert isinstance(behind, ApiModel)
     relay = cast(Deployment, Relay).bind(behind.base_url)
     # Nothing is retrieved, so no retriever is needed.
     return cast(Deployment, Ingress).bind(profile, relay, {HOSTED: relay}, [])
-
-
-def main(profile_path: str, port: str) -> None:
-    ray.init(address="auto", log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": int(port)})
-    serve.run(build(profile_path), name=APPLICATION, route_prefix="/")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

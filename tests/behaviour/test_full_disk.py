@@ -12,9 +12,9 @@ from coe_ray.journal.audit import audit_calls
 from tests.behaviour.provider import Provider, provider
 from tests.bench.job import Bench
 from tests.bench.marked import write_marked, write_profile
-from tests.bench.own_ray import OwnRay, own_ray
+from tests.support.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 QUESTIONS, AT_ONCE, ANSWER_BYTES = 160, 8, 20_000
 ENOUGH_KIB = 64 << 10
@@ -48,9 +48,8 @@ def mount(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[OwnRay]:
-    with own_ray() as started:
-        yield started
+def ray(bench_cluster: Cluster) -> Cluster:
+    return bench_cluster
 
 
 @pytest.fixture
@@ -62,10 +61,10 @@ def full(tmp_path: Path) -> Iterator[Provider]:
 
 @pytest.mark.parametrize(
     ("what", "kib", "elsewhere"),
-    [("the journal", 1600, False), ("rows", 1600, True), ("answers", 5000, True), ("questions", 20, True)],
+    [("the journal", 1600, False), ("records", 1600, True), ("answers", 5000, True), ("questions", 20, True)],
 )
 def test_a_full_disk_is_said_and_loses_nothing(
-    ray: OwnRay, full: Provider, tmp_path: Path, what: str, kib: int, *, elsewhere: bool
+    ray: Cluster, full: Provider, tmp_path: Path, what: str, kib: int, *, elsewhere: bool
 ) -> None:
     model = {"kind": "api", "base_url": full.base_url, "model": "near", "max_concurrency": AT_ONCE}
     profile = write_profile(tmp_path / "full.yaml", {"near": model})
@@ -80,13 +79,13 @@ def test_a_full_disk_is_said_and_loses_nothing(
         assert "pace" in output.splitlines()[-1]
         assert not (bench.out / "summary.json").exists()
         kept = sum(each.completed for model, each in audit_calls(journal).items() if model == "near")
-        assert full.served.total() <= kept + AT_ONCE
+        assert full.counts.total() <= kept + AT_ONCE
 
         small.resize(ENOUGH_KIB)
         code, output = bench.run()
         assert code == 0, output
-        assert len(full.served) == QUESTIONS
-        assert full.served.total() <= QUESTIONS + AT_ONCE
+        assert len(full.counts) == QUESTIONS
+        assert full.counts.total() <= QUESTIONS + AT_ONCE
         calls = bench.summary()["calls"]
         assert calls["completed"] == 2 * QUESTIONS  # the classifier's too
         near = calls["by_model"]["near"]  # not the classifier's, which have a limit of their own

@@ -3,7 +3,6 @@
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ import yaml
 
 from coe_ray.profile.tasks import DEVOPS_EVAL_A
 from tests.bench.datasets.devops_eval_folder import write_folder
-from tests.bench.job import ENCODER, Bench, kill, wait_until
-from tests.bench.own_ray import RAY, ROOT, OwnRay, own_ray
+from tests.bench.job import Bench
+from tests.support.cluster import ROOT, Cluster, kill, wait_until
+from tests.support.profiles import ENCODER
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 ENGLISH, CHINESE = 1420, 4557
 ALL = ENGLISH + CHINESE
@@ -56,13 +56,12 @@ PROFILE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[OwnRay]:
-    with own_ray(dashboard=True) as started:
-        yield started
+def ray(bench_cluster: Cluster) -> Cluster:
+    return bench_cluster
 
 
-def submitted(ray: OwnRay, bench: Bench) -> "subprocess.Popen[str]":
-    job = [str(RAY), "job", "submit", "--working-dir", ".", "--", "python", "jobs/bench.py", *bench.arguments]
+def submitted(ray: Cluster, bench: Bench) -> "subprocess.Popen[str]":
+    job = ["ray", "job", "submit", "--working-dir", ".", "--", "python", "jobs/bench.py", *bench.arguments]
     return subprocess.Popen(
         job, cwd=ROOT, env=ray.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -75,26 +74,26 @@ def marks(data: Path) -> list[tuple[str, int, str]]:
     return [(task, int(number), key) for text in files for task, number, key in mark.findall(text)]
 
 
-def test_a_killed_job_submitted_again_counts_every_question_once(ray: OwnRay, tmp_path: Path) -> None:
+def test_a_killed_job_submitted_again_counts_every_question_once(ray: Cluster, tmp_path: Path) -> None:
     profile = tmp_path / "planted.yaml"
     profile.write_text(yaml.safe_dump(PROFILE, sort_keys=False), "utf-8")
     bench = Bench(ray.environment, profile, write_folder(tmp_path / "data"), tmp_path / "out")
 
     with submitted(ray, bench) as first:
-        wait_until(lambda: bench.blocks() >= 4 or first.poll() is not None)
+        wait_until(lambda: bench.finished_calls() >= ALL or first.poll() is not None)
         assert first.poll() is None, first.communicate()[0]
         [driver] = ray.processes("python jobs/bench.py")
         kill(driver)
         output, _ = first.communicate(timeout=60)
     assert first.returncode != 0, output
     assert not (bench.out / "summary.json").exists()
-    finished = bench.folder.finished()
-    assert 0 < finished < ALL
+    finished = bench.finished_calls()
+    assert ALL <= finished < 3 * ALL
 
     with submitted(ray, bench) as second:
         output, _ = second.communicate(timeout=600)
     assert second.returncode == 0, output
-    assert f"going on after {finished} of {ALL} questions" in output
+    assert f"going on: the journal has {finished} finished calls of this run" in output
     assert f"{ALL}/{ALL} questions, 100 %" in output
 
     answers = Counter((row["question_id"], row["system"]) for row in bench.folder.read_answers())

@@ -17,15 +17,12 @@ from schemathesis import GenerationMode
 
 from coe_ray.core.api_keys import add_key
 from coe_ray.serve.api.openapi import openapi_document
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 from tests.behaviour.fuzz_cases import NOT_HTTP, documented, mutated
 from tests.behaviour.fuzz_requests import Reply, Request, all_sent
-from tests.bench.own_ray import OwnRay
-from tests.serve.cluster import Cluster, free_port
 from tests.serve.world import build_world, write_profile
+from tests.support.cluster import Cluster
 
-pytestmark = pytest.mark.slow
-
+APPLICATION = "fuzzed"
 SEED = 20261123
 NEGATIVE, POSITIVE, MUTATED = 1_500, 500, 4_200
 WARMING_UP = 2_200
@@ -44,8 +41,8 @@ class Door:
 
     def replicas(self) -> dict[str, list[int]]:
         """Their processes, by deployment."""
-        ray = OwnRay([self.cluster.process.pid], {}, self.cluster.logs)
-        return {name: sorted(ray.processes(f"ray::ServeReplica:default:{name}")) for name in ("ingress", "retriever")}
+        title = f"ray::ServeReplica:{APPLICATION}"
+        return {name: sorted(self.cluster.processes(f"{title}:{name}")) for name in ("ingress", "retriever")}
 
     def ingress_mb(self) -> float:
         [ingress] = self.replicas()["ingress"]
@@ -86,20 +83,15 @@ def _in_form(reply: Reply) -> bool:
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def door(tmp_path_factory: pytest.TempPathFactory, haproxy_cluster: Cluster) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("world")
     key = add_key(folder / "keys.json", "fuzzer", requests_per_minute=1_000_000)
-    environment = RAY_ENVIRONMENT | {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
-    # Its own ports: another Serve on this machine may have the usual ones.
-    for name in ("HAPROXY_STATS_PORT", "HAPROXY_METRICS_PORT", "FALLBACK_PROXY_HTTP_PORT"):
-        environment[f"RAY_SERVE_{name}"] = str(free_port())
     with pytest.MonkeyPatch.context() as offline:
         offline.setenv("HF_HUB_OFFLINE", "1")
         build_world(folder, "http://127.0.0.1:1/v1")
         profile = write_profile(folder / "fuzzed.yaml", "", **_scripted(), access={"keys": "keys.json"})
-    with Cluster.started(environment) as cluster:
-        assert cluster.deploy(profile) is None
-        yield Door(cluster, key)
+    with haproxy_cluster.serving(profile, name=APPLICATION):
+        yield Door(haproxy_cluster, key)
 
 
 def _scripted() -> dict[str, Any]:
@@ -188,8 +180,10 @@ def test_answers_are_as_documented(door: Door, path: str, model: str | None, sch
 
 
 def test_nothing_of_it_is_in_the_logs(door: Door) -> None:
-    assert "Traceback" not in door.cluster.log_of("ingress") + door.cluster.log_of("retriever")
-    for file in Path(door.cluster.logs).rglob("*"):
+    assert "Traceback" not in door.cluster.log_of("ingress", APPLICATION) + door.cluster.log_of(
+        "retriever", APPLICATION
+    )
+    for file in Path(door.cluster.folder).rglob("*"):
         if file.is_file() and file.suffix in (".log", ".out", ".err"):
             content = file.read_text(errors="replace")
             assert door.key not in content, file

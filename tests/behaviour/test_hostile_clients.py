@@ -19,21 +19,16 @@ import pytest
 
 from coe_ray.core.api_keys import add_key
 from coe_ray.serve.api.openai import DEADLINE
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
-from tests.bench.own_ray import OwnRay
-from tests.serve.cluster import Cluster, free_port
-from tests.serve.upstream import Upstream, running
+from tests.serve.upstream import Upstream
 from tests.serve.world import build_world, write_profile
+from tests.support.cluster import Cluster
 
-pytestmark = pytest.mark.slow
-
+APPLICATION = "attacked"
 PATIENCE_S = 60.0
 """Until a client that stalls must be rid of. Longer than every time limit of the endpoint."""
 SILENCE_S = 3
-"""HAProxy's limit for a silent client here, below `DEADLINE_S`."""
+"""HAProxy's limit for a silent client in `haproxy_cluster`, below `DEADLINE_S`."""
 DEADLINE_S = 6
-SERVER_S = 25
-"""HAProxy's limit for a replica that neither answers nor reads. Longer than `BODY_S` and every deadline."""
 BUSY_MB = 120
 """What the ingress may take for a moment: some bodies of 1 MiB, and what is made of them."""
 
@@ -71,8 +66,7 @@ class Door:
         assert self.ask() == "This is the reply to number 7 and to no other."
 
     def ingress_bytes(self) -> int:
-        ray = OwnRay([self.cluster.process.pid], {}, self.cluster.logs)
-        replicas = ray.processes("ray::ServeReplica:default:ingress")
+        replicas = self.cluster.processes(f"ray::ServeReplica:{APPLICATION}:ingress")
         assert replicas
         pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in replicas]
         return sum(pages) * resource.getpagesize()
@@ -80,31 +74,20 @@ class Door:
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
-    with running() as upstream:
+    with Upstream().started() as upstream:
         yield upstream
 
 
-@pytest.fixture(scope="module", params=["haproxy", "serve's proxy"])
+@pytest.fixture(scope="module", params=["haproxy_cluster", "serve_cluster"])
 def door(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
 ) -> Iterator[Door]:
-    has_haproxy = request.param == "haproxy"
-    environment = RAY_ENVIRONMENT | {
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_ENABLE_HA_PROXY": str(int(has_haproxy)),
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": str(SILENCE_S),
-        # Without it HAProxy now and then keeps a connection for ever whose body was refused half way.
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(SERVER_S),
-    }
-    # Its own ports: another Serve on this machine may have the usual ones.
-    for name in ("HAPROXY_STATS_PORT", "HAPROXY_METRICS_PORT", "FALLBACK_PROXY_HTTP_PORT"):
-        environment[f"RAY_SERVE_{name}"] = str(free_port())
     with pytest.MonkeyPatch.context() as offline:
         offline.setenv("HF_HUB_OFFLINE", "1")
-        profile = build_world(tmp_path_factory.mktemp("world"), upstream.url)
-    with Cluster.started(environment) as cluster:
-        assert cluster.deploy(profile) is None
-        door = Door(cluster, has_haproxy, profile)
+        profile = build_world(tmp_path_factory.mktemp("world"), upstream.base_url)
+    cluster: Cluster = request.getfixturevalue(request.param)
+    with cluster.serving(profile, name=APPLICATION):
+        door = Door(cluster, request.param == "haproxy_cluster", profile)
         door.assert_answers()
         yield door
 
@@ -338,12 +321,12 @@ LOCKED = b"/locked"
 
 
 @pytest.fixture(scope="module")
-def key(door: Door, upstream: Upstream) -> str:
+def key(door: Door, upstream: Upstream) -> Iterator[str]:
     """The only one."""
     key = add_key(door.profile.with_name("keys.json"), "guest")
-    locked = write_profile(door.profile.with_name("locked.yaml"), upstream.url, access={"keys": "keys.json"})
-    assert door.cluster.deploy(locked, name="locked", route=LOCKED.decode()) is None
-    return key
+    locked = write_profile(door.profile.with_name("locked.yaml"), upstream.base_url, access={"keys": "keys.json"})
+    with door.cluster.serving(locked, name="locked", route=LOCKED.decode()):
+        yield key
 
 
 def told_with(door: Door, *keys: bytes, body: bytes = ASKED, scheme: bytes = b"Bearer") -> list[int]:
@@ -376,13 +359,11 @@ def test_who_is_refused_is_not_listened_to(door: Door, key: str) -> None:
 
 def test_the_right_key_opens_and_stands_in_no_log(door: Door, key: str) -> None:
     assert told_with(door, key.encode()) == [200]
-    logs = [each for each in door.cluster.logs.rglob("*") if each.suffix in (".log", ".out", ".err")]
+    logs = [each for each in door.cluster.folder.rglob("*") if each.suffix in (".log", ".out", ".err")]
     assert logs
     assert not [each for each in logs if key in each.read_text(errors="replace")]
 
 
 def test_nothing_of_it_left_a_traceback(door: Door) -> None:
-    log = "\n".join(
-        each.read_text() for each in Path(door.cluster.logs).glob("session_2*/logs/serve/replica_*_ingress_*")
-    )
-    assert "Traceback" not in log
+    for application in (APPLICATION, "locked"):
+        assert "Traceback" not in door.cluster.log_of("ingress", application)

@@ -1,6 +1,5 @@
 """Another profile while requests come in: no restart, no failed request; a bad change leaves everything as it was."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -16,20 +15,17 @@ import pytest
 import yaml
 
 from coe_ray.routing.leaderboard import Leaderboard
-from tests.serve.cluster import Cluster
-from tests.serve.upstream import Upstream, running
+from tests.serve.upstream import Upstream
 from tests.serve.world import CONTAINERS, LEADERBOARD, build_world
-
-pytestmark = pytest.mark.slow
+from tests.support.cluster import ROOT, Cluster, kill
 
 CHAT = "/v1/chat/completions"
 ASKED = {"model": "coe", "messages": [{"role": "user", "content": "What is a statefulset for?"}]}
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
-    with running() as upstream:
+    with Upstream().started() as upstream:
         yield upstream
 
 
@@ -37,7 +33,7 @@ def upstream() -> Iterator[Upstream]:
 def world(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Path:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_HUB_OFFLINE", "1")
-        world = build_world(tmp_path_factory.mktemp("world"), upstream.url)
+        world = build_world(tmp_path_factory.mktemp("world"), upstream.base_url)
     rows = [(score.expert, score.task, score.correct, score.total) for score in LEADERBOARD.scores]
     newcomer = [("newcomer", task, 10 if task == CONTAINERS else 0, 10) for task in LEADERBOARD.tasks]
     Leaderboard.from_scores([*rows, *newcomer]).save(world.with_name("next.json"))
@@ -45,24 +41,23 @@ def world(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Path:
 
 
 @pytest.fixture
-def cluster(world: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(world: Path, request: pytest.FixtureRequest, serve_cluster: Cluster) -> Iterator[Cluster]:
     """Deployed as `serve run` does, or with a file as `serve deploy` does."""
-    with Cluster.started({"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}) as cluster:
-        if request.param == "serve run":
-            assert cluster.deploy(world) is None
-        else:
-            application = {"import_path": "coe_ray.serve.app:build", "args": {"profile": str(world)}}
-            ingress = {"name": "ingress", "num_replicas": 2}
-            config = {"applications": [{"name": "default", **application, "deployments": [ingress]}]}
-            assert cluster.tell(declare=config)["error"] is None
-            _eventually(lambda: httpx.get(f"{cluster.url}/healthz").status_code == 200, 120)
-        yield cluster
+    if request.param == "serve run":
+        assert serve_cluster.deploy(world) is None
+    else:
+        application = {"import_path": "coe_ray.serve.app:build", "args": {"profile": str(world)}}
+        ingress = {"name": "ingress", "num_replicas": 2}
+        serve_cluster.declare({"applications": [{"name": "default", **application, "deployments": [ingress]}]})
+        _eventually(lambda: httpx.get(f"{serve_cluster.url}/healthz").status_code == 200, 120)
+    yield serve_cluster
+    serve_cluster.delete()
 
 
 def newcomer(upstream: Upstream) -> dict[str, Any]:
     """A patch that adds an API expert, which the next leaderboard has as the best at one task."""
     return {
-        "models": {"new-cloud": {"kind": "api", "base_url": upstream.url, "model": "cloud-10"}},
+        "models": {"new-cloud": {"kind": "api", "base_url": upstream.base_url, "model": "cloud-10"}},
         "experts": {"newcomer": {"model": "new-cloud"}},
         "leaderboard": {"path": "next.json"},
     }
@@ -102,11 +97,9 @@ def asking(cluster: Cluster) -> Iterator[Asking]:
 
 
 def change(cluster: Cluster, *arguments: str) -> subprocess.CompletedProcess[str]:
-    address = cluster.tell(address=True)["address"]
-    command = [sys.executable, "-m", "jobs.change", "--address", address, *arguments]
-    environment = {"RAY_AUTH_MODE": "disabled", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "jobs.change", "--address", cluster.address, *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=os.environ | environment, check=False, timeout=120
+        command, capture_output=True, text=True, cwd=ROOT, env=cluster.environment, check=False, timeout=120
     )
 
 
@@ -142,7 +135,7 @@ def test_changes_under_load(
         if sent:
             assert health()["change_refused"] is True
 
-        cluster.tell(kill="ingress")  # who starts now knows the change before the bad one
+        kill(next(iter(cluster.replicas()["ingress"])).pid)  # who starts now knows the change before the bad one
         _eventually(lambda: _version_of(cluster) == second, 60)
 
         if sent:

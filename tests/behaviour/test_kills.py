@@ -5,10 +5,10 @@ API of another. The long version runs where COE_RAY_KILLS=long.
 """
 
 import os
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,9 @@ from tests.behaviour.provider import Provider, provider
 from tests.behaviour.relay import BEHIND, HOSTED, MODEL
 from tests.bench.job import Bench, lasting
 from tests.bench.marked import write_marked, write_profile
-from tests.bench.own_ray import ROOT, OwnRay, own_ray
-from tests.serve.cluster import free_port
+from tests.support.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 QUESTIONS, AT_ONCE = 200, 4
 EXPERTS = ("near", HOSTED, "door")
@@ -34,39 +33,38 @@ LONG = pytest.mark.skipif(os.environ.get("COE_RAY_KILLS") != "long", reason="onl
 class World:
     """`whole` is what the bench's summary says when nobody disturbs it."""
 
-    ray: OwnRay
+    ray: Cluster
     provider: Provider
     bench: Bench
     whole: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, bench_cluster: Cluster) -> Iterator[World]:
     root = tmp_path_factory.mktemp("world")
-    with own_ray() as ray, provider() as started:
-        bench = Bench(ray.environment, deployed(ray, started, root), write_data(root), root / "whole")
+    with provider() as started, serving(bench_cluster, started, root) as profile:
+        bench = Bench(bench_cluster.environment, profile, write_data(root), root / "whole")
         code, output = bench.run()
         assert code == 0, output
-        assert started.served == {(expert, n): 1 for expert in EXPERTS for n in range(1, QUESTIONS + 1)}
-        yield World(ray, started, bench, lasting(bench.summary()))
+        assert started.counts == {(expert, n): 1 for expert in EXPERTS for n in range(1, QUESTIONS + 1)}
+        yield World(bench_cluster, started, bench, lasting(bench.summary()))
 
 
 def write_data(root: Path) -> Path:
     return write_marked(root / "data", [""] * QUESTIONS)
 
 
-def deployed(ray: OwnRay, provider: Provider, root: Path) -> Path:
-    """The bench's profile, once what it needs is served."""
-    port = free_port()
+@contextmanager
+def serving(cluster: Cluster, provider: Provider, root: Path) -> Iterator[Path]:
+    """The bench's profile, while what it needs is served."""
     served = write_profile(
         root / "served.yaml",
         {HOSTED: MODEL, BEHIND: api(provider.base_url, "door")},
         {"through": {"model": BEHIND}, HOSTED: {"model": HOSTED}},
     )
-    command = [sys.executable, "-m", "tests.behaviour.relay", str(served), str(port)]
-    subprocess.run(command, cwd=ROOT, env={**ray.environment, "PYTHONPATH": str(ROOT)}, check=True, timeout=120)
-    door = api(f"http://127.0.0.1:{port}/v1", "through")
-    return write_profile(root / "bench.yaml", {"near": api(provider.base_url, "near"), HOSTED: MODEL, "door": door})
+    with cluster.serving(served, "tests.behaviour.relay:build") as url:
+        models = {"near": api(provider.base_url, "near"), HOSTED: MODEL, "door": api(f"{url}/v1", "through")}
+        yield write_profile(root / "bench.yaml", models)
 
 
 def api(base_url: str, model: str) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def survives(world: World, kinds: list[str], seed: int, out: Path) -> None:
     answers = Counter((row["question_id"], row["system"]) for row in bench.folder.read_answers())
     assert len(answers) == (len(EXPERTS) + 1) * QUESTIONS
     assert set(answers.values()) == {1}
-    served = world.provider.served
+    served = world.provider.counts
     assert len(served) == distinct
     assert served.total() <= distinct + killer.lost
     calls = bench.summary()["calls"]
@@ -102,14 +100,14 @@ def survives(world: World, kinds: list[str], seed: int, out: Path) -> None:
 
 
 def test_five_kills(world: World, tmp_path: Path) -> None:
-    survives(world, ["driver", "examiner", "governor", "replica", "ingress"], 1, tmp_path / "out")
+    survives(world, ["driver", "worker", "governor", "replica", "ingress"], 1, tmp_path / "out")
 
 
 @LONG
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(
     ("kind", "times"),
-    [("driver", 10), ("examiner", 5), ("governor", 5), ("replica", 5), ("ingress", 5), ("proxy", 5)],
+    [("driver", 10), ("worker", 5), ("governor", 5), ("replica", 5), ("ingress", 5), ("proxy", 5)],
 )
 def test_many_kills(world: World, tmp_path: Path, kind: str, times: int, seed: int) -> None:
     survives(world, [kind] * times, seed, tmp_path / "out")

@@ -3,19 +3,15 @@
 COE_RAY_ARTEFACTS=shots python -m pytest tests/behaviour/test_report_page.py
 """
 
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.behaviour.console_browser import WIDTHS, Console, Machine
 from tests.bench.report.planted_run import HOSTILE, SKILLS, TASKS, Plan, planted_run
-
-pytestmark = pytest.mark.slow
+from tests.support.browser import WIDTHS, BrowserPage, TestBrowser
 
 PLANS = {
     "usual": Plan(per_task=20, outages=0.01),
@@ -58,14 +54,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name / "run" / "report.html" for name in PLANS}
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    kept = os.environ.get("COE_RAY_ARTEFACTS")
-    with Machine.started(Path(kept) if kept else tmp_path_factory.mktemp("screenshots")) as machine:
-        yield machine
-
-
-def opened(console: Console) -> list[str]:
+def opened(console: BrowserPage) -> list[str]:
     """Open it; what was asked for on the way."""
     asked: list[str] = []
     console.page.on("request", lambda request: asked.append(request.url))
@@ -81,28 +70,28 @@ def beyond(page: Page) -> int:
 
 @pytest.mark.parametrize(("which", "width", "scheme"), LOOKS)
 def test_it_asks_for_nothing_and_fits(
-    machine: Machine, reports: dict[str, Path], which: str, width: int, scheme: Literal["light", "dark"]
+    browser: TestBrowser, reports: dict[str, Path], which: str, width: int, scheme: Literal["light", "dark"]
 ) -> None:
     url = reports[which].as_uri()
-    with machine.console(url, width=width, scheme=scheme) as console:
+    with browser.open_page(url, width=width, scheme=scheme) as console:
         assert opened(console) == [url]
         assert beyond(console.page) <= 0
         assert not console.page.evaluate(HIDDEN)
         console.assert_looks_right()
-        machine.keep(console, f"report-{which.replace(' ', '-')}-{width}-{scheme}")
+        browser.save_screenshot(console, f"report-{which.replace(' ', '-')}-{width}-{scheme}")
         assert console.page.evaluate("window.hacked") is None
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nobody_is_kept_out(machine: Machine, reports: dict[str, Path], scheme: Literal["light", "dark"]) -> None:
+def test_nobody_is_kept_out(browser: TestBrowser, reports: dict[str, Path], scheme: Literal["light", "dark"]) -> None:
     # Past its policy, for axe is a script.
-    with machine.console(reports["usual"].as_uri(), scheme=scheme, bypass_csp=True) as console:
+    with browser.open_page(reports["usual"].as_uri(), scheme=scheme, bypass_csp=True) as console:
         opened(console)
         console.assert_accessible()
 
 
-def test_what_others_wrote_is_shown_and_does_nothing(machine: Machine, reports: dict[str, Path]) -> None:
-    with machine.console(reports["hostile"].as_uri(), bypass_csp=True) as console:  # escaping alone must do
+def test_what_others_wrote_is_shown_and_does_nothing(browser: TestBrowser, reports: dict[str, Path]) -> None:
+    with browser.open_page(reports["hostile"].as_uri(), bypass_csp=True) as console:  # escaping alone must do
         opened(console)
         for folded in console.page.locator("summary").all():
             folded.click()
@@ -111,9 +100,9 @@ def test_what_others_wrote_is_shown_and_does_nothing(machine: Machine, reports: 
         assert console.page.locator("script, img, iframe, a, form, link").count() == 0
 
 
-def test_wide_tables_are_reached_and_scrolled_by_keyboard(machine: Machine, reports: dict[str, Path]) -> None:
+def test_wide_tables_are_reached_and_scrolled_by_keyboard(browser: TestBrowser, reports: dict[str, Path]) -> None:
     # Past its policy, for waiting evaluates text.
-    with machine.console(reports["usual"].as_uri(), width=390, bypass_csp=True) as console:
+    with browser.open_page(reports["usual"].as_uri(), width=390, bypass_csp=True) as console:
         opened(console)
         region = console.page.get_by_role("region", name="Systems, table")
         region.focus()
@@ -122,8 +111,8 @@ def test_wide_tables_are_reached_and_scrolled_by_keyboard(machine: Machine, repo
         console.page.wait_for_function("document.activeElement.scrollLeft > 0")
 
 
-def test_it_prints_with_folded_texts_unfolded(machine: Machine, reports: dict[str, Path]) -> None:
-    with machine.console(reports["usual"].as_uri(), width=794) as console:
+def test_it_prints_with_folded_texts_unfolded(browser: TestBrowser, reports: dict[str, Path]) -> None:
+    with browser.open_page(reports["usual"].as_uri(), width=794) as console:
         opened(console)
         document = console.page.pdf(format="A4", print_background=True)
         assert document.startswith(b"%PDF")

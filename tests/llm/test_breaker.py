@@ -88,10 +88,10 @@ async def test_calls_on_their_way_end_on_their_own(server: FaultServer) -> None:
 
 async def test_a_call_that_was_to_be_tried_again_is_not_sent_again(server: FaultServer) -> None:
     server.reset(fault(503, "no", headers={"Retry-After": "0.5"}), fault(401, "no"))
-    gates = LimiterRegistry()
-    model = made(server.base_url, gates=gates)
+    limiters = LimiterRegistry()
+    model = made(server.base_url, limiters=limiters)
     patient = asyncio.create_task(end(model.complete(CALL)))
-    await until(lambda: gates.traffic.backing_off["ServerFault"] == 1)
+    await until(lambda: limiters.activity.backing_off["ServerFault"] == 1)
     await end(model.complete(CALL))
     error = await patient
     await model.close()
@@ -101,8 +101,8 @@ async def test_a_call_that_was_to_be_tried_again_is_not_sent_again(server: Fault
 
 async def test_another_model_of_the_same_gates_goes_on(server: FaultServer) -> None:
     server.reset(fault(404, "no"), answer("B"))
-    gates = LimiterRegistry()
-    stopped, other = made(server.base_url, gates=gates), made(server.base_url, gates=gates)
+    limiters = LimiterRegistry()
+    stopped, other = made(server.base_url, limiters=limiters), made(server.base_url, limiters=limiters)
     assert isinstance(await end(stopped.complete(CALL)), errors.NoSuchModel)
     assert (await other.complete(CALL)).text == "B"
     await stopped.close()

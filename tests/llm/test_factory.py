@@ -18,7 +18,7 @@ from coe_ray.profile.profile import Profile
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import Reply, answer, fault, running
 from tests.support.model_under_test import CALL, until
-from tests.support.planted import content, small_profile
+from tests.support.profiles import content, small_profile
 
 API = {"kind": "api", "base_url": "https://api.example.com/v1/", "model": "glm-4"}
 
@@ -73,13 +73,13 @@ def api(folder: Path, base_url: str, **more: Any) -> Profile:
 
 
 async def test_calls_of_api_models_go_through_the_gates(tmp_path: Path) -> None:
-    gates = LimiterRegistry()
+    limiters = LimiterRegistry()
     async with running() as server:
         server.reset(Reply(delay_s=60))
-        model = make_local_models(api(tmp_path, server.base_url, max_concurrency=2), gates)["made"]
+        model = make_local_models(api(tmp_path, server.base_url, max_concurrency=2), limiters)["made"]
         calls = [asyncio.create_task(model.complete(CALL)) for _ in range(5)]
         await until(lambda: server.served == 2)
-        assert (gates.traffic.in_flight, gates.traffic.waiting) == (2, 3)
+        assert (limiters.activity.in_flight, limiters.activity.waiting) == (2, 3)
         await given_up(model, *calls)
 
 

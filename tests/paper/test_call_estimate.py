@@ -86,7 +86,7 @@ def test_without_a_limit_there_is_no_most(tmp_path: Path) -> None:
 
 def prompt_tokens(plan: StudyPlan, expert: str) -> int:
     chosen = Expert(expert, None, plan.run_profile.experts[expert], plan.shots)  # type: ignore[arg-type]  # nobody asks
-    calls = [chosen.call(question, Call(())) for question in plan.questions]
+    calls = [chosen.make_call(question, Call(())) for question in plan.questions]
     return sum(estimate_tokens(message.content) for call in calls for message in call.messages)
 
 

@@ -27,7 +27,7 @@ from coe_ray.paper.paper_tables import make_tables, summary
 from coe_ray.paper.study_plan import StudyPlan, StudyRequest, plan_study
 from tests.paper import planted
 from tests.paper.planted import CONFUSION, CONTENT, SILENT, SINGLE, SKILL, TASKS
-from tests.support.planted import write_profile
+from tests.support.profiles import write_profile
 
 PER_TASK = 1500
 N = PER_TASK * len(TASKS)
@@ -64,7 +64,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_plan, "load_benchmark", lambda _, **__: benchmark)
-        return plan_study(StudyRequest((), "planted", folder), str(write_profile(folder, content)), folder)
+        profile = write_profile(folder / "small.yaml", content)
+        return plan_study(StudyRequest((), "planted", folder), str(profile), folder)
 
 
 @pytest.fixture(scope="module")

@@ -94,8 +94,8 @@ def test_a_moved_classifiers_tasks_are_of_the_other_set_and_become_tasks_of_this
 def test_served_needs_no_model_that_is_only_studied(name: str) -> None:
     profile = load_profile(name)
     needed = {*(expert.model for expert in profile.experts.values()), profile.classifier.model}
-    assert set(profile.served.models) == needed
-    assert profile.experts == profile.served.experts
+    assert set(profile.without_study.models) == needed
+    assert profile.experts == profile.without_study.experts
 
 
 @pytest.mark.parametrize("name", PAPER)

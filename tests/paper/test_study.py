@@ -1,9 +1,8 @@
-"""A study as its users start it: whole, on a Ray of its own; resumed, replayed, refused."""
+"""`coe-ray reproduce` as its users start it: a whole study on a Ray of its own; resumed, replayed, refused."""
 
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import orjson
 import pytest
 import yaml
 
-from tests.bench.job import ENCODER
-from tests.bench.own_ray import ROOT, OwnRay, own_ray
+from tests.support.cluster import ROOT, Cluster
+from tests.support.profiles import ENCODER
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 SERIES = "Time Series Forecasting"
 PROFILE: dict[str, Any] = {
@@ -61,7 +60,7 @@ ARGUMENTS = ["--per-task", "3", "--fine-tune"]
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    ray: OwnRay
+    ray: Cluster
     profile: Path
     out: Path
 
@@ -78,14 +77,13 @@ def reproduce(environment: dict[str, str], *arguments: str) -> "subprocess.Compl
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+def study(tmp_path_factory: pytest.TempPathFactory, bench_cluster: Cluster) -> Study:
     folder = tmp_path_factory.mktemp("study")
     profile = folder / "planted.yaml"
     profile.write_text(yaml.safe_dump(PROFILE, sort_keys=False), "utf-8")
-    with own_ray() as ray:
-        done = reproduce(ray.environment, "--profile", str(profile), "--out", str(folder / "out"), *ARGUMENTS)
-        assert done.returncode == 0, done.stdout + done.stderr
-        yield Study(ray, profile, folder / "out")
+    done = reproduce(bench_cluster.environment, "--profile", str(profile), "--out", str(folder / "out"), *ARGUMENTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Study(bench_cluster, profile, folder / "out")
 
 
 def calls(study: Study) -> list[bytes]:

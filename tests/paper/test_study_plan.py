@@ -150,7 +150,7 @@ def test_shots_are_the_first_solved_examples_of_the_questions_category(tmp_path:
     ]
     assert all(question.category in plan.shots for question in plan.questions)
     expert = Expert("alpha", None, plan.run_profile.experts["alpha"], plan.shots)  # type: ignore[arg-type]  # nobody asks
-    assert len(expert.call(plan.questions[0], Call(())).messages) == 2 + 2 * 2
+    assert len(expert.make_call(plan.questions[0], Call(())).messages) == 2 + 2 * 2
 
 
 def test_of_fewer_solved_examples_than_wanted_all_are_shown(tmp_path: Path) -> None:

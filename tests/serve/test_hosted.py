@@ -1,27 +1,20 @@
 """Models behind Serve handles, as a client of the endpoint meets them. A toy stands in for vLLM's deployment."""
 
-import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
-import ray.exceptions
 import yaml
 from openai import OpenAI
-from ray.serve.exceptions import BackPressureError
 
-from coe_ray.cluster.hosted import HostedModel, HostedRetriever
-from coe_ray.core.errors import BadCall, CallError
-from coe_ray.core.questions import make_question
 from coe_ray.core.types import Call, Message
-from coe_ray.llm.retry import RetryPolicy
-from tests.serve.cluster import Cluster
 from tests.serve.toys import PIECES
+from tests.support.cluster import Cluster
 
 CALL = Call((Message("user", "hang"),))
 
@@ -49,9 +42,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def toys(cluster: Cluster, folder: Path) -> Iterator[OpenAI]:
-    assert cluster.deploy(_profile(folder), "tests.serve.toys:build", "toys", "/toys") is None
-    with OpenAI(base_url=f"{cluster.url}/toys/v1", api_key="unused", max_retries=0) as client:
+def toys(serve_cluster: Cluster, folder: Path) -> Iterator[OpenAI]:
+    with (
+        serve_cluster.serving(_profile(folder), "tests.serve.toys:build", "toys", "/toys") as url,
+        OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client,
+    ):
         yield client
 
 
@@ -82,10 +77,10 @@ def test_engine_gets_model_settings_and_choices(toys: OpenAI) -> None:
     }
 
 
-def test_unrouted_without_a_leaderboard(toys: OpenAI, cluster: Cluster) -> None:
+def test_unrouted_without_a_leaderboard(toys: OpenAI) -> None:
     with pytest.raises(openai.InternalServerError, match=r"leaderboard\.path is not set"):
         _ask(toys, "Hello.", "coe")
-    response = httpx.get(f"{cluster.url}/toys/v1/leaderboard")
+    response = httpx.get(f"{toys.base_url}leaderboard")
     assert response.status_code == 404
     assert "no leaderboard yet" in response.json()["error"]["message"]
 
@@ -114,12 +109,12 @@ def test_prompt_over_the_context(toys: OpenAI, *, streamed: bool) -> None:
 
 
 @pytest.mark.parametrize("question", ["hang", "trickle"])
-def test_client_that_leaves_stops_the_engines_work(cluster: Cluster, toys: OpenAI, folder: Path, question: str) -> None:
+def test_client_that_leaves_stops_the_engines_work(toys: OpenAI, folder: Path, question: str) -> None:
     begun, left = folder / "begun", folder / "left"
     begun.unlink(missing_ok=True)
     left.unlink(missing_ok=True)
     body = {"model": "racer", "messages": [{"role": "user", "content": question}], "stream": question == "trickle"}
-    url = f"{cluster.url}/toys/v1/chat/completions"
+    url = f"{toys.base_url}chat/completions"
     with httpx.Client(timeout=httpx.Timeout(10, read=1)) as leaving:
         if question == "hang":
             with pytest.raises(httpx.ReadTimeout):
@@ -132,7 +127,6 @@ def test_client_that_leaves_stops_the_engines_work(cluster: Cluster, toys: OpenA
     _wait_for(left)
 
 
-@pytest.mark.slow  # Serve takes some 15 s to replace a replica
 @pytest.mark.parametrize("streamed", [False, True])
 def test_replica_that_dies_is_asked_again(toys: OpenAI, folder: Path, *, streamed: bool) -> None:
     (folder / "died").unlink(missing_ok=True)
@@ -147,74 +141,3 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < until, f"{path.name}: not within 5 s"
         time.sleep(0.05)
-
-
-class _Waiting:
-    """A handle, its method and its response at once; the response never comes, or is an error."""
-
-    def __init__(self, raised: Exception | None = None) -> None:
-        self.cancelled = False
-        self._raised = raised
-        self.nearest_all = self.chat_json = self.chat_events = self
-
-    def options(self, *, stream: bool) -> "_Waiting":
-        return self
-
-    def remote(self, *_: object) -> "_Waiting":
-        return self
-
-    def __await__(self) -> Generator[Any, None, None]:
-        if self._raised is not None:
-            raise self._raised
-        return asyncio.sleep(60).__await__()
-
-    def __aiter__(self) -> "_Waiting":
-        return self
-
-    async def __anext__(self) -> bytes:
-        await self
-        raise StopAsyncIteration
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-ENGINE_FAILED = "ServerFault: model 'toy': the engine failed: ValueError('dead')"
-
-
-@pytest.mark.parametrize(
-    ("raised", "told"),
-    [
-        (ValueError("dead"), ENGINE_FAILED),
-        (ray.exceptions.RayTaskError("chat_json", "", ValueError("dead")), ENGINE_FAILED),
-        (
-            BackPressureError(num_queued_requests=8, max_queued_requests=8),
-            "RateLimited: model 'toy': its queue is full",
-        ),
-        (ray.exceptions.ActorDiedError(), "ConnectionFault: model 'toy': no replica could be reached: ActorDiedError"),
-        (BadCall("other", "no"), "BadCall: model 'other': no"),
-    ],
-)
-async def test_what_a_handle_raises_is_a_call_error(raised: Exception, told: str) -> None:
-    model = HostedModel("toy", _Waiting(raised), RetryPolicy(attempts=1))
-    for asked in (model.complete(CALL), anext(model.stream(CALL))):
-        with pytest.raises(CallError) as caught:
-            await asked
-        assert f"{type(caught.value).__name__}: {caught.value}".startswith(told)
-
-
-@pytest.mark.parametrize("way", ["complete", "stream", "nearest"])
-async def test_caller_that_stops_waiting_stops_the_work(way: str) -> None:
-    """As at the deadline: Serve itself stops work only where the client of the whole request leaves."""
-    handle = _Waiting()
-    model = HostedModel("toy", handle)
-    waiting: dict[str, Callable[[], Awaitable[object]]] = {
-        "complete": lambda: model.complete(CALL),
-        "stream": lambda: anext(model.stream(CALL)),
-        "nearest": lambda: HostedRetriever(handle, Path("index")).nearest(make_question("x"), 1),
-    }
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await waiting[way]()
-    await asyncio.sleep(0.01)  # a call that several share is a task of its own
-    assert handle.cancelled

@@ -7,7 +7,7 @@ from coe_ray.serve.api.openai import error_object
 from coe_ray.serve.api.responses import JsonResponse
 from coe_ray.serve.auth.authenticator import AccessDenied, Authenticator
 from coe_ray.serve.console.pages import PATHS
-from coe_ray.serve.telemetry.request_log import current_record
+from coe_ray.serve.telemetry.request_record import current_record
 
 OPEN = frozenset({"/healthz"}) | PATHS
 """Paths that ask for no key: probes of health have none, nor has a browser before its page is there. They say nothing
@@ -31,7 +31,7 @@ class AuthMiddleware:
         except AccessDenied as refused:
             record = current_record()
             record.key = refused.client
-            record.failed(refused)
+            record.set_error(refused)
             content = error_object(refused.status, refused.message, refused.param, refused.code)
             # The rest of a body that nobody reads must not be taken for the next request.
             await JsonResponse(content, refused.status, {**refused.headers, "Connection": "close"})(

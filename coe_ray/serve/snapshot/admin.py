@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ray import serve
-from ray.serve._private.client import ServeControllerClient
-from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from coe_ray.cluster.health import APPLICATION
+from coe_ray.cluster.ray_internals import deploy_config, serve_applications
 from coe_ray.core.errors import ConfigError
 from coe_ray.profile.profile import load_profile
 from coe_ray.serve.app import AppArgs, build
@@ -62,14 +61,13 @@ async def apply_served_change(now: ServedState, patch: Mapping[str, Any]) -> Ser
 
     The same way as it was deployed: `serve deploy` goes on with a file, `serve run` with this profile.
     """
-    client = cast(ServeControllerClient, _get_global_client())  # it raises where there is no controller
-    applications = client.get_serve_details()["applications"]
+    applications = serve_applications()
     files = [app["deployed_app_config"] for app in applications.values() if app["deployed_app_config"]]
     if applications[APPLICATION]["deployed_app_config"]:
         config = ServeDeploySchema.model_validate({"applications": [_with_change(file, patch) for file in files]})
-        await asyncio.to_thread(client.deploy_apps, config)
+        await asyncio.to_thread(deploy_config, config)
     else:
-        if snapshot_version(load_profile(now.profile).served, None) != now.base:
+        if snapshot_version(load_profile(now.profile).without_study, None) != now.base:
             raise ConfigError(
                 f"{now.profile}: has changed since it was deployed; deploy it again (`serve run …`), "
                 "or put it back and give what is to change as a patch"

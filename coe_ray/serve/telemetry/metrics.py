@@ -5,13 +5,12 @@ its sum out from the middles of the buckets: ask for quantiles, not for `_sum / 
 """
 
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from urllib.parse import quote
 
 from ray.serve.metrics import Counter, Histogram
 
-from coe_ray.serve.telemetry.request_log import RequestRecord, decided_by
+from coe_ray.serve.telemetry.request_record import RequestRecord, classified_by
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -77,7 +76,10 @@ DEFINITIONS = (
 
 
 class Metrics:
-    """Counts what records say. Ray adds the labels `application`, `deployment` and `replica`."""
+    """Counters and histograms of one process. Ray adds the labels `application`, `deployment` and `replica`.
+
+    Made in the replica, after Ray has started: Ray takes the labels from it then.
+    """
 
     def __init__(self) -> None:
         self._counters = {each.name: _counter(each) for each in DEFINITIONS if not each.bounds}
@@ -96,13 +98,13 @@ class Metrics:
         self._count_route(record)
         self._count_tokens(record)
 
-    def switched(self, *, good: bool) -> None:
+    def count_change(self, *, good: bool) -> None:
         """A hot change of the profile, which the replica applied or turned down."""
         self._add(VERSIONS, {"outcome": "good" if good else "bad"})
 
     def _count_route(self, record: RequestRecord) -> None:
         if record.route is not None:
-            said, by = record.route.classification, decided_by(record.route)
+            said, by = record.route.classification, classified_by(record.route)
             self._add(ROUTES, {"task": said.task, "expert": record.route.expert, "by": by})
             self._observe(CONFIDENCE, said.confidence, {"by": by})
         experts = [attempt.expert for attempt in record.tried]
@@ -123,12 +125,6 @@ class Metrics:
 
     def _observe(self, which: Definition, value: float, labels: dict[str, str]) -> None:
         self._histograms[which.name].observe(value, _ascii(labels))
-
-
-@cache
-def metrics() -> Metrics:
-    """The process's own, made when it is first asked for: Ray takes a replica's labels from it then."""
-    return Metrics()
 
 
 def _ascii(labels: dict[str, str]) -> dict[str, str]:

@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 
 from coe_ray.bench.results import write_results
-from coe_ray.bench.results_table import has_failed
 from coe_ray.core.questions import make_question
-from coe_ray.core.run_folder import QuestionRecord, RunFolder, write_records
+from coe_ray.core.run_folder import QuestionRecord, RunFolder, records_table
 from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.profile.profile import Profile, load_profile
 
@@ -49,11 +48,9 @@ class Plan:
 def planted_run(root: Path, plan: Plan = Plan()) -> dict[str, Any]:
     """Write the run's folder, report and all; returns the summary."""
     profile, questions = planted_profile(root, plan), planted_questions(plan)
-    records = list(_records(plan, questions))
     folder = RunFolder(root / "run")
     folder.begin({"profile": "planted", "data": "sample"}, questions)
-    write_records(folder.rows, [each for each in records if not has_failed(each)])
-    write_records(folder.failures, [each for each in records if has_failed(each)])
+    folder.write_records([records_table(_records(plan, questions))])
     facts = {"calls": _bill(plan, len(questions)), "rejected": 2, "seconds": 3723.4, "data": "sample", "split": "test"}
     return write_results(folder, profile, {question.id: question for question in questions}, facts)
 

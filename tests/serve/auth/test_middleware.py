@@ -18,7 +18,7 @@ from coe_ray.profile.profile import AccessConfig
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.header_filter import CALLBACK, RAY_ENVIRONMENT, HeaderFilter, middlewares
 from coe_ray.serve.auth.middleware import AuthMiddleware
-from coe_ray.serve.telemetry.request_log import RequestRecord, current_record, set_current_record
+from coe_ray.serve.telemetry.request_record import RequestRecord, current_record, set_current_record
 
 
 async def told(request: Request) -> Response:

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import jsonschema  # type: ignore[import-untyped]  # its stubs are a package of their own
-import orjson
 import pyarrow.parquet as pq
 import pytest
 from starlette.applications import Starlette
@@ -17,27 +16,17 @@ from coe_ray.core.run_folder import Progress, RunFolder
 from coe_ray.profile.profile import home_folder, runs_folder
 from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS
-from coe_ray.serve.console import run_prompts as prompts
-from coe_ray.serve.console.run_prompts import prompts_of
 from coe_ray.serve.console.run_routes import run_routes
-from coe_ray.serve.console.run_rows import question_in
-from tests.behaviour.console_world import INJECTION, Live, begun_run, build_runs, write_profile
 from tests.serve.auth.test_middleware import Recorded
+from tests.support.console_world import INJECTION, Live, write_profile
 
 DOCUMENT = openapi_document()
 RUN = "/v1/runs/sample-test-1"
 
 
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("shelf")
-    build_runs(root / "runs", write_profile(root))
-    return root
-
-
 @pytest.fixture
-def client(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
-    monkeypatch.setenv("COE_RAY_RUNS", str(shelf / "runs"))
+def client(runs: Path, monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
+    monkeypatch.setenv("COE_RAY_RUNS", str(runs))
     app = Starlette(routes=run_routes(), middleware=[Middleware(Recorded)], exception_handlers=ERROR_HANDLERS)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door")
 
@@ -60,9 +49,12 @@ def test_where_runs_lie(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_runs_are_listed_with_their_state(client: httpx.AsyncClient) -> None:
-    runs = {run["id"]: run for run in (await told(client, "/v1/runs", "RunList"))["data"]}
-    assert {name: run["state"] for name, run in runs.items()} == {"sample-test-1": "finished", "night-shift": "stopped"}
-    finished, stopped = runs["sample-test-1"], runs["night-shift"]
+    listed = {run["id"]: run for run in (await told(client, "/v1/runs", "RunList"))["data"]}
+    assert {name: run["state"] for name, run in listed.items()} == {
+        "sample-test-1": "finished",
+        "night-shift": "stopped",
+    }
+    finished, stopped = listed["sample-test-1"], listed["night-shift"]
     assert (finished["profile"], finished["data"], finished["split"], finished["questions"]) == (
         "operations",
         "sample",
@@ -81,8 +73,8 @@ async def test_no_folder_no_runs(client: httpx.AsyncClient, monkeypatch: pytest.
     assert (await told(client, "/v1/runs", "RunList"))["data"] == []
 
 
-async def test_what_cannot_be_read_hides_only_itself(client: httpx.AsyncClient, shelf: Path) -> None:
-    torn = shelf / "runs" / "torn"
+async def test_what_cannot_be_read_hides_only_itself(client: httpx.AsyncClient, runs: Path) -> None:
+    torn = runs / "torn"
     torn.mkdir()
     (torn / "run.json").write_bytes(b'{"run": ')
     try:
@@ -112,7 +104,7 @@ async def test_a_run_is_followed_from_its_beginning_to_its_end(
     assert (run["state"], run["summary"]) == ("running", None)
     assert (run["progress"]["done"], run["progress"]["backing_off"]) == (10, {"RateLimited": 2})
     assert (await client.get("/v1/runs/live/rows")).status_code == 404
-    question = await told(client, f"/v1/runs/live/rows/{_a_question(tmp_path / 'runs' / 'live')}", "QuestionAsked")
+    question = await told(client, f"/v1/runs/live/rows/{_a_question(tmp_path / 'runs' / 'live')}", "RunQuestion")
     assert (question["answers"], question["classification"]) == ([], None)
     live.finish(profile)
     run = await told(client, "/v1/runs/live", "WholeRun")
@@ -225,7 +217,7 @@ async def test_the_document_says_how_rows_are_filtered() -> None:
 
 async def test_one_question_with_all_that_was_said_to_it(client: httpx.AsyncClient) -> None:
     failed = await told(client, f"{RUN}/rows", "RowList", outcome="failed", system="cinder")
-    told_of = await told(client, f"{RUN}/rows/{failed['data'][0]['question_id']}", "QuestionAsked")
+    told_of = await told(client, f"{RUN}/rows/{failed['data'][0]['question_id']}", "RunQuestion")
     answers = {answer["system"]: answer for answer in told_of["answers"]}
     assert list(answers) == ["aria", "basalt", "cinder", "timeseries", "coe"]
     assert (answers["cinder"]["error"], answers["cinder"]["attempts"]) == ("ServerFault", 6)
@@ -241,14 +233,14 @@ async def test_one_question_with_all_that_was_said_to_it(client: httpx.AsyncClie
 async def test_text_comes_back_as_it_was(client: httpx.AsyncClient) -> None:
     rows = (await told(client, f"{RUN}/rows", "RowList", task="Test", limit=100))["data"]
     asked = next(row for row in rows if INJECTION[:10] in row["question"])
-    question = (await told(client, f"{RUN}/rows/{asked['question_id']}", "QuestionAsked"))["question"]
+    question = (await told(client, f"{RUN}/rows/{asked['question_id']}", "RunQuestion"))["question"]
     assert question["text"] == f"What does {INJECTION} do?"
     assert question["options"] == ["harm", INJECTION]
     assert (await client.get(f"{RUN}/rows/nothing")).status_code == 404
 
 
-async def test_files_that_are_being_replaced_are_said_to_be(client: httpx.AsyncClient, shelf: Path) -> None:
-    answers = RunFolder(shelf / "runs" / "sample-test-1").answers
+async def test_files_that_are_being_replaced_are_said_to_be(client: httpx.AsyncClient, runs: Path) -> None:
+    answers = RunFolder(runs / "sample-test-1").answers
     file = answers / "answers.parquet"
     content = file.read_bytes()
     file.write_bytes(content[:100])
@@ -259,69 +251,3 @@ async def test_files_that_are_being_replaced_are_said_to_be(client: httpx.AsyncC
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "not_readable"
     assert answer.headers["retry-after"] == "1"
-
-
-# ---- prompts
-
-
-@pytest.fixture
-def folder(shelf: Path) -> RunFolder:
-    return RunFolder(shelf / "runs" / "sample-test-1")
-
-
-def test_without_the_journal_they_are_made_again(folder: RunFolder, tmp_path: Path) -> None:
-    question = question_in(folder, _a_question(folder.root))
-    assert question
-    sent = {name: each for each in prompts_of(folder, folder.card(), question) for name in each.systems}
-    made = prompts_of(folder, {**folder.card(), "journal": str(tmp_path / "gone")}, question)
-    assert [each.systems for each in made] == [["aria"], ["basalt"], ["cinder"], ["timeseries"]]
-    assert not any(each.sent for each in made)
-    assert all(each.messages == sent[each.systems[0]].messages for each in made)
-
-
-def test_a_journal_in_a_store_is_not_fetched(folder: RunFolder) -> None:
-    question = question_in(folder, _a_question(folder.root))
-    assert question
-    card = {**folder.card(), "journal": "s3://bucket/journal"}
-    assert not any(each.sent for each in prompts_of(folder, card, question))
-
-
-def test_without_the_profile_models_are_named(folder: RunFolder) -> None:
-    question = question_in(folder, _a_question(folder.root))
-    assert question
-    found = prompts_of(folder, {**folder.card(), "profile": "/nowhere.yaml"}, question)
-    assert {model for each in found for model in each.models} == {
-        "sorter",
-        "aria",
-        "basalt",
-        "cinder",
-        "statistics",
-    }
-    assert all(each.sent and not each.systems for each in found)
-
-
-def test_a_long_file_is_read_in_pieces(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    question = question_in(folder, _a_question(folder.root))
-    assert question
-    whole = prompts_of(folder, folder.card(), question)
-    monkeypatch.setattr(prompts, "_PIECE", 100)
-    assert prompts_of(folder, folder.card(), question) == whole
-
-
-def test_another_questions_example_is_not_this_question(tmp_path: Path) -> None:
-    folder = begun_run(tmp_path / "run", write_profile(tmp_path), per_task=1)
-    question = question_in(folder, _a_question(folder.root))
-    assert question
-    text = f"Question: {question.full_text}\n**Task: Plan**\n\nQuestion: Why?\n\nReply in this form:\n**Task: …**"
-    line = {"prompt": "ab", "messages": [{"role": "user", "content": text}], "choices": []}
-    _written(folder, line)
-    assert not any(each.sent for each in prompts_of(folder, folder.card(), question))
-    text = f"Question: Why?\n**Task: Plan**\n\nQuestion: {question.full_text}\n\nReply in this form:\n**Task: …**"
-    _written(folder, {**line, "messages": [{"role": "user", "content": text}]})
-    assert [each.systems for each in prompts_of(folder, folder.card(), question) if each.sent] == [["classifier"]]
-
-
-def _written(folder: RunFolder, line: dict[str, Any]) -> None:
-    folder.journal.mkdir(exist_ok=True)
-    content = orjson.dumps(line) + b"\nnot json, " + orjson.dumps(line) + b"\n" + orjson.dumps(line)
-    (folder.journal / "run-host-1-0a0b0c0d.prompts.jsonl").write_bytes(content)

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from coe_ray.cluster.hosted import deployment_name
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
-from coe_ray.serve.app import WANTED_ENVIRONMENT, environment_warnings
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT, environment_warnings
 from coe_ray.serve.hosting import vllm as models
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 
@@ -32,7 +31,7 @@ HUGE = {
 @pytest.fixture(autouse=True)
 def no_weights_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded or converted, and no cluster is asked for the driver's own environment."""
-    monkeypatch.setattr(models, "locate", lambda weights: f"located {weights.hub}")
+    monkeypatch.setattr(models, "locate_weights", lambda weights: f"located {weights.hub}")
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env={}))
 
 
@@ -62,7 +61,7 @@ def _hosted(profile: Profile, name: str) -> VllmModel:
 
 
 def _deployment(name: str, model: VllmModel) -> Any:
-    return model_deployment(name, model)._bound_deployment
+    return model_deployment(name, llm_config(name, model))
 
 
 def _bundles(name: str, model: VllmModel) -> Any:

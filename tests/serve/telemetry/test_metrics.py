@@ -9,7 +9,7 @@ import pytest
 from coe_ray.core.types import Attempt, Classification, Route, Usage
 from coe_ray.serve.telemetry import metrics
 from coe_ray.serve.telemetry.metrics import DEFINITIONS, Definition, Metrics
-from coe_ray.serve.telemetry.request_log import RequestRecord
+from coe_ray.serve.telemetry.request_record import RequestRecord
 
 PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
 
@@ -43,9 +43,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Metrics:
 
 def routed(*tried: str, expert: str, task: str = "Networks") -> RequestRecord:
     record = RequestRecord("id", "POST", status=200, seconds=0.5)
-    record.asked_for("coe", ("captain", "gauge"))
+    record.set_model("coe", ("captain", "gauge"))
     attempts = tuple(Attempt(each, "ServerFault", "text", 0.1) for each in tried)
-    record.decided(Route(expert, Classification(task, "exact", "raw", 0.75), (), "best", "board", attempts))
+    record.set_route(Route(expert, Classification(task, "exact", "raw", 0.75), (), "best", "board", attempts))
     return record
 
 
@@ -92,8 +92,8 @@ def test_a_refused_request_counts_for_its_key(counted: Metrics) -> None:
 
 
 def test_changes_count_by_outcome(counted: Metrics) -> None:
-    counted.switched(good=True)
-    counted.switched(good=False)
+    counted.count_change(good=True)
+    counted.count_change(good=False)
     assert Counted.seen == {("coe_versions", "good"): 1, ("coe_versions", "bad"): 1}
 
 
