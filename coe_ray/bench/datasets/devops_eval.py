@@ -172,7 +172,7 @@ def _find_fault(stem: str, task: str | None, record: Sequence[str], columns: Map
         return f"missing column: {', '.join(missing)}"
     beyond = record[max(columns.values()) + 1 :]
     if any(cell.strip() for cell in beyond):
-        return f"unreadable row: {len(record)} raw under {len(record) - len(beyond)} headings"
+        return f"unreadable row: {len(record)} cells under {len(record) - len(beyond)} headings"
     return None
 
 
