@@ -12,11 +12,9 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case, GenerationMode
 
-from tests.behaviour.fuzz_requests import Request
+from tests.serve.api.fuzz_requests import NOT_HTTP, Request
 
 CHAT, ROUTE = b"/v1/chat/completions", b"/v1/route"
-NOT_HTTP = "not HTTP"
-"""A method that nobody knows, or a target with bytes that may not stand in one: answered before the ingress sees it."""
 _JSON = (b"Content-Type", b"application/json")
 
 # ---- after the document
