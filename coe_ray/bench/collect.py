@@ -18,10 +18,11 @@ from coe_ray.bench.stream import stream_records
 from coe_ray.bench.worker import ExtraClassifier, WorkerConfig
 from coe_ray.cluster.health import APPLICATION, hosted_model_names, is_serving
 from coe_ray.cluster.ray_internals import delete_application
-from coe_ray.core.errors import ConfigError, DataError
+from coe_ray.core.errors import DataError
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
 from coe_ray.journal.audit import audit_calls
+from coe_ray.journal.segments import check_is_folder
 from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile, load_profile
@@ -77,8 +78,7 @@ class CollectionPlan:
 
 def check_plan(plan: CollectionPlan) -> None:
     """Raises `CoeError` for whatever would keep a worker from starting; before there is a folder."""
-    if "://" in plan.journal_folder:  # not quoted: there may be a password in it
-        raise ConfigError("--journal: no URI is supported; give a folder on storage that every node shares")
+    check_is_folder(plan.journal_folder)
     profile = plan.profile
     make_local_models(profile)
     if not profile.classifier.k:

@@ -2,8 +2,10 @@
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -67,8 +69,7 @@ class Indexes:
 
     def _open(self, folder: Path, examples: Sequence[Question]) -> ExampleIndex:
         if self._encoder is None or self._batching is None:
-            encoder = _encoder(self._profile)
-            self._encoder = StoredVectors(encoder, self._vectors) if self._vectors else encoder
+            self._encoder = _encoder(self._profile) if self._vectors is None else self._stored_vectors(self._vectors)
             self._batching = BatchingEncoder(self._encoder)
         if not has_index(folder):
             # One worker builds it, while those on other nodes wait.
@@ -77,35 +78,46 @@ class Indexes:
                     build_index(folder, examples, self._encoder)
         return ExampleIndex(folder, self._batching)
 
+    def _stored_vectors(self, folder: Path) -> "StoredVectors":
+        name = encoder_name(self._profile.retrieval.encoder.hub)
+        return StoredVectors(name, lambda: _encoder(self._profile), folder)
+
 
 class StoredVectors:
     """Encoder that keeps each vector in a file of `folder`, where the next process finds it.
 
-    Each process appends to a file of its own: 16 bytes of the text's hash and the float32 values a vector. What a
-    crash cuts off at the end of a file is encoded again.
+    Each process appends to a file of its own, named for the dimension: 16 bytes of the text's hash and the float32
+    values a vector. What a crash cuts off at the end of a file is encoded again. The encoder itself is loaded when the
+    first vector is missing, which takes seconds.
     """
 
-    def __init__(self, encoder: Encoder, folder: Path) -> None:
-        self.name = encoder.name
-        self._encoder = encoder
-        folder.mkdir(exist_ok=True)
-        dimension = encoder.encode([]).shape[1]
-        row = np.dtype([("key", np.void, 16), ("vector", np.float32, dimension)])
+    def __init__(self, name: str, load_encoder: Callable[[], Encoder], folder: Path) -> None:
+        self.name = name
+        self._encoder = cache(load_encoder)
+        self._folder = folder
+        self._own_file: BinaryIO | None = None
         self._stored: dict[bytes, Vectors] = {}
         for file in folder.glob("*.bin"):
-            rows = np.fromfile(file, row)
+            dimension = int(file.name.partition("-")[0])
+            rows = np.fromfile(file, np.dtype([("key", np.void, 16), ("vector", np.float32, dimension)]))
             self._stored.update(zip(map(bytes, rows["key"]), rows["vector"], strict=True))
-        self._file = (folder / f"{uuid.uuid4().hex}.bin").open("ab", buffering=0)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Raises `OSError` where the file cannot be written."""
         keys = [self._key(text) for text in texts]
         missing = [place for place, key in enumerate(keys) if key not in self._stored]
         vectors = [self._stored.get(key) for key in keys]
-        for place, vector in zip(missing, self._encoder.encode([texts[place] for place in missing]), strict=True):
-            self._file.write(keys[place] + vector.astype(np.float32).tobytes())
-            vectors[place] = vector
-        return np.array(vectors, np.float32).reshape(len(texts), -1)
+        if missing:
+            for place, vector in zip(missing, self._encoder().encode([texts[each] for each in missing]), strict=True):
+                self._append(keys[place], vector)
+                vectors[place] = vector
+        return np.array(vectors, np.float32)
+
+    def _append(self, key: bytes, vector: Vectors) -> None:
+        if self._own_file is None:
+            self._folder.mkdir(exist_ok=True)
+            self._own_file = (self._folder / f"{len(vector)}-{uuid.uuid4().hex}.bin").open("ab", buffering=0)
+        self._own_file.write(key + vector.astype(np.float32).tobytes())
 
     def _key(self, text: str) -> bytes:
         content = f"{self.name}\0{text}".encode("utf-8", "surrogatepass")

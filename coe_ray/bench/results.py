@@ -40,12 +40,12 @@ def write_results(
     boards, leaderboard = _boards(profile, questions, folder)
     ledger, insights = Ledger(), Insights(profile, questions, boards)
     folder.write_answers(ledger.through(all_rows(questions, folder.records(), boards)))
-    insights.take(folder.records())
+    insights.add(folder.records())
     letters = DeadLetters(_models(profile))
     folder.write_dead_letters(letters.rows(folder.records()))
     summary = {
         **ledger.figures(questions),
-        **insights.told(),
+        **insights.summary(),
         "failures": letters.kinds(),
         **facts,
         "profile": profile.name,

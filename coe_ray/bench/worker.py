@@ -111,7 +111,7 @@ class EvalWorker:
         try:
             if await self._tracker.report.remote(self._name, update) and not self._stopping:
                 self._stopping = True
-                self._journal.flush()
+                await asyncio.to_thread(self._journal.flush)
                 await self._tracker.confirm_commit.remote(self._name)
         except RayError as error:  # the tracker is gone: nothing that is asked or kept depends on it
             log.warning("the progress cannot be reported: %s", error)

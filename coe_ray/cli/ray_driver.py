@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 QUIET = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started|ServeController.graceful_shutdown failed",
     "TQDM_DISABLE": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",  # a deployment is built here; replicas keep their own level
 }
 """Settings of this process alone. Ray's own log files are written all the same."""
 CONNECT_S = 3.0

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-task", type=positive_int, metavar="N", help="draw N questions a task (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--scoring", choices=["text", "next-token"], default="text", help="how letters are read")
-    parser.add_argument("--shots", type=int, default=0, metavar="K", help="solved questions before each question")
+    parser.add_argument("--shots", type=int, default=0, metavar="K", help="solved questions before the question")
     parser.add_argument("--mapping", type=Path, metavar="RUN", help="a run on other questions, for a held-out mapping")
     parser.add_argument("--leave-out-leaks", action="store_true", help="leave out examples that are scored questions")
     parser.add_argument("--fine-tune", action="store_true", help="also fine-tune an encoder as Bench-CoE (minutes)")

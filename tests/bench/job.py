@@ -1,16 +1,24 @@
-"""`jobs/bench.py` as its users start it: in a process of its own, on the Ray that the environment names."""
+"""The bench command on the Ray that the environment names: in this process, or as its users start it."""
 
+import contextlib
+import io
+import os
 import re
+import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import orjson
+import ray
 
 from coe_ray.bench.run import BenchRequest
+from coe_ray.cli.main import main
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.journal.audit import audit_calls
 from tests.support.cluster import PATIENCE_S, ROOT, wait_until
@@ -52,7 +60,24 @@ class Bench:
         )
 
     def run(self) -> tuple[int, str]:
-        """Exit code and output of a whole run."""
+        """Exit code and output of a whole run in this process, which stays connected to its Ray."""
+        output, on_sigterm = io.StringIO(), signal.getsignal(signal.SIGTERM)
+        with (
+            mock.patch.dict(os.environ, self.environment),
+            warnings.catch_warnings(action="ignore"),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+        ):
+            try:
+                if not ray.is_initialized():
+                    ray.init(address=self.environment["RAY_ADDRESS"], log_to_driver=False)
+                code = main(["bench", *self.arguments])
+            finally:
+                signal.signal(signal.SIGTERM, on_sigterm)
+        return code, output.getvalue()
+
+    def run_command(self) -> tuple[int, str]:
+        """Exit code and output of a whole run in a process of its own."""
         with self.start() as process:
             try:
                 output, _ = process.communicate(timeout=PATIENCE_S)

@@ -75,7 +75,7 @@ def undisturbed(ray: Cluster, server: Upstream, tmp_path_factory: pytest.TempPat
     """The small world, run once and whole."""
     bench = small_world(ray.environment, server, tmp_path_factory.mktemp("undisturbed"))
     server.asked.clear()
-    code, output = bench.run()
+    code, output = bench.run_command()
     assert code == 0, output
     # 20 questions, and the flaky one once more.
     assert server.asked.total() == 21

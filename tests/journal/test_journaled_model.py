@@ -193,7 +193,7 @@ async def test_a_cancelled_call_is_abandoned_once_it_was_sent(journal: Journal, 
         await asyncio.wait([task])
         assert task.cancelled()
         assert counted(tmp_path).abandoned == issued
-    assert journal.under_way == {}
+    assert journal.in_flight == {}
 
 
 async def begun(*models: JournaledModel) -> list["asyncio.Task[Completion]"]:

@@ -46,10 +46,18 @@ def one_cluster() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(context: AbstractContextManager[Any]) -> Any:
+            _disconnect()
             stack.close()
             return stack.enter_context(context)
 
         yield start
+        _disconnect()
+
+
+def _disconnect() -> None:
+    """This process from its cluster, if it is connected to one."""
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")
