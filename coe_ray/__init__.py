@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coe_ray.analysis.charts.output import save_chart
+    from coe_ray.analysis.charts.radar import radar_chart
     from coe_ray.analysis.mapping import cross_fitted_map, paper_map
     from coe_ray.analysis.matrix import Matrix
     from coe_ray.analysis.systems import question_oracle
     from coe_ray.analysis.systems import routed as routed_system
+    from coe_ray.analysis.tables import format_markdown
     from coe_ray.bench.datasets.load import load_benchmark
     from coe_ray.bench.indexing import open_profile_index
     from coe_ray.core.chat_model import ChatModel, stream_completion
@@ -23,11 +26,9 @@ if TYPE_CHECKING:
     from coe_ray.core.types import Call, Completion, Delta, Message, Question, SamplingParams, Task, Usage
     from coe_ray.llm.factory import make_local_models
     from coe_ray.llm.recordings import Recording, count_scores, read_recordings
-    from coe_ray.paper.analyse import Evidence, analyse
-    from coe_ray.paper.charts import radar as draw_radar
+    from coe_ray.paper.findings import StudyData, analyse
     from coe_ray.paper.paper_figures import draw_figures
     from coe_ray.paper.paper_tables import make_tables
-    from coe_ray.paper.table_format import markdown as format_markdown
     from coe_ray.profile.profile import Profile, load_profile
     from coe_ray.routing.leaderboard import Leaderboard
     from coe_ray.routing.pipeline import CompositionOfExperts
@@ -45,7 +46,6 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Delta",
-    "Evidence",
     "Leaderboard",
     "Matrix",
     "Message",
@@ -54,6 +54,7 @@ __all__ = [
     "Recording",
     "RunFolder",
     "SamplingParams",
+    "StudyData",
     "Task",
     "Usage",
     "analyse",
@@ -61,7 +62,6 @@ __all__ = [
     "count_scores",
     "cross_fitted_map",
     "draw_figures",
-    "draw_radar",
     "format_markdown",
     "load_benchmark",
     "load_profile",
@@ -71,9 +71,11 @@ __all__ = [
     "open_profile_index",
     "paper_map",
     "question_oracle",
+    "radar_chart",
     "read_questions",
     "read_recordings",
     "routed_system",
+    "save_chart",
     "split_options",
     "stream_completion",
 ]

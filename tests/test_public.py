@@ -14,12 +14,12 @@ import coe_ray
 ROOT = Path(__file__).parents[1]
 PUBLIC = """
 AppArgs Call CallError ChatModel CoeError Completion
-CompositionOfExperts ConfigError DataError Delta Evidence Leaderboard
-Matrix Message Profile Question Recording RunFolder
-SamplingParams Task Usage analyse build_app count_scores
-cross_fitted_map draw_figures draw_radar format_markdown load_benchmark load_profile
-make_local_models make_question make_tables open_profile_index paper_map question_oracle
-read_questions read_recordings routed_system split_options stream_completion
+CompositionOfExperts ConfigError DataError Delta Leaderboard Matrix
+Message Profile Question Recording RunFolder SamplingParams
+StudyData Task Usage analyse build_app count_scores
+cross_fitted_map draw_figures format_markdown load_benchmark load_profile make_local_models
+make_question make_tables open_profile_index paper_map question_oracle radar_chart
+read_questions read_recordings routed_system save_chart split_options stream_completion
 """
 
 

@@ -23,8 +23,8 @@ QUIET = {
 CONNECT_S = 3.0
 """Seconds that a Ray may take to accept a connection; a machine that is off answers nothing at all."""
 NO_RAY = (
-    "no Ray is running on this machine; start one with `ray get-auth-token --generate && ray start --head`, "
-    "or set RAY_ADDRESS to one"
+    "no Ray is running on this machine; `coe-ray serve` in another terminal starts one, `ray start --head` a bare one; "
+    "or set RAY_ADDRESS to a cluster's"
 )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page
 
-from tests.bench.report_world import HOSTILE, SKILLS, TASKS, Plan, planted_run
+from tests.bench.report.planted_run import HOSTILE, SKILLS, TASKS, Plan, planted_run
 from tests.support.browser import WIDTHS, BrowserPage, TestBrowser
 
 PLANS = {
