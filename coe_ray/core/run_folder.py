@@ -236,6 +236,7 @@ def write_questions(folder: Path, questions: Sequence[Question]) -> None:
 
 
 def read_questions(folder: Path) -> list[Question]:
+    """The questions of a run, from its `questions/` folder."""
     return [read_question_row(row) for row in pq.read_table(folder, schema=QUESTION_SCHEMA).to_pylist()]
 
 
