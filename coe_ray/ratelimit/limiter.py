@@ -243,8 +243,6 @@ class CallLimiter:
             limited=self._limited,
             accepted=self._crowd - self._limited,
             tokens=tally.tokens,
-            latency_s=statistics.median(tally.latencies or [0.0]),
-            busy=self._busy(),
         )
 
     def _busy(self) -> float:
