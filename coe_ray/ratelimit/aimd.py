@@ -86,9 +86,9 @@ class AimdWindow:
         self._cuts = 0
 
     def grow(self, now: float, finished: int, demand: int) -> None:
-        """Count answers, and grow when it is time. `demand` is the calls in flight and waiting: growth needs full use."""
+        """Count answers, and grow when it is time. `demand` is the calls in flight and waiting."""
         self._answers += finished
-        if demand < 0.9 * self.limit:
+        if demand < 0.9 * self.limit:  # not in full use: answers say nothing about a larger window
             self._wait(now, CALM_S, CALM_CALLS)
             return
         self._answers_missing -= finished

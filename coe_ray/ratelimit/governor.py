@@ -188,4 +188,3 @@ class RateGovernor:
 
     def _in_flight(self) -> int:
         return sum(client.report.in_flight for client in self._clients.values())
-

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 import os
-import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable
