@@ -45,12 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 def deploy_endpoint(profile: str, host: str, port: int) -> None:
     """Deploy the profile on this process's Ray; returns when it answers. Raises `CoeError` where it cannot be."""
-    from ray import serve
-
     from coe_ray.serve.app import AppArgs, deploy
 
-    serve.start(http_options={"host": host, "port": port})
-    deploy(AppArgs(profile=profile))
+    deploy(AppArgs(profile=profile), host, port)
 
 
 def _wait_for_interrupt() -> None:

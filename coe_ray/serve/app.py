@@ -11,11 +11,13 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application, Deployment
+from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
 from coe_ray.cluster.health import APPLICATION
 from coe_ray.cluster.ray_internals import is_serve_running, serve_host, with_version
 from coe_ray.core.api_keys import read_keys
+from coe_ray.core.ports import require_free_port
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.fingerprint import hash_source
 from coe_ray.profile.models import VllmModel
@@ -69,13 +71,18 @@ def build(args: AppArgs) -> Application:
     )
 
 
-def deploy(args: AppArgs) -> None:
-    """Serve the profile on this Ray for a job; returns when it answers. Raises `CoeError` as `build` does.
+def deploy(args: AppArgs, host: str | None = None, port: int | None = None) -> None:
+    """Serve the profile on the connected Ray; returns when it answers. Raises `CoeError`, as `build` does.
 
-    Where no Serve runs yet, one that lets everybody in listens on loopback only: a job asks through handles.
+    Where no Serve runs yet, it is started to listen on `host` (by default Serve's own; without keys loopback) and
+    `port`. A port that is taken is a `ConfigError` that names it.
     """
-    if load_profile(args.profile).access.keys is False and not is_serve_running():
-        serve.start(http_options={"host": "127.0.0.1"})
+    if not is_serve_running():
+        loopback = load_profile(args.profile).access.keys is False
+        given = {"host": host or ("127.0.0.1" if loopback else None), "port": port}
+        options = HTTPOptions(**{name: value for name, value in given.items() if value is not None})
+        require_free_port(options.host or "0.0.0.0", options.port)  # noqa: S104 - where Serve listens on all, so is this
+        serve.start(http_options=options)
     serve.run(build(args), name=APPLICATION)
 
 

@@ -48,7 +48,7 @@ def test_a_free_port_is_fine() -> None:
 
 
 def test_a_taken_port_of_the_endpoint_wants_another() -> None:
-    with listening() as port, pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is taken; .*another --port"):
+    with listening() as port, pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is taken; .*serve --port"):
         require_free_ports("127.0.0.1", port)
 
 
@@ -66,5 +66,5 @@ def test_a_taken_port_of_ray_names_the_other_ray(ports_of_ray: dict[int, str]) -
 
 
 def test_a_host_that_is_not_of_this_machine_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1, port 8000: .*give another --host"):
+    with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1, port 8000: .*serve --host"):
         require_free_ports("192.0.2.1", 8000)
