@@ -33,8 +33,8 @@ def make_local_models(
 ) -> dict[str, ChatModel]:
     """Every model of the profile that needs no deployment, by name. Raises `ConfigError` where one cannot be made.
 
-    API models wait for their turn at the `limiters` (default: of their own, with no governor). One that a person has
-    to see to, for its key, quota or name, is left alone for `rest_s` seconds before it is asked again.
+    API models wait for a slot of the `limiters` (default: their own, with no governor). A model whose key, quota or
+    name is wrong gets no calls for `rest_s` seconds, and is then tried again.
     """
     limiters = limiters or LimiterRegistry()
     return {
