@@ -5,7 +5,6 @@ Those are for passwords, which people choose.
 """
 
 import hashlib
-import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,7 +101,7 @@ def add_key(path: Path, name: str, *, requests_per_minute: int | None = None, co
     path.parent.mkdir(parents=True, exist_ok=True)
     with hold_lock(_lock(path), wait=True):
         entries = read_keys(path) if path.exists() else ()
-        if any(each.name == name for each in entries):
+        if any(entry.name == name for entry in entries):
             raise DataError(f"{path}: there is a key named {name!r}; remove it first, or take another name")
         if len(entries) >= MOST_KEYS:
             raise DataError(f"{path}: {MOST_KEYS} keys are the most there may be; remove those that nobody uses")
@@ -114,9 +113,9 @@ def remove_key(path: Path, name: str) -> None:
     """Raises `DataError` where there is no such key."""
     with hold_lock(_lock(path), wait=True):
         entries = read_keys(path)
-        kept = tuple(each for each in entries if each.name != name)
+        kept = tuple(entry for entry in entries if entry.name != name)
         if len(kept) == len(entries):
-            known = ", ".join(each.name for each in entries) or "none"
+            known = ", ".join(entry.name for entry in entries) or "none"
             raise DataError(f"{path}: no key is named {name!r}; there are: {known}")
         _write(path, kept)
 
@@ -127,10 +126,5 @@ def _lock(path: Path) -> Path:
 
 def _write(path: Path, entries: tuple[ApiKey, ...]) -> None:
     """For its owner alone, from its first byte on: names and limits are nobody else's business."""
-    before = os.umask(0o077)
-    try:
-        write_atomic(
-            path, orjson.dumps([each.model_dump(exclude_none=True) for each in entries], option=orjson.OPT_INDENT_2)
-        )
-    finally:
-        os.umask(before)
+    content = [entry.model_dump(exclude_none=True) for entry in entries]
+    write_atomic(path, orjson.dumps(content, option=orjson.OPT_INDENT_2), mode=0o600)

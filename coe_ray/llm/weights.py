@@ -5,12 +5,12 @@ Weights without a package stay a hub name: each node's engine downloads those it
 """
 
 import hashlib
-import shutil
 from functools import cache
 from importlib import util
 from pathlib import Path
 
 from coe_ray.core.errors import WeightsError
+from coe_ray.core.files import make_folder_once
 from coe_ray.profile.models import Package, Weights
 from coe_ray.profile.profile import home_folder
 
@@ -80,34 +80,26 @@ def _from_package(hub: str, package: Package) -> str:
         )
     file = Path(spec.origin).parent / package.file
     _check(file, package.sha256, hub)
-    return str(_converted(file, package) if file.suffix == ".gguf" else file.parent)
+    return str(_convert_once(file, package) if file.suffix == ".gguf" else file.parent)
 
 
-def _converted(gguf: Path, package: Package) -> Path:
+def _convert_once(gguf: Path, package: Package) -> Path:
     """A folder in the hub's layout made once from a GGUF file: vLLM loads that, but not this GGUF."""
-    folder = _converted_folder(package)
-    if not folder.is_dir():
-        aside = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(aside, ignore_errors=True)
-        _save_dequantized(gguf, aside)
-        aside.rename(folder)
+    folder = home_folder() / "weights" / f"{gguf.stem}-{package.sha256[:12]}"
+    make_folder_once(folder, lambda aside: _save_dequantized(gguf, aside))
     return folder
-
-
-def _converted_folder(package: Package) -> Path:
-    return home_folder() / "weights" / f"{Path(package.file).stem}-{package.sha256[:12]}"
 
 
 def _save_dequantized(gguf: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    model = AutoModelForCausalLM.from_pretrained(**place)
+    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    model = AutoModelForCausalLM.from_pretrained(**source)
     # The tensors are ordinary floats by now; these entries would make vLLM look for quantised ones.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**place).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
 
 
 @cache

@@ -5,7 +5,6 @@ padding to the longest and fall out of the cache.
 """
 
 import hashlib
-import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import numpy as np
 import orjson
 
 from coe_ray.core.errors import WeightsError
-from coe_ray.core.files import hold_lock
+from coe_ray.core.files import make_folder_once
 from coe_ray.profile.profile import home_folder
 
 if TYPE_CHECKING:
@@ -34,14 +33,7 @@ def onnx_file(folder: Path) -> Path:
     """
     transformer = _transformer(folder)
     made = home_folder() / "weights" / f"{_weights_hash(transformer)[:12]}-{RECIPE}"
-    if not made.is_dir():
-        with hold_lock(made.with_name(f"{made.name}.lock"), wait=True):
-            if not made.is_dir():
-                aside = made.with_name(f"{made.name}.partial")
-                shutil.rmtree(aside, ignore_errors=True)
-                aside.mkdir()
-                _export(transformer, aside / _FILE)
-                aside.rename(made)
+    make_folder_once(made, lambda aside: _export(transformer, aside / _FILE))
     return made / _FILE
 
 

@@ -1,11 +1,14 @@
 """Questions out of text: every form of option list, stable ids, and what counts as the same question."""
 
+import re
 import string
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.core import questions
 from coe_ray.core.questions import language_of, make_question, near_duplicate_key, question_id, split_options
 from coe_ray.core.types import LETTERS
 
@@ -142,6 +145,49 @@ def test_these_are_near_duplicates(one: str, other: str) -> None:
 def test_these_are_not_near_duplicates(one: str, other: str) -> None:
     assert near_duplicate_key(one) != near_duplicate_key(other)
     assert near_duplicate_key("Which?", (one, "x")) != near_duplicate_key("Which?", (other, "x"))
+
+
+TRICKY = st.text(
+    st.one_of(st.characters(), st.sampled_from("0123456789.-eE+() ,x]\n\x1f\u2212\u0300\u0301")), max_size=80
+)
+
+
+def normalised(text: str) -> str:
+    """The definition, character by character: numbers, and what stands between them without form."""
+    kept, run = "", 0
+    for character in text:
+        run = run + 1 if unicodedata.combining(character) else 0
+        kept += character if run <= 30 else ""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", kept).casefold())
+    folded = re.sub("[\u2212\u2013\u2011]", "-", folded)
+    number = re.compile(r"(?:(?<![\w)\]])-)?(?:\d+|(?<!\w)(?=\.\d))(?:\.\d+)*(?:e[-+]?\d+\b)?")
+    tokens, end = "", 0
+    for match in number.finditer(folded):
+        tokens += (without_form(folded[end : match.start()]) or "\x1f") + match[0]
+        end = match.end()
+    return tokens + without_form(folded[end:])
+
+
+def without_form(text: str) -> str:
+    categories = [(character, unicodedata.category(character)) for character in text if not character.isspace()]
+    return "".join(character for character, kind in categories if kind[0] not in "PZC" and kind != "Sk")
+
+
+@given(TRICKY)
+def test_a_text_is_normalised_as_defined(text: str) -> None:
+    assert questions._bare(text) == normalised(text)
+
+
+@given(TRICKY)
+def test_where_a_long_text_is_cut_does_not_count(text: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(questions, "_PIECE", re.compile(r"[\s\S]{1,3}\S*"))
+        assert questions._bare(text) == normalised(text)
+
+
+@pytest.mark.parametrize("text", ["e" + "\u0301" * 300_000, "1.5, " * 60_000, "日志。" * 100_000, "-." * 200_000])
+def test_a_long_text_has_a_key(text: str) -> None:
+    assert near_duplicate_key(text) == near_duplicate_key(text + " ")
 
 
 def test_text_and_options_are_not_mixed_up() -> None:

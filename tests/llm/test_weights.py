@@ -1,6 +1,9 @@
 """Weights: a hub's name passes through, a package stands in for the hub, and every file is checked first."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,7 +78,7 @@ def test_a_gguf_file_is_converted_once_and_only_when_it_is_the_published_one(
 
     def save(gguf: Path, folder: Path) -> None:
         made.append(gguf)
-        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"floats")
 
     monkeypatch.setenv("COE_RAY_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(weights, "_save_dequantized", save)
@@ -88,6 +91,41 @@ def test_a_gguf_file_is_converted_once_and_only_when_it_is_the_published_one(
     assert Path(folder).is_dir()
     with pytest.raises(WeightsError, match="published is"):
         weights.locate_weights(packaged(file="m.gguf", sha256="0" * 64))
+
+
+CONVERTER = """
+import sys, time
+from pathlib import Path
+from coe_ray.llm import weights
+from coe_ray.profile.models import Package, Weights
+
+def save(gguf, folder):
+    print("converts", flush=True)
+    for part in ("first", "second"):
+        (folder / part).write_text(part)
+        time.sleep(0.3)
+
+weights._from_hub = lambda wanted: None
+weights._save_dequantized = save
+package = Package(module="planted_weights", file="m.gguf", sha256=sys.argv[1])
+folder = weights.locate_weights(Weights(hub="lab/model", package=package))
+print(sorted(each.name for each in Path(folder).iterdir()))
+"""
+
+
+def test_two_processes_at_once_convert_once_and_read_it_whole(package: Path, tmp_path: Path) -> None:
+    (package / "m.gguf").write_bytes(CONTENT)
+    environment = {
+        **os.environ,
+        "COE_RAY_HOME": str(tmp_path / "home"),
+        "PYTHONPATH": os.pathsep.join([str(package.parent), *sys.path]),
+    }
+    both = [
+        subprocess.Popen([sys.executable, "-c", CONVERTER, SHA256], stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    outputs = [each.communicate(timeout=120)[0] for each in both]
+    assert sorted(outputs) == ["['first', 'second']\n", "converts\n['first', 'second']\n"]
 
 
 def test_a_snapshot_of_the_hub_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
