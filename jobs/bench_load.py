@@ -1,10 +1,12 @@
-"""How much of the ideal a bench reaches, and how its memory grows: on a Ray of its own, against a fixed latency.
+"""Measure how much of the ideal rate a bench reaches and how its memory grows, on a Ray of its own.
 
-    python -m jobs.bench_load rate            2,000 questions, 64 and 256 calls at once, 200 ms each; then 5 % of 503s
-    python -m jobs.bench_load memory          5,000 and 50,000 questions to a scripted model
+    coe-ray bench-load rate            2,000 questions, 64 and 256 calls at once, 200 ms each; then 5 % of 503s
+    coe-ray bench-load memory          5,000 and 50,000 questions to a scripted model
 
 The ideal is questions × latency ÷ calls at once, from the first call to the last answer as the upstream saw them.
 Memory is the greatest sum over the driver and Ray's workers (proportional set size), without Ray's own servers.
+
+Exit codes: 0 measured, 2 could not run.
 """
 
 import argparse
@@ -21,51 +23,51 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from coe_ray.core.command_line import make_parser, run_command
-from coe_ray.core.run_folder import RunFolder
-from jobs.local import local_ray
+from coe_ray.cli.main import main
+from coe_ray.core.errors import DataError
 
 TASK, CATEGORY = "Log Parser", "LogParser"
 SAMPLE_S = 0.25
 WARM_UP = 500
-"""Questions of a run before the first that is measured: what Ray and we start once is there for both."""
+"""Questions of a run before the first measured one: what Ray and coe_ray start once is then there for both sizes."""
 
 
-def main() -> int:
-    return run_command("bench_load", _measured, _asked())
-
-
-def _measured(asked: argparse.Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="coe_ray-load-") as folder, local_ray():
-        if asked.what == "rate":
-            for at_once, failing in [*((each, 0.0) for each in asked.at_once), (asked.at_once[0], asked.failing)]:
-                _rate(Path(folder), asked.questions, asked.latency, at_once, failing)
-        else:
-            _memory(Path(folder), WARM_UP)
-            for questions in asked.sizes:
-                print(f"{questions} questions: {_memory(Path(folder), questions) / 2**20:.0f} MiB at most", flush=True)
-    return 0
-
-
-def _asked() -> argparse.Namespace:
-    made = make_parser(__doc__)
-    what = made.add_subparsers(dest="what", required=True)
-    rate = what.add_parser("rate", help="calls made, as a part of the ideal")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    measures = parser.add_subparsers(dest="measure", metavar="MEASURE", required=True)
+    rate = measures.add_parser("rate", help="calls made, as a part of the ideal")
     rate.add_argument("--questions", type=int, default=2000)
     rate.add_argument("--latency", type=float, default=0.2, metavar="S")
     rate.add_argument("--at-once", type=int, nargs="+", default=[64, 256], metavar="N")
     rate.add_argument("--failing", type=float, default=0.05, metavar="SHARE", help="for one more run at the first N")
-    memory = what.add_parser("memory", help="greatest memory of driver and workers")
+    memory = measures.add_parser("memory", help="greatest memory of driver and workers")
     memory.add_argument("--sizes", type=int, nargs="+", default=[5_000, 50_000], metavar="QUESTIONS")
-    return made.parse_args()
 
 
-def _rate(folder: Path, questions: int, latency_s: float, at_once: int, failing: float) -> None:
+def run(args: argparse.Namespace) -> int:
+    from coe_ray.cli.local_ray import local_ray, prepare_environment, require_ray_ports
+
+    prepare_environment()
+    require_ray_ports()
+    with tempfile.TemporaryDirectory(prefix="coe_ray-load-") as folder, local_ray():
+        if args.measure == "rate":
+            for at_once, failing in [*((count, 0.0) for count in args.at_once), (args.at_once[0], args.failing)]:
+                _measure_rate(Path(folder), args.questions, args.latency, at_once, failing)
+        else:
+            _measure_memory(Path(folder), WARM_UP)
+            for questions in args.sizes:
+                peak = _measure_memory(Path(folder), questions)
+                print(f"{questions} questions: {peak / 2**20:.0f} MiB at most", flush=True)
+    return 0
+
+
+def _measure_rate(folder: Path, questions: int, latency_s: float, at_once: int, failing: float) -> None:
+    from coe_ray.core.run_folder import RunFolder
+
     out = folder / f"rate-{at_once}-{failing:g}"
-    with _upstream(latency_s, failing) as port:
+    with _start_upstream(latency_s, failing) as port:
         api = {"kind": "api", "base_url": f"http://127.0.0.1:{port}/v1", "model": "fixed", "max_concurrency": at_once}
-        _bench(_profile(folder, {"measured": api}), _questions(folder, questions), out)
-        served = _json(f"http://127.0.0.1:{port}/stats")
+        _run_bench(_write_profile(folder, {"measured": api}), _write_questions(folder, questions), out)
+        served = _fetch_json(f"http://127.0.0.1:{port}/stats")
     ideal = questions * latency_s / at_once
     calls = RunFolder(out).read_summary()["calls"]
     print(
@@ -77,17 +79,17 @@ def _rate(folder: Path, questions: int, latency_s: float, at_once: int, failing:
     )
 
 
-def _memory(folder: Path, questions: int) -> int:
-    """Bytes at most."""
+def _measure_memory(folder: Path, questions: int) -> int:
+    """Greatest memory of a bench with so many questions, in bytes."""
     rules = [{"pattern": ".", "reply": "the answer is (A)"}]
-    profile = _profile(folder, {"measured": {"kind": "scripted", "rules": rules}})
-    with _greatest_memory() as peak:
-        _bench(profile, _questions(folder, questions), folder / f"memory-{questions}")
+    profile = _write_profile(folder, {"measured": {"kind": "scripted", "rules": rules}})
+    with _sample_memory() as peak:
+        _run_bench(profile, _write_questions(folder, questions), folder / f"memory-{questions}")
     return peak[0]
 
 
-def _profile(folder: Path, models: dict[str, Any]) -> Path:
-    """One expert behind the given model, and a classifier that costs nothing."""
+def _write_profile(folder: Path, models: dict[str, Any]) -> Path:
+    """Write a profile of one expert with the given model, and a classifier that costs nothing."""
     sorter = {"kind": "scripted", "rules": [{"pattern": ".", "reply": f"**Task: [{TASK}]**"}]}
     profile = {
         "tasks": ["devops-eval-a"],
@@ -101,8 +103,8 @@ def _profile(folder: Path, models: dict[str, Any]) -> Path:
     return path
 
 
-def _questions(folder: Path, count: int) -> Path:
-    """A benchmark of `count` questions that differ."""
+def _write_questions(folder: Path, count: int) -> Path:
+    """Write a benchmark of `count` questions that differ."""
     path = folder / f"questions-{count}" / "english" / "test" / f"{CATEGORY}.csv"
     if not path.exists():
         path.parent.mkdir(parents=True)
@@ -124,15 +126,26 @@ def _row(number: int) -> list[str]:
     ]
 
 
-def _bench(profile: Path, data: Path, out: Path) -> None:
-    command = [sys.executable, "-m", "jobs.bench", "--profile", str(profile), "--data", str(data), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+def _run_bench(profile: Path, data: Path, out: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "coe_ray.cli.main",
+        "bench",
+        "--profile",
+        str(profile),
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+    ]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise DataError(f"{' '.join(command)} ended with {process.returncode}:\n{process.stdout}{process.stderr}")
 
 
 @contextmanager
-def _upstream(latency_s: float, failing: float) -> Iterator[int]:
+def _start_upstream(latency_s: float, failing: float) -> Iterator[int]:
     command = [sys.executable, "-m", "jobs.upstream", "--latency", str(latency_s), "--failing", str(failing)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -141,15 +154,15 @@ def _upstream(latency_s: float, failing: float) -> Iterator[int]:
             server.kill()
 
 
-def _json(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url, timeout=30) as reply:
-        content: dict[str, Any] = json.load(reply)
+def _fetch_json(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        content: dict[str, Any] = json.load(response)
     return content
 
 
 @contextmanager
-def _greatest_memory() -> Iterator[list[int]]:
-    """A list of one number, in bytes, that is final when the block ends."""
+def _sample_memory() -> Iterator[list[int]]:
+    """Sample the memory while the block runs; yields a list of one number, the greatest in bytes."""
     peak, stop = [0], threading.Event()
 
     def watch() -> None:
@@ -167,9 +180,13 @@ def _greatest_memory() -> Iterator[list[int]]:
 
 def _processes() -> list[Path]:
     """The driver of the bench and the workers of our own Ray."""
-    wanted = (b"jobs.bench", b"ray::")
-    found = [each for each in Path("/proc").iterdir() if each.name.isdigit()]
-    return [each for each in found if any(name in _title(each) for name in wanted) and os.getpid() in _ancestors(each)]
+    titles = (b"coe_ray.cli.main", b"ray::")
+    processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [
+        process
+        for process in processes
+        if any(title in _title(process) for title in titles) and os.getpid() in _ancestors(process)
+    ]
 
 
 def _ancestors(process: Path) -> Iterator[int]:
@@ -180,7 +197,7 @@ def _ancestors(process: Path) -> Iterator[int]:
 
 
 def _parent(process: Path) -> int:
-    # The name of the process stands in brackets and may hold anything.
+    # The name of the process is in brackets and may hold anything.
     return int((process / "stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -200,4 +217,4 @@ def _size(process: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["bench-load", *sys.argv[1:]]))

@@ -23,8 +23,8 @@ from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel, VllmModel
 from coe_ray.profile.profile import Profile, load_profile, patch_profile
-from coe_ray.serve.app import WANTED_ENVIRONMENT, AppArgs
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.app import AppArgs
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.ingress import Ingress
 
@@ -36,6 +36,7 @@ SECRET = re.compile(
     re.VERBOSE,
 )
 SERVE_FILE = ROOT / "deploy" / "serve.yaml"
+LOCKS = ["requirements.lock", "torch.lock"]
 DEPLOYED = [ROOT / "cluster.yaml", *sorted((ROOT / "deploy").iterdir()), *shipped_profiles().values()]
 
 
@@ -222,7 +223,7 @@ def test_the_lock_pins_every_dependency_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [Requirement(line) for line in [*project["dependencies"], *extras["cpu"], *extras["dev"], *extras["gpu"]]]
-    locked = [Requirement(pin) for pin, _ in locked_files("requirements.lock")]
+    locked = [Requirement(pin) for lock in LOCKS for pin, _ in locked_files(lock)]
     pins: dict[str, list[str]] = {}
     for pin in locked:
         (specifier,) = pin.specifier
@@ -234,7 +235,7 @@ def test_the_lock_pins_every_dependency_once() -> None:
     assert [name for name, versions in pins.items() if len(versions) > 1] == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "torch.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_every_locked_file_has_a_hash_which_installation_checks(lock: str) -> None:
     entries = locked_files(lock)
     assert entries

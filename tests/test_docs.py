@@ -22,11 +22,13 @@ from typing import Any
 import pytest
 import yaml
 
+from coe_ray.cli import main as cli
 from coe_ray.profile.profile import Profile, load_profile, patch_profile
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-JOBS = {path.stem: path for path in (ROOT / "jobs").glob("*.py") if path.stem not in ("__init__", "local")}
+COMMANDS = {path.stem: path for path in (ROOT / "coe_ray" / "cli").glob("*.py") if path.stem in cli.COMMANDS}
+JOBS = {path.stem: path for path in (ROOT / "jobs").glob("*.py") if path.stem != "__init__"} | COMMANDS
 WHY_NOT = {
     "it installs",
     "it takes minutes, and CI runs it",
@@ -125,7 +127,8 @@ def test_every_page_and_notebook_is_reached_from_the_readme() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_job_and_option_named_exists(page: Path) -> None:
     wrong = []
-    for text in code(page):
+    for line in code(page):
+        text = re.sub(r"\bcoe-ray ([a-z][a-z-]+)", lambda match: f"jobs.{match[1].replace('-', '_')}", line)
         for name, rest in re.findall(r"(?<!tests/)\bjobs[./]([a-z_]+)(?:\.py)?\b([^|>;&]*)", text.split(" # ")[0]):
             if name not in JOBS and not (ROOT / "jobs" / name).exists():
                 wrong.append(name)

@@ -5,21 +5,15 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from coe_ray.journal.audit import Audit
-from coe_ray.profile.models import ApiModel
 from coe_ray.profile.profile import Profile
 
 
 def make_bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:
     """`calls` of `summary.json`: all models together, and each. `cost` is None where no model has a price."""
-    by_model = {name: {**asdict(audit), "cost": _cost(audit, profile, name)} for name, audit in audits.items()}
+    by_model = {
+        name: {**asdict(audit), "cost": profile.token_cost(name, audit.prompt_tokens, audit.completion_tokens)}
+        for name, audit in audits.items()
+    }
     totals = {each.name: sum(getattr(audit, each.name) for audit in audits.values()) for each in fields(Audit)}
     costs = [each["cost"] for each in by_model.values() if each["cost"] is not None]
     return {**totals, "cost": sum(costs) if costs else None, "by_model": by_model}
-
-
-def _cost(audit: Audit, profile: Profile, name: str) -> float | None:
-    """In the currency of the profile's prices."""
-    model = profile.models.get(name)
-    if not isinstance(model, ApiModel) or model.price is None:
-        return None
-    return model.price.of(audit.prompt_tokens, audit.completion_tokens)

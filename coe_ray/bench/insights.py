@@ -19,7 +19,7 @@ from coe_ray.bench.scoring import COE, Boards
 from coe_ray.core.errors import DataError
 from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
-from coe_ray.profile.models import ApiModel, PythonModel
+from coe_ray.profile.models import PythonModel
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.leaderboard import Leaderboard
 
@@ -131,13 +131,10 @@ class Insights:
         return {"tokens": int(sum(tokens.sum() for _, tokens in parts)), "cost": money}
 
     def _cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """In the currency of the profile's prices; `None` where nobody says it: of GPUs, or an API without a price."""
-        config = self._profile.models[model]
-        if isinstance(config, PythonModel):
+        """In the currency of the profile's prices; `None` where it is not known: of GPUs, or an API without a price."""
+        if isinstance(self._profile.models[model], PythonModel):
             return 0.0
-        if not isinstance(config, ApiModel) or config.price is None:
-            return None
-        return config.price.of(prompt_tokens, completion_tokens)
+        return self._profile.token_cost(model, prompt_tokens, completion_tokens)
 
     def _note_misroute(self, record: QuestionRecord, label: Mapping[str, Any]) -> None:
         """A question under a wrong label, whose expert was wrong where the true task's would have been right."""

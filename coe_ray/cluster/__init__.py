@@ -1,1 +1,1 @@
-"""What serving and jobs share on Ray: hosted models, the retriever and the governors."""
+"""What serving and jobs share on Ray: hosted models, the retriever, rate governors, health."""

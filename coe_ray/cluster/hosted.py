@@ -1,4 +1,4 @@
-"""Hosted models and the retriever behind Serve handles, as the pipeline wants them: `ChatModel` and `Retriever`."""
+"""Clients of hosted models and of the retriever: a `ChatModel` and a `Retriever` over Serve handles."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -26,18 +26,18 @@ from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile
 
 UNLIMITED = 1_000_000
-"""Calls at once where Serve's own queues are the limit."""
+"""Concurrent calls where Serve's own queues are the limit."""
 
 _UNAVAILABLE = (ray.exceptions.RayActorError, DeploymentUnavailableError, ray.exceptions.RayChannelError)
 
 
 def deployment_name(model: str) -> str:
-    """The deployment that hosts `model`."""
+    """Name of the deployment that hosts `model`."""
     return f"model-{model}"
 
 
 class HostedModel:
-    """A vLLM deployment as a `ChatModel`. A replica that dies or is full is asked again, by the one retry policy."""
+    """`ChatModel` over a vLLM deployment. Calls to a replica that dies or is full are retried."""
 
     def __init__(
         self,
@@ -45,25 +45,27 @@ class HostedModel:
         handle: DeploymentHandle,
         retry: RetryPolicy = RetryPolicy(attempts=4),
         traffic: Traffic | None = None,
-        at_once: int = UNLIMITED,
+        max_concurrency: int = UNLIMITED,
     ) -> None:
         self.name = name
         self._handle = handle
         self._retry = retry
         self._traffic = traffic or Traffic()
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(max_concurrency)
         self._faults = FaultClassifier(name, Secret(None), Timeouts())
 
     async def complete(self, call: Call) -> Completion:
         watch = Stopwatch()
-        completion, attempts = await call_with_retry(self._retry, lambda: self._once(call, watch), self._traffic, watch)
+        completion, attempts = await call_with_retry(
+            self._retry, lambda: self._complete_once(call, watch), self._traffic, watch
+        )
         return replace(completion, attempts=attempts, seconds=watch.seconds)
 
     async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
-        """The answer as it comes. Asked again only until the first piece of text is there, never after it."""
+        """The answer in pieces. Retried only until the first of them is there, never after it."""
         watch = Stopwatch()
         (first, rest), attempts = await call_with_retry(
-            self._retry, lambda: self._begun(call, watch), self._traffic, watch
+            self._retry, lambda: self._start_stream(call, watch), self._traffic, watch
         )
         async with aclosing(rest):
             with count_attempts(attempts):
@@ -71,13 +73,13 @@ class HostedModel:
                 async for delta in rest:
                     yield delta
 
-    async def _once(self, call: Call, watch: Stopwatch) -> Completion:
-        async with self._turn(watch):
+    async def _complete_once(self, call: Call, watch: Stopwatch) -> Completion:
+        async with self._in_flight(watch):
             reply = await _reply(self.name, self._handle.chat_json, self._body(call))
         return read_completion(self._faults, reply)
 
-    async def _begun(self, call: Call, watch: Stopwatch) -> tuple[Delta, AsyncGenerator[Delta, None]]:
-        """A stream up to its first delta, and the rest of it."""
+    async def _start_stream(self, call: Call, watch: Stopwatch) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+        """The first delta of a stream, and the rest."""
         deltas = self._deltas(call, watch)
         return await anext(deltas), deltas
 
@@ -91,12 +93,12 @@ class HostedModel:
             yield delta
 
     @asynccontextmanager
-    async def _turn(self, watch: Stopwatch) -> AsyncGenerator[None, None]:
-        """In flight, as soon as there is a place: what stands in a handle's queue is with nobody yet."""
-        began = watch.seconds
+    async def _in_flight(self, watch: Stopwatch) -> AsyncGenerator[None, None]:
+        """A slot of the deployment. Waiting for one is not part of the call: Serve has not taken it yet."""
+        started = watch.seconds
         with self._traffic.wait():
             await self._slots.acquire()
-        watch.leave_out(watch.seconds - began)
+        watch.leave_out(watch.seconds - started)
         try:
             with self._traffic.flight():
                 yield
@@ -105,7 +107,7 @@ class HostedModel:
 
     async def _chunks(self, call: Call, watch: Stopwatch) -> AsyncGenerator[bytes, None]:
         body = self._body(call) | {"stream": True, "stream_options": {"include_usage": True}}
-        async with self._turn(watch):
+        async with self._in_flight(watch):
             response = self._handle.options(stream=True).chat_events.remote(body)
             try:
                 async for chunk in response:
@@ -113,43 +115,42 @@ class HostedModel:
             except Exception as error:
                 raise _fault(self.name, error) from error
             finally:
-                response.cancel()  # nothing to do where it is over; else nobody reads on
+                response.cancel()  # without effect where it is over
 
     def _body(self, call: Call) -> dict[str, Any]:
-        messages = [{"role": message.role, "content": message.content} for message in call.messages]
-        body = {"model": self.name, "messages": messages, **call.settings.given()}
+        body = call.body(self.name)
         return body | {"structured_outputs": {"choice": list(call.choices)}} if call.choices else body
 
 
 class HostedRetriever:
-    """The retriever deployment as a `Retriever` over the index in `folder`; asked again as a `HostedModel` is.
+    """`Retriever` over the retriever deployment and the index in `folder`; retried as a `HostedModel` is.
 
-    Questions of the same moment travel together.
+    Concurrent questions are sent in one request.
     """
 
     def __init__(self, handle: DeploymentHandle, folder: Path, retry: RetryPolicy = RetryPolicy(attempts=4)) -> None:
         self._handle = handle
         self._folder = str(folder)
         self._retry = retry
-        self._together: Coalescer[tuple[Question, int], tuple[Neighbour, ...]] = Coalescer(self._nearest_all)
+        self._coalescer: Coalescer[tuple[Question, int], tuple[Neighbour, ...]] = Coalescer(self._nearest_all)
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
-        return await self._together.ask((question, k)) if k else ()
+        return await self._coalescer.ask((question, k)) if k else ()
 
     async def check(self) -> None:
         """Raises `DataError` where there is no such index, or one of another encoder."""
         await call_with_retry(self._retry, lambda: _reply("retriever", self._handle.check, self._folder))
 
-    async def _nearest_all(self, asked: list[tuple[Question, int]]) -> list[tuple[Neighbour, ...]]:
-        found: list[tuple[Neighbour, ...]]
-        found, _ = await call_with_retry(
-            self._retry, lambda: _reply("retriever", self._handle.nearest_all, asked, self._folder)
+    async def _nearest_all(self, queries: list[tuple[Question, int]]) -> list[tuple[Neighbour, ...]]:
+        results: list[tuple[Neighbour, ...]]
+        results, _ = await call_with_retry(
+            self._retry, lambda: _reply("retriever", self._handle.nearest_all, queries, self._folder)
         )
-        return found
+        return results
 
 
 async def _reply(name: str, method: Any, *arguments: object) -> Any:
-    """What a handle's method returns. Serve does not stop the work of a caller who stopped waiting: this does."""
+    """Call a handle's method and stop its work where the caller stops waiting, which Serve does not do."""
     response = method.remote(*arguments)
     try:
         return await response
@@ -161,7 +162,7 @@ async def _reply(name: str, method: Any, *arguments: object) -> Any:
 
 
 def _fault(name: str, error: Exception) -> CoeError:
-    """The error behind what a handle raised: Ray's own errors, or the replica's (bare where Serve uses gRPC)."""
+    """The `CallError` for what a handle raised: Ray's own error, or the replica's (unwrapped where Serve uses gRPC)."""
     cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
     if isinstance(cause, CoeError):
         return cause
@@ -172,15 +173,17 @@ def _fault(name: str, error: Exception) -> CoeError:
     return ServerFault(name, f"the engine failed: {cause!r}"[:300])
 
 
-def make_hosted_models(profile: Profile, traffic: Traffic | None = None) -> dict[str, HostedModel]:
-    """Handles to the profile's deployments in the running application; their requests are counted in `traffic`.
+def make_hosted_models(
+    profile: Profile, traffic: Traffic | None = None, application: str = APPLICATION
+) -> dict[str, HostedModel]:
+    """Clients of the profile's hosted models in a running application; their requests are counted in `traffic`.
 
-    At once go as many as all replicas together take.
+    Each sends as many concurrent calls as all of its replicas together take.
     """
     hosted = {}
     for name, model in profile.models.items():
         if isinstance(model, VllmModel):
-            handle = serve.get_deployment_handle(deployment_name(name), APPLICATION)
-            at_once = model.scaling.max_replicas * model.scaling.max_ongoing_requests
-            hosted[name] = HostedModel(name, handle, traffic=traffic, at_once=at_once)
+            handle = serve.get_deployment_handle(deployment_name(name), application)
+            concurrency = model.scaling.max_replicas * model.scaling.max_ongoing_requests
+            hosted[name] = HostedModel(name, handle, traffic=traffic, max_concurrency=concurrency)
     return hosted

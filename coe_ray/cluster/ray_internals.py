@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import ray
 from ray import serve
+from ray.experimental import internal_kv
 from ray.serve import Deployment
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ServeDeploySchema
@@ -85,3 +86,23 @@ def autoscaler_node_groups() -> tuple[NodeGroup, ...] | None:
         NodeGroup(group.name, dict(group.resources), None if group.max_count < 0 else group.max_count)
         for group in config.node_group_configs
     )
+
+
+def kv_keys(prefix: str, namespace: str) -> list[str]:
+    """Keys of the cluster's key-value store. Without the store a new replica cannot learn of hot changes before it."""
+    return [key.decode() for key in internal_kv._internal_kv_list(prefix, namespace=namespace)]
+
+
+def kv_get(key: str, namespace: str) -> bytes | None:
+    """The value of a key; `None` where it is missing. As `kv_keys`."""
+    return cast("bytes | None", internal_kv._internal_kv_get(key, namespace=namespace))
+
+
+def kv_add(key: str, value: bytes, namespace: str) -> bool:
+    """Add a key; False where it exists, whose value stays. Not atomic any more, two replicas would lose a change."""
+    return not internal_kv._internal_kv_put(key, value, overwrite=False, namespace=namespace)
+
+
+def kv_delete(key: str, namespace: str) -> None:
+    """Delete a key, if it exists. As `kv_keys`."""
+    internal_kv._internal_kv_del(key, namespace=namespace)

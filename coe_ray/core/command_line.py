@@ -1,4 +1,4 @@
-"""What all jobs do alike: help with examples, errors with a remedy, exit codes, and a traceback only for who asks."""
+"""Conventions of all commands: help with examples, one-line errors with a remedy, exit codes, tracebacks by --debug."""
 
 import argparse
 import sys
@@ -8,36 +8,65 @@ from collections.abc import Callable
 from coe_ray.core.errors import CoeError
 
 EXIT_REFUSED, EXIT_DEFECT, EXIT_INTERRUPTED = 2, 70, 130
-"""Exit codes: nothing could be done as asked; what should not have happened (EX_SOFTWARE); Ctrl-C."""
+"""Exit codes: the command could not do what was asked; a defect of coe_ray (EX_SOFTWARE); Ctrl-C."""
 
 LONGEST = 800
-"""Characters of what a defect says of itself. What dies within Ray is told of over many lines, the cause last."""
+"""Characters of a defect's message. Errors from inside Ray span many lines, the cause last."""
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Its help is the job's own docstring, examples and all."""
-    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--debug", action="store_true", help="show where an error comes from")
-    return made
+    """Parser whose help is `doc` as it is written, with examples and exit codes, and which takes `--debug`."""
+    parser = argparse.ArgumentParser()
+    describe_command(parser, doc)
+    return parser
 
 
-def run_command(job: str, work: Callable[[argparse.Namespace], int], asked: argparse.Namespace) -> int:
-    """The exit code of `work`, or of how it failed; what went wrong is said in a line on standard error."""
+def describe_command(parser: argparse.ArgumentParser, doc: str | None) -> None:
+    """Give a parser the help and the `--debug` option that every command has."""
+    parser.description = doc
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def run_command(name: str, main: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Exit code of `main(args)`, or of the error that ended it, which is printed as one line on standard error."""
     try:
-        return work(asked)
+        return main(args)
     except KeyboardInterrupt:
-        print(f"{job}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except (CoeError, ConnectionError) as error:
-        _tell(job, str(error), asked)
+        _report(name, str(error), args)
         return EXIT_REFUSED
-    except Exception as error:  # a defect: 1 would say that the job is over
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
-        _tell(job, f"a defect of coe_ray: {what}; the same command with --debug shows where", asked)
+    except Exception as error:  # every other error is a defect: exit code 1 would say that the command finished
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+        _report(name, f"a defect of coe_ray: {message}; the same command with --debug shows where", args)
         return EXIT_DEFECT
 
 
-def _tell(job: str, what: str, asked: argparse.Namespace) -> None:
-    if asked.debug:
+def positive_int(text: str) -> int:
+    """Type of an argument that counts something. Raises `ArgumentTypeError` below 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def positive_float(text: str) -> float:
+    """Type of an argument such as a duration or a rate. Raises `ArgumentTypeError` for 0 and below."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _report(name: str, message: str, args: argparse.Namespace) -> None:
+    if args.debug:
         traceback.print_exc()
-    print(f"{job}: {what}", file=sys.stderr)
+    print(f"{name}: {message}", file=sys.stderr)

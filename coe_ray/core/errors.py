@@ -20,9 +20,10 @@ CoeError
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from coe_ray.core.types import Attempt
+if TYPE_CHECKING:  # its pydantic takes a command's --help a tenth of a second
+    from coe_ray.core.types import Attempt
 
 
 class CoeError(Exception):
@@ -63,7 +64,7 @@ class CallError(CoeError):
         retry_after: float | None = None,
         attempts: int = 1,
         body: str = "",
-        tried: tuple[Attempt, ...] = (),
+        tried: "tuple[Attempt, ...]" = (),
     ) -> None:
         super().__init__(model, message)
         self.model = model

@@ -5,7 +5,9 @@ so it travels through Ray, Parquet and JSON unchanged.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 UNKNOWN = "unknown"
 """The one class beyond the task list: the question fits none of the tasks (eq. 7)."""
@@ -60,28 +62,38 @@ class Message:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class SamplingParams:
-    """Decoding settings of one call, in OpenAI's words; `None` leaves the model's default."""
+def _as_tuple(stop: object) -> object:
+    """OpenAI's form takes one text or a list of them, or null."""
+    if stop is None or isinstance(stop, str):
+        return (stop,) if stop else ()
+    return tuple(stop) if isinstance(stop, list) else stop
 
-    max_tokens: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
 
-    def overridden(self, other: "SamplingParams") -> "SamplingParams":
-        """These settings with everything that `other` sets put on top."""
-        return SamplingParams(**{**self.given(), **other.given()})  # type: ignore[arg-type]  # names are the fields
+class SamplingParams(BaseModel):
+    """Sampling parameters of one call, in OpenAI's words; `None` leaves the model's default.
 
-    def given(self) -> dict[str, object]:
+    The one definition of them: profiles hold these objects, and chat requests inherit the fields.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stop: Annotated[
+        tuple[str, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | tuple[str, ...] | None)
+    ] = ()
+    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+
+    def set_values(self) -> dict[str, Any]:
         """Only what is set, by name."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: value for name, value in values.items() if value not in (None, ())}
+        return self.model_dump(include=set(SamplingParams.model_fields), exclude_defaults=True)
+
+    def merge(self, other: "SamplingParams") -> "SamplingParams":
+        """These parameters with everything that `other` sets put on top."""
+        return SamplingParams(**self.set_values() | other.set_values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +101,26 @@ class Call:
     """One request to one model.
 
     `choices` closes the reply to these texts where the engine can (structured outputs). `question` rides along
-    for models that are not LLMs: they read the question, not the prompt.
+    for models that are not LLMs: they read the question, not the prompt. `top_logprobs` asks for so many of the
+    likeliest tokens at each place, with their log-probabilities.
     """
 
     messages: tuple[Message, ...]
     settings: SamplingParams = SamplingParams()
     choices: tuple[str, ...] = ()
     question: Question | None = None
+    top_logprobs: int = 0
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is sent beside model and messages, in OpenAI's form."""
+        logprobs = {"logprobs": True, "top_logprobs": self.top_logprobs} if self.top_logprobs else {}
+        return self.settings.set_values() | logprobs
+
+    def body(self, model: str) -> dict[str, Any]:
+        """The request's body in OpenAI's form."""
+        messages = [{"role": message.role, "content": message.content} for message in self.messages]
+        return {"model": model, "messages": messages, **self.parameters}
 
 
 @dataclass(frozen=True, slots=True)

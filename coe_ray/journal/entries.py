@@ -71,7 +71,7 @@ def call_key(identity: Mapping[str, object], call: Call, reads: Collection[Part]
     """
     choices = call.choices if "choices" in reads else ()
     question = call.question.id if call.question and "question" in reads else None
-    told = [dict(identity), call.messages, choices, call.settings.given(), question]
+    told = [dict(identity), call.messages, choices, call.parameters, question]
     return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
 
 

@@ -224,16 +224,8 @@ class HttpModel:
         raise self._faults.of_status(response.status, response.headers, bytes(heard.kept))
 
     def _body(self, call: Call, **stream: object) -> bytes:
-        messages = [{"role": message.role, "content": message.content} for message in call.messages]
-        body = {
-            "model": self._model,
-            "messages": messages,
-            **call.settings.given(),
-            **self._extra_body,
-            **stream,
-        }
         try:
-            return orjson.dumps(body)
+            return orjson.dumps({**call.body(self._model), **self._extra_body, **stream})
         except orjson.JSONEncodeError as error:
             raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from coe_ray.bench.worker import ExtraClassifier
 from coe_ray.core.types import Call, Message, Neighbour, Question
 from coe_ray.paper.plan_calls import StudyPlan
-from coe_ray.profile.models import ApiModel, VllmModel
+from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.pipeline import Expert
 from coe_ray.routing.prompts import classifier_prompt
@@ -85,10 +85,9 @@ def tokens_of(text: str) -> int:
 
 
 def _cost(profile: Profile, name: str, load: Load) -> float | None:
-    config = profile.models[name]
-    if not isinstance(config, ApiModel) or config.price is None or load.completion_tokens is None:
+    if load.completion_tokens is None:
         return None
-    return config.price.of(load.prompt_tokens, load.completion_tokens)
+    return profile.token_cost(name, load.prompt_tokens, load.completion_tokens)
 
 
 def rows(by_model: Mapping[str, Load]) -> Sequence[tuple[str, ...]]:

@@ -10,21 +10,6 @@ from coe_ray.profile.models import Section
 PromptStyle = Literal["step-by-step", "direct", "next-token"]
 
 
-class SettingsConfig(Section):
-    """Decoding settings, in OpenAI's words."""
-
-    max_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-
-    def settings(self) -> SamplingParams:
-        return SamplingParams(**self.model_dump())
-
-
 class ExpertConfig(Section):
     """A model with a prompt style and decoding settings. `constrained` closes a hosted model's reply to a letter.
 
@@ -37,7 +22,7 @@ class ExpertConfig(Section):
     prompt: PromptStyle = "step-by-step"
     instruction: str | None = Field(default=None, min_length=1)
     constrained: bool = False
-    settings: SettingsConfig = SettingsConfig(temperature=0.0)
+    settings: SamplingParams = SamplingParams(temperature=0.0)
 
     @model_validator(mode="after")
     def _letters_follow_no_reasoning(self) -> "ExpertConfig":
@@ -60,4 +45,4 @@ class ClassifierConfig(Section):
     decoding: Literal["free", "constrained"] = "constrained"
     k: int = Field(default=4, ge=0, le=64)
     example_chars: int = Field(default=1200, ge=50)
-    settings: SettingsConfig = SettingsConfig(temperature=0.0, max_tokens=512)
+    settings: SamplingParams = SamplingParams(temperature=0.0, max_tokens=512)

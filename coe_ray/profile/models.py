@@ -149,10 +149,6 @@ class Price(Section):
     input: float = Field(ge=0)
     output: float = Field(ge=0)
 
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What so many tokens cost."""
-        return (prompt_tokens * self.input + completion_tokens * self.output) / 1_000_000
-
 
 class ApiModel(Section):
     """Any OpenAI-compatible endpoint. `key_env` names the environment variable that holds the key.

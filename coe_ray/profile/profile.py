@@ -15,7 +15,7 @@ from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import UNKNOWN, Task
 from coe_ray.profile.experts import ClassifierConfig, ExpertConfig
 from coe_ray.profile.loading import merge_patch, read_profile
-from coe_ray.profile.models import ModelConfig, Section, Weights
+from coe_ray.profile.models import ApiModel, ModelConfig, Section, Weights
 from coe_ray.profile.study import StudyConfig
 from coe_ray.profile.tasks import TASK_SETS
 
@@ -121,6 +121,13 @@ class Profile(Section):
 
     def path(self, relative: str) -> Path:
         return Path(self.folder, Path(relative).expanduser())
+
+    def token_cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """What so many tokens of a model cost, in the currency of the prices; `None` where it has no price."""
+        config = self.models.get(model)
+        if not isinstance(config, ApiModel) or config.price is None:
+            return None
+        return (prompt_tokens * config.price.input + completion_tokens * config.price.output) / 1_000_000
 
     @model_validator(mode="after")
     def _consistent(self) -> "Profile":

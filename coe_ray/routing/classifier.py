@@ -32,7 +32,7 @@ class Classifier:
         config = self._config
         messages = classifier_prompt(question, self._tasks, neighbours, config.example_chars, config.instruction)
         choices = tuple(map(task_label, (*self._names, UNKNOWN))) if self._config.decoding == "constrained" else ()
-        call = Call(messages, self._config.settings.settings(), choices, question)
+        call = Call(messages, self._config.settings, choices, question)
         completion = await self._model.complete(call)
         label = parse_task(completion.text, self._names)
         task = label.value or UNKNOWN

@@ -33,8 +33,9 @@ Result = TypeVar("Result")
 Shots: TypeAlias = Mapping[str, Sequence[Question]]
 """Solved questions by category, which a benchmark shows before each question of it."""
 
-NEXT_TOKEN = SamplingParams(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
-"""One token, and what else it could have been: 20 is the most that OpenAI's form, and vLLM, tell."""
+NEXT_TOKEN = SamplingParams(temperature=0.0, max_tokens=1)
+TOP_LOGPROBS = 20
+"""One token, and what else it could have been: 20 is the most that OpenAI's form, and vLLM, give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,13 @@ class Expert:
     def call(self, question: Question, asked: Call) -> Call:
         """What the model is sent: prompt 2 for a question with options, else the client's messages unchanged."""
         config = self.config
-        settings = config.settings.settings().overridden(asked.settings)
+        settings = config.settings.merge(asked.settings)
         if not question.options:
             return Call(asked.messages, settings, question=question)
         shots = self.shots.get(question.category or "", ())
         messages = expert_prompt(question, config.prompt, config.instruction, shots)
         if config.prompt == "next-token":
-            return Call(messages, settings.overridden(NEXT_TOKEN), question.letters, question)
+            return Call(messages, settings.merge(NEXT_TOKEN), question.letters, question, TOP_LOGPROBS)
         choices = tuple(map(answer_sentence, question.letters)) if config.constrained else ()
         return Call(messages, settings, choices, question)
 

@@ -22,7 +22,7 @@ from coe_ray.profile.fingerprint import hash_source
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import load_profile
 from coe_ray.routing.pipeline import check_leaderboard, load_leaderboard
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import hardest_first
@@ -31,9 +31,6 @@ from coe_ray.serve.ingress import Ingress
 from coe_ray.serve.snapshot.snapshot import apply_change
 
 log = logging.getLogger("ray.serve")
-
-WANTED_ENVIRONMENT = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
-"""Must stand before Ray starts; without them the endpoint carries about a seventh of the requests."""
 
 
 class AppArgs(BaseModel):

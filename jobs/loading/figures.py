@@ -1,4 +1,4 @@
-"""The figures of a load: exact percentiles of all latencies, counts of errors, the generator's own health."""
+"""Figures of a load: exact percentiles of all latencies, counts of errors, the generator's own health."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from jobs.loading.plan import Plan
-from jobs.loading.requests import Load, Request
+from jobs.loading.plan import LoadPlan
+from jobs.loading.results import LoadResult, RequestResult
 
 PERCENTILES = (50, 90, 95, 99)
 SATURATED = 0.9
-"""The share of a core from which a generating process is taken to be what slows the load down."""
+"""Share of a core from which a generating process counts as what slows the load down."""
 LATE_S = 0.01
-"""A generator that is later than this with one question in a hundred did not get its turn itself."""
+"""Delay of one request in a hundred from which an open-loop generator counts as overloaded."""
 
 
-def figures(plan: Plan, load: Load) -> dict[str, Any]:
-    """Everything that is told of a load, ready for JSON. Latencies are those of good answers, in milliseconds."""
+def summarize_load(plan: LoadPlan, load: LoadResult) -> dict[str, Any]:
+    """Everything that is reported of a load, ready for JSON. Latencies are those of good answers, in milliseconds."""
     good = [request for request in load.requests if request.ok]
     bad = [request for request in load.requests if not request.ok]
     pace = {"rate": plan.rate, "seed": plan.seed} if plan.rate is not None else {"clients": plan.clients}
@@ -39,15 +39,15 @@ def figures(plan: Plan, load: Load) -> dict[str, Any]:
         "requests_per_s": round(len(good) / load.seconds, 2) if load.seconds else 0.0,
         "latency_ms": _latencies(request.seconds for request in good),
         "first_piece_ms": _latencies(request.first_s for request in good if request.first_s is not None),
-        "by_expert": _apart(load.requests, lambda request: request.expert),
-        "by_task": _apart(load.requests, lambda request: request.task),
-        "by_version": _apart(load.requests, lambda request: request.version),
+        "by_expert": _grouped(load.requests, lambda request: request.expert),
+        "by_task": _grouped(load.requests, lambda request: request.task),
+        "by_version": _grouped(load.requests, lambda request: request.version),
         "generator": _generator(plan, load),
     }
 
 
 def percentile(seconds: Sequence[float], percent: float) -> float:
-    """The least latency that at least `percent` % of them do not exceed: one that was measured, not one between two."""
+    """The least measured latency that at least `percent` % of them do not exceed (no interpolation)."""
     return float(np.percentile(seconds, percent, method="inverted_cdf"))
 
 
@@ -62,20 +62,20 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
     return dict(Counter(names).most_common())
 
 
-def _apart(requests: Sequence[Request], of: Callable[[Request], str | None]) -> dict[str, dict[str, Any]]:
-    """Counts and latencies for each value of a header, the most frequent first; what had none is left out."""
+def _grouped(requests: Sequence[RequestResult], of: Callable[[RequestResult], str | None]) -> dict[str, dict[str, Any]]:
+    """Counts and latencies for each value of a header, the most frequent first; requests without one are left out."""
     values = Counter(value for request in requests if (value := of(request)) is not None)
     return {
-        value: _share([request for request in requests if of(request) == value]) for value, _ in values.most_common()
+        value: _group([request for request in requests if of(request) == value]) for value, _ in values.most_common()
     }
 
 
-def _share(requests: Sequence[Request]) -> dict[str, Any]:
+def _group(requests: Sequence[RequestResult]) -> dict[str, Any]:
     good = [request.seconds for request in requests if request.ok]
     return {"requests": len(requests), "ok": len(good), "latency_ms": _latencies(good)}
 
 
-def _generator(plan: Plan, load: Load) -> dict[str, Any]:
+def _generator(plan: LoadPlan, load: LoadResult) -> dict[str, Any]:
     """`saturated`: the figures are (also) the generator's own, and more processes or another machine are due."""
     late = percentile([request.late for request in load.requests], 99) if load.requests else 0.0
     busiest = max(load.cpu_shares)

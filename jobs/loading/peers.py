@@ -1,4 +1,4 @@
-"""The others that are measured beside our endpoint, each started for the measurement and stopped after it."""
+"""The peers in the comparison, each started for the measurement and stopped after it."""
 
 import json
 import os
@@ -25,8 +25,8 @@ START_S = 300.0
 
 
 @contextmanager
-def upstream() -> Iterator[str]:
-    """An endpoint that answers at once; its base URL."""
+def start_upstream() -> Iterator[str]:
+    """Start an endpoint that answers at once; yields its base URL."""
     command = [sys.executable, "-m", "jobs.upstream", "--latency", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -36,8 +36,8 @@ def upstream() -> Iterator[str]:
 
 
 @contextmanager
-def litellm(command: Path, upstream_url: str, key: str, folder: Path, workers: int) -> Iterator[str]:
-    """LiteLLM's proxy in front of the upstream, set up as its makers advise for production; its base URL.
+def start_litellm(command: Path, upstream_url: str, key: str, folder: Path, workers: int) -> Iterator[str]:
+    """Start LiteLLM's proxy in front of the upstream, set up as its makers advise for production; yields its base URL.
 
     With the one key without which it does not start, and without limits, a database and logs: it only passes on.
     Raises `DataError` where it does not come up.
@@ -76,17 +76,17 @@ def installed_litellm() -> Path:
         print(f"installing litellm {LITELLM} in {folder}", file=sys.stderr, flush=True)
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        done = subprocess.run([*pip, f"litellm[proxy]=={LITELLM}"], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise DataError(f"litellm could not be installed; give --litellm COMMAND:\n{done.stderr.strip()[-2000:]}")
+        process = subprocess.run([*pip, f"litellm[proxy]=={LITELLM}"], capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise DataError(f"litellm was not installed; give --litellm COMMAND:\n{process.stderr.strip()[-2000:]}")
     return command
 
 
 def version_of(command: Path) -> str:
-    """What the environment of this `litellm` command says that it is."""
+    """Version of LiteLLM in the environment of this `litellm` command."""
     script = "from importlib.metadata import version; print(version('litellm'))"
-    asked = subprocess.run([command.with_name("python"), "-c", script], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or "?"
+    process = subprocess.run([command.with_name("python"), "-c", script], capture_output=True, text=True, check=False)
+    return process.stdout.strip() or "?"
 
 
 def free_port() -> int:
@@ -102,7 +102,7 @@ def _wait_until_answering(url: str, key: str, server: "subprocess.Popen[bytes]",
         if _answers(url, key):
             return
         time.sleep(0.5)
-    raise DataError(f"litellm did not come up; it said:\n{log.read_text(errors='replace')[-2000:]}")
+    raise DataError(f"litellm did not come up; it printed:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 def _answers(url: str, key: str) -> bool:
@@ -110,7 +110,7 @@ def _answers(url: str, key: str) -> bool:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     request = urllib.request.Request(f"{url}/chat/completions", body, headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
-            return bool(reply.status == 200)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return bool(response.status == 200)
     except (urllib.error.URLError, OSError):  # not yet
         return False

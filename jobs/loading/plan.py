@@ -1,4 +1,4 @@
-"""A load as it was asked for, and its run by one process or several that begin together."""
+"""Plan of a load, and its run by one process or by several that begin at the same moment."""
 
 import resource
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from functools import partial
 import uvloop
 
 from jobs.loading.loops import closed_loop, open_loop
-from jobs.loading.questions import Questions
-from jobs.loading.requests import Load, Target, merged
-from jobs.loading.together import begin, together
+from jobs.loading.parallel import run_in_processes, wait_for_others
+from jobs.loading.questions import QuestionSource
+from jobs.loading.results import LoadResult, Target, merge_results
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LoadPlan:
     """Closed loop with `clients`, or open loop with `rate` where there is one."""
 
     target: Target
-    questions: Questions
+    questions: QuestionSource
     seconds: float
     clients: int = 32
     rate: float | None = None
@@ -26,18 +26,18 @@ class Plan:
     processes: int = 1
 
 
-def run(plan: Plan) -> Load:
+def run_load(plan: LoadPlan) -> LoadResult:
     """Raises `DataError` for questions that cannot be had."""
     if plan.processes == 1:
         return _part(plan, 0)
-    return merged(together(partial(_part, plan), plan.processes))
+    return merge_results(run_in_processes(partial(_part, plan), plan.processes))
 
 
-def _part(plan: Plan, part: int) -> Load:
-    """One process's part of the load."""
-    _open_files()
+def _part(plan: LoadPlan, part: int) -> LoadResult:
+    """Run one process's part of the load."""
+    _raise_file_limit()
     texts = plan.questions.texts(part, plan.processes)
-    begin()
+    wait_for_others()
     share = {"seconds": plan.seconds, "warm_up_s": plan.warm_up_s}
     if plan.rate is not None:
         # Poisson processes add up to one.
@@ -47,7 +47,7 @@ def _part(plan: Plan, part: int) -> Load:
     return uvloop.run(closed_loop(plan.target, texts, clients=clients, **share))
 
 
-def _open_files() -> None:
-    """As many connections as the system allows: an open loop needs one for every question that a stalled server has."""
+def _raise_file_limit() -> None:
+    """Allow as many connections as the system does: an open loop needs one for each request of a stalled server."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""Where the questions of a load come from: never the same twice, some in rotation, or a benchmark's own."""
+"""Source of a load's questions: generated and never the same twice, some in rotation, or a benchmark's."""
 
 import itertools
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ _TOPICS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
-    """`data`: a benchmark's test questions with their options, else made up. `repeat`: that many in rotation.
+class QuestionSource:
+    """`data`: a benchmark's test questions with their options, else generated. `repeat`: that many in rotation.
 
-    `tag` stands in every made-up question: with another one, an endpoint that remembers has seen none of them.
+    `tag` is part of every generated question: under a new one, an endpoint's caches have seen none of them.
     """
 
     tag: str
@@ -30,24 +30,22 @@ class Questions:
     def texts(self, part: int = 0, parts: int = 1) -> Iterator[str]:
         """Without end, for the process number `part` of `parts`. Raises `DataError` for data that cannot be had."""
         if self.data is None and self.repeat is None:
-            return (made_up(number, self.tag) for number in itertools.count(part, parts))
-        rotation = self._benchmark(self.data) if self.data else [made_up(each, self.tag) for each in self._numbers()]
-        # Each process begins elsewhere, or all would ask the same question at the same moment.
+            return (generate_question(number, self.tag) for number in itertools.count(part, parts))
+        generated = (generate_question(number, self.tag) for number in range(self.repeat or 0))
+        rotation = self._benchmark(self.data) if self.data else list(generated)
+        # Each process begins elsewhere, or all would send the same question at the same moment.
         begin = part * len(rotation) // parts
         return itertools.cycle(rotation[begin:] + rotation[:begin])
 
     def _benchmark(self, data: str) -> list[str]:
         texts = [question.full_text for question in load_benchmark(data).questions[: self.repeat]]
         if self.repeat is not None and len(texts) < self.repeat:
-            raise DataError(f"{data} has {len(texts)} questions; ask for no more of them with --repeat")
+            raise DataError(f"{data} has {len(texts)} questions; give no more than that as --repeat")
         return texts
 
-    def _numbers(self) -> range:
-        return range(self.repeat or 0)
 
-
-def made_up(number: int, tag: str) -> str:
-    """A short question with options, of about 45 tokens. (The sample's have 113 in the mean: `data` asks those.)"""
+def generate_question(number: int, tag: str) -> str:
+    """A short question with options, of about 45 tokens. (The sample's have 113 in the mean.)"""
     stem = f"Case {number} of {tag}: {_TOPICS[number % len(_TOPICS)]}. What first?"
     options = ("its dashboards", "the runbook", "logs of its node", f"ticket {number}")
     return "\n".join([stem, *(f"{letter}. {option}" for letter, option in zip("ABCD", options, strict=True))])

@@ -1,23 +1,25 @@
-"""A load's figures for people."""
+"""Table of a load's figures, as text."""
 
 from typing import Any
 
 
-def table(told: dict[str, Any]) -> str:
-    """Lines of text, from `figures`."""
-    pace = f"{told['clients']} clients" if told["loop"] == "closed" else f"{told['rate']:g} requests/s, Poisson"
-    stream = ", streamed" if told["stream"] else ""
+def format_load(results: dict[str, Any]) -> str:
+    """Lines of text from the figures of `summarize_load`."""
+    pace = (
+        f"{results['clients']} clients" if results["loop"] == "closed" else f"{results['rate']:g} requests/s, Poisson"
+    )
+    stream = ", streamed" if results["stream"] else ""
     lines = [
-        f"{told['url']}, model {told['model']}: {told['loop']} loop, {pace}{stream}",
-        f"{'requests':<14}{told['requests']} in {told['seconds']:.1f} s, {told['ok']} good",
-        f"{'rate':<14}{told['requests_per_s']:.1f} good answers/s",
-        *_latencies("latency", told["latency_ms"]),
-        *_latencies("first piece", told["first_piece_ms"]),
-        *_errors(told["errors"]),
+        f"{results['url']}, model {results['model']}: {results['loop']} loop, {pace}{stream}",
+        f"{'requests':<14}{results['requests']} in {results['seconds']:.1f} s, {results['ok']} good",
+        f"{'rate':<14}{results['requests_per_s']:.1f} good answers/s",
+        *_latencies("latency", results["latency_ms"]),
+        *_latencies("first piece", results["first_piece_ms"]),
+        *_errors(results["errors"]),
     ]
     for name in ("expert", "task", "version"):
-        lines += [_apart(name, value, share) for value, share in told[f"by_{name}"].items()]
-    return "\n".join([*lines, _generator(told["generator"])])
+        lines += [_group(name, value, share) for value, share in results[f"by_{name}"].items()]
+    return "\n".join([*lines, _generator(results["generator"])])
 
 
 def _latencies(name: str, latencies: dict[str, float] | None) -> list[str]:
@@ -33,7 +35,7 @@ def _errors(errors: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _apart(name: str, value: str, share: dict[str, Any]) -> str:
+def _group(name: str, value: str, share: dict[str, Any]) -> str:
     latency = share["latency_ms"]
     tail = f", p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f} ms" if latency else ""
     return f"{name:<14}{value}: {share['requests']} requests, {share['ok']} good{tail}"

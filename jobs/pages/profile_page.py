@@ -7,7 +7,6 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from coe_ray.profile.profile import Profile
 from coe_ray.profile.tasks import TASK_SETS
@@ -91,7 +90,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return ""
     value = field.default_factory() if field.default_factory else field.default  # type: ignore[call-arg]
-    if value is None or value is PydanticUndefined:
+    if value is None:
         return "–"
     if isinstance(value, BaseModel):
         changed = value.model_dump(exclude_unset=True)

@@ -11,7 +11,7 @@ import httpx
 import orjson
 
 from jobs.loading.loops import open_loop
-from jobs.loading.requests import Request, Target
+from jobs.loading.results import RequestResult, Target
 from tests.behaviour.chaos_world import question, right_answer
 
 CHAT = "/v1/chat/completions"
@@ -33,7 +33,7 @@ class Ended:
     stream: bool
     began: float
     ended: float
-    request: Request
+    request: RequestResult
 
     @property
     def fate(self) -> Fate:
@@ -111,7 +111,7 @@ async def _witness(http: httpx.AsyncClient, task: str, text: str, *, stream: boo
     except httpx.TransportError as fault:
         error = f"connection lost ({type(fault).__name__})"
     ended = monotonic()
-    return Ended(task, stream, began, ended, Request(0.0, ended - began, status, error, expert=expert))
+    return Ended(task, stream, began, ended, RequestResult(0.0, ended - began, status, error, expert=expert))
 
 
 def _wrong(response: httpx.Response, task: str, text: str, *, stream: bool) -> str | None:

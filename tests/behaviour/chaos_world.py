@@ -1,9 +1,8 @@
 """The application under chaos: two replicas of everything, two hosted experts and one behind an API."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import yaml
 from ray.serve import Application, Deployment
 
 from coe_ray.core.questions import make_question
@@ -17,6 +16,7 @@ from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 from coe_ray.serve.ingress import Ingress
 from tests.behaviour.chaos_engines import TellingEngine, said_by
+from tests.support.profiles import ENCODER, api, hosted, rule, scripted, write_profile
 
 HOSTED = ("alpha", "beta")
 CLOUD = "cloud"
@@ -48,34 +48,22 @@ def write_world(folder: Path, upstream: str) -> str:
     content = {
         "tasks": [{"name": task, "description": f"about {task}"} for task in NEXT_BEST],
         "models": {
-            **{name: _hosted(name) for name in HOSTED},
-            CLOUD: {"kind": "api", "base_url": upstream, "model": "cloud-9"},
-            "sorter": {
-                "kind": "scripted",
-                "rules": [
-                    {"pattern": f"Question: a case of {task}", "reply": f"**Task: {task}**"} for task in NEXT_BEST
-                ],
-            },
+            **{name: hosted(REPLICAS, bundle={"CPU": 1, f"seat-{name}": 1}) for name in HOSTED},
+            CLOUD: api(upstream, "cloud-9"),
+            "sorter": scripted(*[rule(f"Question: a case of {task}", f"**Task: {task}**") for task in NEXT_BEST]),
         },
         "experts": {name: {"model": name} for name in NEXT_BEST},
         # The classifier's reply does not depend on the neighbours, but without them nobody asks it.
         "classifier": {"model": "sorter", "decoding": "free", "k": 2},
-        "retrieval": {"encoder": encoder.model_dump(mode="json"), "index": "index"},
+        "retrieval": {"encoder": ENCODER, "index": "index"},
         "leaderboard": {"path": "leaderboard.json"},
         "routing": {"deadline_s": DEADLINE_S, "failover_after_s": FAILOVER_AFTER_S},
         "access": {"keys": False},
     }
-    path = folder / "chaos.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    path = write_profile(folder / "chaos.yaml", content)
     examples = [make_question(f"What is known about {task}?", task=task) for task in NEXT_BEST]
     build_index(folder / "index", examples, SentenceEncoder(encoder.hub, fetch_weights(encoder)))
     return str(path)
-
-
-def _hosted(name: str) -> dict[str, Any]:
-    scaling = {"min_replicas": REPLICAS, "max_replicas": REPLICAS}
-    bundle = {"CPU": 1, f"seat-{name}": 1}
-    return {"kind": "vllm", "weights": {"hub": "somebody/some-model"}, "bundle": bundle, "scaling": scaling}
 
 
 def build(path: str) -> Application:

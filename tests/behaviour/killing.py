@@ -66,7 +66,7 @@ class Killer:
 
     def _at(self, process: "subprocess.Popen[str]", served: int) -> "subprocess.Popen[str]":
         """The driver's process, once so many calls were served: the next session's where calls had failed for good."""
-        wait_until(lambda: self.provider.served.total() >= served or process.poll() is not None)
+        wait_until(lambda: self.provider.counts.total() >= served or process.poll() is not None)
         if process.poll() != FAILED:
             assert process.poll() is None, f"it ended before it could be killed: {process.communicate()[0]}"
             return process
@@ -113,7 +113,7 @@ class Killer:
         replica, is asked again by the examiner, which lives. All that the examiner has asked for dies with it, and
         of that some is just on its way to the provider.
         """
-        in_flight, served = self.provider.in_flight, self.provider.served.total()
+        in_flight, served = self.provider.in_flight, self.provider.counts.total()
         match kind:
             case "governor":
                 return
@@ -123,12 +123,12 @@ class Killer:
                 self.lost += in_flight
             case _:
                 wait_until(over)
-                self.lost += in_flight + self.provider.served.total() - served
+                self.lost += in_flight + self.provider.counts.total() - served
 
     def _quiet(self) -> bool:
-        before = self.provider.served.total()
+        before = self.provider.counts.total()
         time.sleep(QUIET_S)
-        return self.provider.served.total() == before and not self.provider.live
+        return self.provider.counts.total() == before and not self.provider.live
 
 
 def alive(pid: int) -> bool:

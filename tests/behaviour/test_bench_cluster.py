@@ -51,7 +51,7 @@ def test_a_lost_node_costs_no_more_than_the_calls_in_flight(ray: OwnRay, asked: 
     with bench.start() as process:
         try:
             wait_until(
-                lambda: (asked.served.total() >= CALLS // 4 and len(homes(ray)) > 1) or process.poll() is not None
+                lambda: (asked.counts.total() >= CALLS // 4 and len(homes(ray)) > 1) or process.poll() is not None
             )
             victim, *living = homes(ray)
             assert living
@@ -62,13 +62,13 @@ def test_a_lost_node_costs_no_more_than_the_calls_in_flight(ray: OwnRay, asked: 
         finally:
             process.kill()
     assert process.returncode == 0, output
-    sys.stdout.write(f"{asked.served.total()} served, {CALLS} distinct, {lost} lost, on {1 + len(living)} nodes\n")
+    sys.stdout.write(f"{asked.counts.total()} served, {CALLS} distinct, {lost} lost, on {1 + len(living)} nodes\n")
     assert lasting(bench.summary()) == lasting(alone.summary())
     answers = Counter((row["question_id"], row["system"]) for row in bench.folder.read_answers())
     assert len(answers) == (len(EXPERTS) + 1) * QUESTIONS
     assert set(answers.values()) == {1}
-    assert len(asked.served) == CALLS
-    assert asked.served.total() <= CALLS + lost
+    assert len(asked.counts) == CALLS
+    assert asked.counts.total() <= CALLS + lost
     calls = bench.summary()["calls"]
     assert calls["completed"] == CALLS + QUESTIONS  # the classifier's too
     assert calls["issued"] == calls["completed"] + calls["abandoned"]

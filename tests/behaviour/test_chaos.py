@@ -19,7 +19,6 @@ from tests.behaviour.chaos_kills import Breaker, Choose
 from tests.behaviour.chaos_load import Loading
 from tests.behaviour.chaos_report import WORKING, Blow, Report
 from tests.behaviour.chaos_world import CLOUD, HOSTED, NEXT_BEST, write_world
-from tests.bench.upstream import served
 from tests.support.fault_server import FaultServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
@@ -37,7 +36,7 @@ NOTICED_S = 1.0
 def upstream() -> Iterator[FaultServer]:
     server = FaultServer()
     calm(server)
-    with served(server.answer) as server.base_url:
+    with server.started():
         yield server
 
 

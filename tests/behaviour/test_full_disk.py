@@ -80,13 +80,13 @@ def test_a_full_disk_is_said_and_loses_nothing(
         assert "pace" in output.splitlines()[-1]
         assert not (bench.out / "summary.json").exists()
         kept = sum(each.completed for model, each in audit_calls(journal).items() if model == "near")
-        assert full.served.total() <= kept + AT_ONCE
+        assert full.counts.total() <= kept + AT_ONCE
 
         small.resize(ENOUGH_KIB)
         code, output = bench.run()
         assert code == 0, output
-        assert len(full.served) == QUESTIONS
-        assert full.served.total() <= QUESTIONS + AT_ONCE
+        assert len(full.counts) == QUESTIONS
+        assert full.counts.total() <= QUESTIONS + AT_ONCE
         calls = bench.summary()["calls"]
         assert calls["completed"] == 2 * QUESTIONS  # the classifier's too
         near = calls["by_model"]["near"]  # not the classifier's, which have a limit of their own

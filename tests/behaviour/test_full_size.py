@@ -12,8 +12,9 @@ import yaml
 
 from coe_ray.profile.tasks import DEVOPS_EVAL_A
 from tests.bench.datasets.devops_eval_folder import write_folder
-from tests.bench.job import ENCODER, Bench, kill, wait_until
+from tests.bench.job import Bench, kill, wait_until
 from tests.bench.own_ray import RAY, ROOT, OwnRay, own_ray
+from tests.support.profiles import ENCODER
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -1,16 +1,14 @@
 """The governor's actor on a Ray of its own, asked by processes that call an endpoint with a limit they do not know."""
 
-import asyncio
 import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -18,42 +16,40 @@ from aiohttp import web
 
 from coe_ray.cluster.governors import GOVERNORS, NAMESPACE
 from tests.bench.own_ray import ROOT, OwnRay, own_ray
+from tests.support.upstream import ChatRequest, FakeUpstream, Reply, completion, fault
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PATIENCE_S = 240.0
 LENGTH_S = 0.2
-ANSWER = {
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "here"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 7, "completion_tokens": 1},
-}
 KILL = f"import ray; ray.init(log_to_driver=False); ray.kill(ray.get_actor({GOVERNORS!r}, {NAMESPACE!r}))"
 
 
-@dataclass
-class Provider:
+class Provider(FakeUpstream):
     """Answers up to `limit` calls at a time and refuses the others; `used` is in call seconds."""
 
-    limit: int = 20
-    base_url: str = ""
-    in_flight: int = 0
-    answered: int = 0
-    refused: int = 0
-    used: float = 0.0
+    def __init__(self) -> None:
+        super().__init__()
+        self.limit = 20
+        self.refused = 0
+        self.used = 0.0
 
-    async def answer(self, request: web.Request) -> web.Response:
-        if self.in_flight >= self.limit:
+    @property
+    def answered(self) -> int:
+        return self.served - self.refused
+
+    def respond(self, request: ChatRequest) -> Reply:
+        if self.live - 1 >= self.limit:
             self.refused += 1
-            return web.json_response({"error": {"message": "too many requests"}}, status=429)
+            return fault(429, "too many requests")
+        return replace(completion(request, "here"), delay_s=LENGTH_S)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         began = time.monotonic()
-        self.in_flight += 1
-        try:
-            await asyncio.sleep(LENGTH_S)
-        finally:
-            self.in_flight -= 1
+        response = await super().answer(request)
+        if response.status == 200:
             self.used += time.monotonic() - began
-        self.answered += 1
-        return web.json_response(ANSWER)
+        return response
 
     def share_used(self, seconds: float) -> float:
         """Of the limit, in the `seconds` to come. By what the calls took here: a busy machine makes them longer."""
@@ -74,27 +70,8 @@ def ray() -> Iterator[OwnRay]:
 
 @pytest.fixture
 def provider() -> Iterator[Provider]:
-    provider, loop = Provider(), asyncio.new_event_loop()
-    up, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", provider.answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        provider.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        up.set()
-        await stop.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-    thread.start()
-    assert up.wait(10)
-    yield provider
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    with Provider().started() as provider:
+        yield provider
 
 
 class Calling:

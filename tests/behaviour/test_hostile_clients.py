@@ -22,7 +22,7 @@ from coe_ray.serve.api.openai import DEADLINE
 from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 from tests.bench.own_ray import OwnRay
 from tests.serve.cluster import Cluster, free_port
-from tests.serve.upstream import Upstream, running
+from tests.serve.upstream import Upstream
 from tests.serve.world import build_world, write_profile
 
 pytestmark = pytest.mark.slow
@@ -80,7 +80,7 @@ class Door:
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
-    with running() as upstream:
+    with Upstream().started() as upstream:
         yield upstream
 
 
@@ -101,7 +101,7 @@ def door(
         environment[f"RAY_SERVE_{name}"] = str(free_port())
     with pytest.MonkeyPatch.context() as offline:
         offline.setenv("HF_HUB_OFFLINE", "1")
-        profile = build_world(tmp_path_factory.mktemp("world"), upstream.url)
+        profile = build_world(tmp_path_factory.mktemp("world"), upstream.base_url)
     with Cluster.started(environment) as cluster:
         assert cluster.deploy(profile) is None
         door = Door(cluster, has_haproxy, profile)
@@ -341,7 +341,7 @@ LOCKED = b"/locked"
 def key(door: Door, upstream: Upstream) -> str:
     """The only one."""
     key = add_key(door.profile.with_name("keys.json"), "guest")
-    locked = write_profile(door.profile.with_name("locked.yaml"), upstream.url, access={"keys": "keys.json"})
+    locked = write_profile(door.profile.with_name("locked.yaml"), upstream.base_url, access={"keys": "keys.json"})
     assert door.cluster.deploy(locked, name="locked", route=LOCKED.decode()) is None
     return key
 

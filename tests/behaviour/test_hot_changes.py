@@ -17,7 +17,7 @@ import yaml
 
 from coe_ray.routing.leaderboard import Leaderboard
 from tests.serve.cluster import Cluster
-from tests.serve.upstream import Upstream, running
+from tests.serve.upstream import Upstream
 from tests.serve.world import CONTAINERS, LEADERBOARD, build_world
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
-    with running() as upstream:
+    with Upstream().started() as upstream:
         yield upstream
 
 
@@ -37,7 +37,7 @@ def upstream() -> Iterator[Upstream]:
 def world(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Path:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HF_HUB_OFFLINE", "1")
-        world = build_world(tmp_path_factory.mktemp("world"), upstream.url)
+        world = build_world(tmp_path_factory.mktemp("world"), upstream.base_url)
     rows = [(score.expert, score.task, score.correct, score.total) for score in LEADERBOARD.scores]
     newcomer = [("newcomer", task, 10 if task == CONTAINERS else 0, 10) for task in LEADERBOARD.tasks]
     Leaderboard.from_scores([*rows, *newcomer]).save(world.with_name("next.json"))
@@ -62,7 +62,7 @@ def cluster(world: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def newcomer(upstream: Upstream) -> dict[str, Any]:
     """A patch that adds an API expert, which the next leaderboard has as the best at one task."""
     return {
-        "models": {"new-cloud": {"kind": "api", "base_url": upstream.url, "model": "cloud-10"}},
+        "models": {"new-cloud": {"kind": "api", "base_url": upstream.base_url, "model": "cloud-10"}},
         "experts": {"newcomer": {"model": "new-cloud"}},
         "leaderboard": {"path": "next.json"},
     }

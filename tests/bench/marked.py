@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support import profiles
+from tests.support.profiles import rule
 
 TASKS = {"Log Parser": "LogParser", "Root Cause Analysis": "RootCauseAnalysis"}
 LETTERS = "ABCD"
-SORTER = {"kind": "scripted", "rules": [{"pattern": r"sort=([\w ]+);", "reply": r"**Task: [\1]**"}]}
+SORTER = profiles.scripted(rule(r"sort=([\w ]+);", r"**Task: [\1]**"))
 
 _MARK = re.compile(r"Case (\d+)\. right=([A-D]); play=([\w ]*);")
 
@@ -55,12 +56,10 @@ def write_profile(
         "models": {"sorter": SORTER, **models},
         "experts": experts or {name: {"model": name} for name in models},
         "classifier": {"model": "sorter", "k": 0},
-        "retrieval": {"encoder": {"hub": "nobody/encoder"}},
+        "retrieval": {"encoder": profiles.NO_ENCODER},
         "access": {"keys": False},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-    return path
+    return profiles.write_profile(path, content)
 
 
 def _row(number: int, play: str, task: str) -> list[str]:

@@ -15,8 +15,8 @@ from coe_ray.core.run_folder import read_questions
 from tests.bench.job import Bench
 from tests.bench.marked import mark_in, write_marked, write_profile
 from tests.bench.own_ray import OwnRay, own_ray
-from tests.bench.upstream import served
 from tests.support.fault_server import FaultServer, Reply, answer, fault
+from tests.support.upstream import ChatRequest
 
 KEY_ENV, KEY = "COE_TEST_FAULTS_KEY", "sk-faults-3f9a71c2e5"
 ATTEMPTS = 3
@@ -93,10 +93,10 @@ class Player(FaultServer):
         """How often each question was put to the model."""
         return Counter({number: times for (name, number), times in self.asked.items() if name == model})
 
-    def _drawn(self, body: dict[str, Any]) -> Reply:
-        mark = mark_in(body["messages"][-1]["content"])
-        self.asked[body["model"], mark.number] += 1
-        kind = self._kind(body["model"], mark.play)
+    def respond(self, request: ChatRequest) -> Reply:
+        mark = mark_in(request.prompt)
+        self.asked[request.model, mark.number] += 1
+        kind = self._kind(request.model, mark.play)
         self.kinds[kind] += 1
         return replace(self._faults.get(kind) or answer(f"the answer is ({mark.right})"), delay_s=self._delay(kind))
 
@@ -136,8 +136,7 @@ def ray() -> Iterator[OwnRay]:
 
 @pytest.fixture(scope="module")
 def player() -> Iterator[Player]:
-    player = Player()
-    with served(player.answer) as player.base_url:
+    with Player().started() as player:
         yield player
 
 

@@ -10,7 +10,8 @@ from coe_ray.bench.indexing import build_profile_index, known_examples, profile_
 from coe_ray.core.questions import make_question
 from coe_ray.retrieval.encoder import encoder_name
 from coe_ray.retrieval.index import Index
-from tests.support.planted import WordEncoder, small_profile
+from tests.support.planted import WordEncoder
+from tests.support.profiles import small_profile
 
 
 @pytest.fixture(autouse=True)

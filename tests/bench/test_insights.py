@@ -13,7 +13,7 @@ from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.leaderboard import Leaderboard
-from tests.support.planted import small_profile
+from tests.support.profiles import small_profile
 
 BUILD, TEST = "Build", "Integration Test"
 BOARD = Leaderboard.from_scores(

@@ -13,7 +13,7 @@ from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.routing.leaderboard import Leaderboard
 from tests.bench.job import Bench, lasting
 from tests.bench.own_ray import own_ray
-from tests.bench.upstream import upstream
+from tests.bench.upstream import Upstream
 from tests.bench.world import FILES, small_world
 
 MADE = {"seconds", "created", "command", "commit", "calls", "replay", "profile", "leaderboard"}
@@ -22,7 +22,7 @@ MADE = {"seconds", "created", "command", "commit", "calls", "replay", "profile",
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A run that is over: its Ray and its models are gone."""
-    with own_ray() as ray, upstream() as server:
+    with own_ray() as ray, Upstream().started() as server:
         bench = small_world(ray.environment, server, tmp_path_factory.mktemp("run"))
         code, output = bench.run()
         assert code == 0, output

@@ -17,7 +17,8 @@ from coe_ray.core.types import Call, Completion, Delta, Neighbour, Usage
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.pipeline import CompositionOfExperts
-from tests.support.planted import Listener, Shelf, content, small_profile
+from tests.support.planted import Listener, Shelf
+from tests.support.profiles import content, small_profile
 
 QUESTION = make_question("Which tool is there to compile?", ("make", "ping"), "A", "Build")
 NEAR = (Neighbour("n1", "one", "Build", 0.9, 0.6), Neighbour("n2", "two", "Integration Test", 0.5, 0.4))

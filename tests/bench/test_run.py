@@ -22,7 +22,7 @@ from coe_ray.core.run_folder import ANSWER_SCHEMA, read_questions
 from coe_ray.routing.leaderboard import Leaderboard
 from tests.bench.job import Bench, kill, lasting, wait_until
 from tests.bench.own_ray import OwnRay, own_ray
-from tests.bench.upstream import Upstream, upstream
+from tests.bench.upstream import Upstream
 from tests.bench.world import CAUSES, FILES, LOGS, ROUTED, TEST, WORLD, small_world, write_benchmark, write_profile
 
 
@@ -67,7 +67,7 @@ def ray() -> Iterator[OwnRay]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Upstream]:
-    with upstream() as started:
+    with Upstream().started() as started:
         yield started
 
 

@@ -10,7 +10,8 @@ from coe_ray.bench.threshold import Threshold, Vote, lowest, thresholds, votes
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import make_question
 from coe_ray.retrieval.index import Index, build_index
-from tests.support.planted import Shelf, WordEncoder, small_profile
+from tests.support.planted import Shelf, WordEncoder
+from tests.support.profiles import small_profile
 
 CAST = [Vote(1.0, True), Vote(1.0, True), Vote(0.8, True), Vote(0.8, False), Vote(0.5, False)]
 VOTES = st.lists(st.builds(Vote, st.sampled_from([0.25, 0.5, 0.75, 1.0]), st.booleans()), min_size=1, max_size=40)

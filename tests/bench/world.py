@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tests.bench.job import ENCODER, Bench
+from tests.bench.job import Bench
 from tests.bench.upstream import Upstream
+from tests.support import profiles
+from tests.support.profiles import rule
 
 LOGS, CAUSES, TEST = "Log Parser", "Root Cause Analysis", "Test"
 FILES = {LOGS: "LogParser", CAUSES: "RootCauseAnalysis", TEST: "UnitTesting"}
@@ -71,32 +71,28 @@ def write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def write_profile(folder: Path, server: Upstream, **changes: Any) -> Path:
-    api = {"kind": "api", "base_url": server.base_url, "model": "gamma", "attempts": 2}
-    api["price"] = {"input": 2.0, "output": 10.0}
+    price = {"input": 2.0, "output": 10.0}
+    api = profiles.api(server.base_url, "gamma", attempts=2, price=price)
     profile = {
         "tasks": ["devops-eval-a", "devops-eval-b"],
         "models": {"sorter": sorter(), "first": scripted("alpha"), "second": scripted("beta"), "third": api},
         "experts": {"alpha": {"model": "first"}, "beta": {"model": "second"}, "gamma": {"model": "third"}},
         "classifier": {"model": "sorter", "k": 2},
-        "retrieval": {"encoder": ENCODER},
+        "retrieval": {"encoder": profiles.ENCODER},
         **changes,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "world.yaml"
-    path.write_text(yaml.safe_dump(profile, sort_keys=False), encoding="utf-8")
-    return path
+    return profiles.write_profile(folder / "world.yaml", profile)
 
 
 def sorter() -> dict[str, Any]:
     # The last label counts: the question comes after its examples.
-    named = {"pattern": r".*label=([\w ]+);", "reply": r"**Task: [\1]**"}
-    return {"kind": "scripted", "rules": [{"pattern": "label=outage", "reply": "down", "fails": True}, named]}
+    named = rule(r".*label=([\w ]+);", r"**Task: [\1]**")
+    return profiles.scripted(rule("label=outage", "down", fails=True), named)
 
 
 def scripted(expert: str) -> dict[str, Any]:
-    rules = [
-        {"pattern": f"{expert}=([A-D]);", "reply": r"Let me think. The answer is (\1)."},
-        {"pattern": f"{expert}=none;", "reply": "I cannot tell."},
-        {"pattern": f"{expert}=outage;", "reply": "out of order", "fails": True},
-    ]
-    return {"kind": "scripted", "rules": rules}
+    return profiles.scripted(
+        rule(f"{expert}=([A-D]);", r"Let me think. The answer is (\1)."),
+        rule(f"{expert}=none;", "I cannot tell."),
+        rule(f"{expert}=outage;", "out of order", fails=True),
+    )

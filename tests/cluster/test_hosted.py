@@ -1,93 +1,119 @@
-"""What needs no cluster of `governors.py`: how readiness is judged, what counts as in flight, whose limit is whose."""
+"""Clients of hosted models and the retriever over Serve handles that a test scripts; no cluster."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
+from collections.abc import Awaitable, Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import ray.exceptions
+from ray import serve
+from ray.serve.exceptions import BackPressureError
 
-from coe_ray.cluster import governors, health, hosted
-from coe_ray.core.errors import ServerFault
+from coe_ray.cluster.hosted import HostedModel, HostedRetriever, make_hosted_models
+from coe_ray.core.errors import BadCall, CallError, ServerFault
+from coe_ray.core.questions import make_question
 from coe_ray.core.traffic import Traffic, notify_when_sent
 from coe_ray.core.types import Call, Message
 from coe_ray.llm.retry import RetryPolicy
-from coe_ray.ratelimit.governor import RateLimits, UsageReport
-
-
-def handle(check: Callable[[], Awaitable[None]]) -> Any:
-    """A Serve handle as far as `answers` looks at it."""
-    return SimpleNamespace(deployment_name="model-x", check_health=SimpleNamespace(remote=check))
-
-
-async def test_a_well_replica_answers() -> None:
-    async def well() -> None:
-        return None
-
-    assert await health.is_answering(handle(well))
-
-
-async def test_a_broken_engine_does_not() -> None:
-    async def broken() -> None:
-        raise RuntimeError("engine is dead")
-
-    assert not await health.is_answering(handle(broken))
-
-
-async def test_a_starting_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "READY_S", 0.01)
-
-    async def starting() -> None:
-        await asyncio.sleep(10)
-
-    assert not await health.is_answering(handle(starting))
-
+from tests.support.hosted_profiles import hosted_model, profile_of
 
 CALL = Call((Message("user", "Where?"),))
 
 
-class Replica:
-    """A Serve handle whose one method fails; notes what was in flight meanwhile."""
+class FakeHandle:
+    """A handle, its methods and their response in one; the response never comes, or is an error.
 
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
+    With `traffic` it keeps what was in flight at each request.
+    """
+
+    def __init__(self, error: Exception | None = None, traffic: Traffic | None = None) -> None:
+        self.cancelled = False
         self.seen: list[tuple[int, int]] = []
-        self.chat_json = self.chat_events = self
+        self._error = error
+        self._traffic = traffic or Traffic()
+        self.nearest_all = self.chat_json = self.chat_events = self
 
-    def options(self, stream: bool) -> "Replica":
+    def options(self, *, stream: bool) -> "FakeHandle":
         return self
 
-    def remote(self, body: object) -> "Replica":
+    def remote(self, *_: object) -> "FakeHandle":
         self.seen.append((self._traffic.in_flight, self._traffic.backing_off.total()))
         return self
 
-    def cancel(self) -> None:
-        pass
+    def __await__(self) -> Generator[Any, None, None]:
+        if self._error is not None:
+            raise self._error
+        return asyncio.sleep(60).__await__()
 
-    def __await__(self) -> Any:
-        raise ValueError("dead")
-
-    def __aiter__(self) -> "Replica":
+    def __aiter__(self) -> "FakeHandle":
         return self
 
     async def __anext__(self) -> bytes:
-        raise ValueError("dead")
+        await self
+        raise StopAsyncIteration
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
-@pytest.mark.parametrize("way", ["complete", "stream"])
-async def test_requests_to_a_replica_are_counted_and_told(way: str) -> None:
+@pytest.mark.parametrize("method", ["complete", "stream"])
+async def test_requests_to_a_replica_are_counted(method: str) -> None:
     traffic, sent = Traffic(), list[str]()
-    replica: Any = Replica(traffic)
-    model = hosted.HostedModel("toy", replica, RetryPolicy(attempts=3, base_s=0.001), traffic)
+    handle: Any = FakeHandle(ValueError("dead"), traffic)
+    model = HostedModel("toy", handle, RetryPolicy(attempts=3, base_s=0.001), traffic)
     with notify_when_sent(lambda: sent.append("sent")), pytest.raises(ServerFault):
-        await (model.complete(CALL) if way == "complete" else anext(model.stream(CALL)))
-    assert replica.seen == [(1, 0)] * 3
+        await (model.complete(CALL) if method == "complete" else anext(model.stream(CALL)))
+    assert handle.seen == [(1, 0)] * 3
     assert sent == ["sent"] * 3
     assert (traffic.in_flight, traffic.backing_off.total()) == (0, 0)
 
 
-def test_every_provider_key_has_a_governor_of_its_own() -> None:
-    actor = governors.GovernorActor()
-    assert actor.report("one", UsageReport("a", RateLimits(8), waiting=9)).slots == 8
-    assert actor.report("one", UsageReport("b", RateLimits(8), waiting=9)).slots == 0
-    assert actor.report("other", UsageReport("b", RateLimits(4), waiting=9)).slots == 4
+ENGINE_FAILED = "ServerFault: model 'toy': the engine failed: ValueError('dead')"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("dead"), ENGINE_FAILED),
+        (ray.exceptions.RayTaskError("chat_json", "", ValueError("dead")), ENGINE_FAILED),
+        (
+            BackPressureError(num_queued_requests=8, max_queued_requests=8),
+            "RateLimited: model 'toy': its queue is full",
+        ),
+        (ray.exceptions.ActorDiedError(), "ConnectionFault: model 'toy': no replica could be reached: ActorDiedError"),
+        (BadCall("other", "no"), "BadCall: model 'other': no"),
+    ],
+)
+async def test_errors_of_a_handle_become_call_errors(error: Exception, message: str) -> None:
+    handle: Any = FakeHandle(error)
+    model = HostedModel("toy", handle, RetryPolicy(attempts=1))
+    for call in (model.complete(CALL), anext(model.stream(CALL))):
+        with pytest.raises(CallError) as caught:
+            await call
+        assert f"{type(caught.value).__name__}: {caught.value}".startswith(message)
+
+
+@pytest.mark.parametrize("method", ["complete", "stream", "nearest"])
+async def test_a_caller_that_stops_waiting_stops_the_work(method: str) -> None:
+    """As at the deadline: Serve itself stops work only where the client of the whole request leaves."""
+    handle: Any = FakeHandle()
+    model = HostedModel("toy", handle)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "complete": lambda: model.complete(CALL),
+        "stream": lambda: anext(model.stream(CALL)),
+        "nearest": lambda: HostedRetriever(handle, Path("index")).nearest(make_question("x"), 1),
+    }
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await calls[method]()
+    await asyncio.sleep(0.01)  # a call that several share is a task of its own
+    assert handle.cancelled
+
+
+def test_hosted_models_are_those_of_the_named_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    handles: list[tuple[str, str]] = []
+    monkeypatch.setattr(serve, "get_deployment_handle", lambda *names: handles.append(names))
+    profile = profile_of(hosted_model())
+    assert [*make_hosted_models(profile)] == [*make_hosted_models(profile, application="other")] == ["m0"]
+    assert handles == [("model-m0", "default"), ("model-m0", "other")]

@@ -8,6 +8,7 @@ import ray
 from ray import serve
 from ray._private.state import GlobalState
 from ray.core.generated import autoscaler_pb2
+from ray.experimental import internal_kv
 from ray.serve import context
 from ray.serve._private.client import ServeControllerClient
 from ray.serve.config import HTTPOptions
@@ -118,3 +119,37 @@ def test_node_groups_are_read_from_the_autoscalers_report(monkeypatch: pytest.Mo
         NodeGroup("gpu", {"GPU": 2, "CPU": 8}, 3),
         NodeGroup("cpu", {"CPU": 8}, None),
     )
+
+
+class FakeGcs:
+    """The control service's key-value store, with the signatures of `GcsClient`."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[bytes, bytes], bytes] = {}
+
+    def internal_kv_get(self, key: bytes, namespace: bytes) -> bytes | None:
+        return self.values.get((namespace, key))
+
+    def internal_kv_put(self, key: bytes, value: bytes, overwrite: bool, namespace: bytes) -> int:
+        assert not overwrite
+        added = (namespace, key) not in self.values
+        self.values.setdefault((namespace, key), value)
+        return int(added)
+
+    def internal_kv_keys(self, prefix: bytes, namespace: bytes) -> list[bytes]:
+        return [key for space, key in self.values if space == namespace and key.startswith(prefix)]
+
+    def internal_kv_del(self, key: bytes, by_prefix: bool, namespace: bytes) -> int:
+        assert not by_prefix
+        return int(self.values.pop((namespace, key), None) is not None)
+
+
+def test_a_key_is_added_once_listed_read_and_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(internal_kv, "global_gcs_client", FakeGcs())
+    assert ray_internals.kv_add("a/1", b"one", "space")
+    assert not ray_internals.kv_add("a/1", b"two", "space")
+    assert ray_internals.kv_get("a/1", "space") == b"one"
+    assert ray_internals.kv_keys("a/", "space") == ["a/1"]
+    assert ray_internals.kv_keys("a/", "elsewhere") == []
+    ray_internals.kv_delete("a/1", "space")
+    assert ray_internals.kv_get("a/1", "space") is None

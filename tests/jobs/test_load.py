@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.core.errors import DataError
-from jobs.loading.asking import Asker
-from jobs.loading.figures import figures, percentile
+from jobs.loading.client import EndpointClient
+from jobs.loading.figures import percentile, summarize_load
 from jobs.loading.loops import closed_loop, open_loop
-from jobs.loading.plan import Plan
-from jobs.loading.questions import Questions
-from jobs.loading.requests import Load, Request, Target
-from jobs.loading.table import table
+from jobs.loading.plan import LoadPlan
+from jobs.loading.questions import QuestionSource
+from jobs.loading.results import LoadResult, RequestResult, Target
+from jobs.loading.table import format_load
 
 GOOD = {"choices": [{"message": {"role": "assistant", "content": "B"}}]}
 PIECE = 'data: {"choices": [{"delta": {"content": "B"}}]}\n\n'
@@ -47,16 +47,16 @@ async def good(_: web.Request) -> web.Response:
     return web.json_response(GOOD, headers=ROUTED)
 
 
-async def asked_of(handler: Handler, *, stream: bool = False, timeout_s: float = 5.0) -> Request:
+async def asked_of(handler: Handler, *, stream: bool = False, timeout_s: float = 5.0) -> RequestResult:
     """What became of one request."""
     async with endpoint(handler) as url:
         return await asked_once(Target(url, stream=stream, timeout_s=timeout_s))
 
 
-async def asked_once(target: Target) -> Request:
-    async with Asker.opened(target) as asker:
+async def asked_once(target: Target) -> RequestResult:
+    async with EndpointClient.open(target) as client:
         now = time.monotonic()
-        return await asker.ask("Which?", now, now)
+        return await client.send("Which?", now, now)
 
 
 def replying(body: object, status: int = 200) -> Handler:
@@ -207,7 +207,7 @@ async def test_a_generator_that_is_late_counts_that_too() -> None:
         load = await open_loop(Target(url), itertools.repeat("?"), rate=50, seconds=0.5, seed=2)
     assert max(each.late for each in load.requests) > 0.05
     assert all(each.seconds >= each.late for each in load.requests)
-    assert figures(_plan(rate=50), load)["generator"]["saturated"]
+    assert summarize_load(_plan(rate=50), load)["generator"]["saturated"]
 
 
 async def test_arrivals_depend_on_the_seed_alone() -> None:
@@ -233,15 +233,15 @@ def test_a_percentile_is_the_least_latency_that_so_many_do_not_exceed(seconds: l
     assert below < percent / 100 + 1e-9
 
 
-def _plan(rate: float | None = None) -> Plan:
-    return Plan(Target("http://127.0.0.1:1/v1", key="coe-secret"), Questions("t"), seconds=1.0, rate=rate)
+def _plan(rate: float | None = None) -> LoadPlan:
+    return LoadPlan(Target("http://127.0.0.1:1/v1", key="coe-secret"), QuestionSource("t"), seconds=1.0, rate=rate)
 
 
 def test_figures_are_complete_and_errors_are_in_no_latency() -> None:
-    requests = [Request(0.0, (each + 1) / 1000, 200, None, 0.0005, expert="a", task="x") for each in range(100)]
-    requests += [Request(0.0, 9.0, 502, "ServerFault", expert="b"), Request(0.0, 9.0, None, "timeout")]
-    requests += [Request(0.5, 9.0, None, "timeout")]
-    told = figures(_plan(), Load(tuple(requests), 2.0, (0.95,)))
+    requests = [RequestResult(0.0, (each + 1) / 1000, 200, None, 0.0005, expert="a", task="x") for each in range(100)]
+    requests += [RequestResult(0.0, 9.0, 502, "ServerFault", expert="b"), RequestResult(0.0, 9.0, None, "timeout")]
+    requests += [RequestResult(0.5, 9.0, None, "timeout")]
+    told = summarize_load(_plan(), LoadResult(tuple(requests), 2.0, (0.95,)))
     assert (told["requests"], told["ok"], told["requests_per_s"]) == (103, 100, 50.0)
     assert told["errors"] == {
         "total": 3,
@@ -255,31 +255,31 @@ def test_figures_are_complete_and_errors_are_in_no_latency() -> None:
     assert list(told["by_task"]) == ["x"]
     assert told["by_version"] == {}
     assert told["generator"]["saturated"]
-    assert "saturated" in table(told)
-    assert "coe-secret" not in repr(_plan()) + json.dumps(told) + table(told)
+    assert "saturated" in format_load(told)
+    assert "coe-secret" not in repr(_plan()) + json.dumps(told) + format_load(told)
 
 
 def test_figures_of_nothing() -> None:
-    told = figures(_plan(), Load((), 0.0, (0.1,)))
+    told = summarize_load(_plan(), LoadResult((), 0.0, (0.1,)))
     assert (told["requests"], told["latency_ms"], told["requests_per_s"]) == (0, None, 0.0)
-    assert "0 good" in table(told)
+    assert "0 good" in format_load(told)
 
 
 def test_made_up_questions_are_never_the_same_twice() -> None:
-    parts = [list(itertools.islice(Questions("t").texts(part, 3), 50)) for part in range(3)]
+    parts = [list(itertools.islice(QuestionSource("t").texts(part, 3), 50)) for part in range(3)]
     assert len({text for part in parts for text in part}) == 150
-    assert not set(parts[0]) & set(itertools.islice(Questions("u").texts(), 200))
+    assert not set(parts[0]) & set(itertools.islice(QuestionSource("u").texts(), 200))
 
 
 def test_rotation_and_benchmark() -> None:
-    first, second = (list(itertools.islice(Questions("t", repeat=4).texts(part, 2), 8)) for part in range(2))
+    first, second = (list(itertools.islice(QuestionSource("t", repeat=4).texts(part, 2), 8)) for part in range(2))
     assert set(first) == set(second)
     assert (len(set(first)), first[:2]) == (4, second[2:4])
     sample = [question.full_text for question in load_benchmark("sample").questions]
-    assert list(itertools.islice(Questions("t", data="sample").texts(), len(sample) + 1)) == [*sample, sample[0]]
-    assert list(itertools.islice(Questions("t", 2, "sample").texts(), 3)) == [*sample[:2], sample[0]]
-    with pytest.raises(DataError, match="ask for no more"):
-        Questions("t", 10_000, "sample").texts()
+    assert list(itertools.islice(QuestionSource("t", data="sample").texts(), len(sample) + 1)) == [*sample, sample[0]]
+    assert list(itertools.islice(QuestionSource("t", 2, "sample").texts(), 3)) == [*sample[:2], sample[0]]
+    with pytest.raises(DataError, match="sample has 280 questions; give no more than that as --repeat"):
+        QuestionSource("t", 10_000, "sample").texts()
 
 
 async def _load(*options: str, key: str | None = None) -> tuple[int, str, str]:

@@ -18,7 +18,7 @@ from coe_ray.profile.profile import Profile
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import Reply, answer, fault, running
 from tests.support.model_under_test import CALL, until
-from tests.support.planted import content, small_profile
+from tests.support.profiles import content, small_profile
 
 API = {"kind": "api", "base_url": "https://api.example.com/v1/", "model": "glm-4"}
 

@@ -22,7 +22,7 @@ from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.routing.pipeline import CompositionOfExperts
 from coe_ray.routing.prompts import answer_sentence, task_label
 from tests.support.planted import Shelf
-from tests.support.planted import write_profile as write
+from tests.support.profiles import write_profile
 
 TASKS = ("Logs", "Incidents", "Series", "Plans")
 LETTERS = "ABCD"
@@ -103,7 +103,7 @@ CONTENT: dict[str, Any] = {
 
 
 def profile(folder: Path, **changes: Any) -> Profile:
-    return load_profile(write(folder, {**CONTENT, **changes}))
+    return load_profile(write_profile(folder / "planted.yaml", {**CONTENT, **changes}))
 
 
 def questions(per_task: int, categories: int = 4) -> list[Question]:

@@ -27,7 +27,7 @@ from coe_ray.paper.plan_calls import StudyPlan, StudyRequest, plan_calls
 from coe_ray.paper.table_format import markdown, text
 from tests.paper import planted
 from tests.paper.planted import CONFUSION, CONTENT, SILENT, SINGLE, SKILL, TASKS
-from tests.support.planted import write_profile
+from tests.support.profiles import write_profile
 
 PER_TASK = 1500
 N = PER_TASK * len(TASKS)
@@ -64,7 +64,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asking_module, "load_benchmark", lambda _, **__: benchmark)
-        return plan_calls(StudyRequest((), "planted", folder), str(write_profile(folder, content)), folder)
+        return plan_calls(
+            StudyRequest((), "planted", folder), str(write_profile(folder / "small.yaml", content)), folder
+        )
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import orjson
 import pytest
 import yaml
 
-from tests.bench.job import ENCODER
 from tests.bench.own_ray import ROOT, OwnRay, own_ray
+from tests.support.profiles import ENCODER
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -10,7 +10,7 @@ from coe_ray.core.questions import make_question
 from coe_ray.core.types import Question
 from coe_ray.paper.scenarios import ResolvedScenario, all_experts, all_models, resolve_scenarios
 from coe_ray.profile.profile import Profile
-from tests.support.planted import content, small_profile
+from tests.support.profiles import content, small_profile
 
 HOSTED: dict[str, Any] = {"kind": "vllm", "weights": {"hub": "a/b"}}
 API: dict[str, Any] = {"kind": "api", "base_url": "http://h/v1", "model": "m"}

@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from coe_ray.core.errors import ConfigError
 from coe_ray.profile.loading import merge_patch, read_profile, shipped_profiles
 from coe_ray.profile.profile import Profile, load_profile, patch_profile
-from tests.support.planted import content
+from tests.support.profiles import content, write_profile
 
 
 def written(path: Path, **keys: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(keys, sort_keys=False), encoding="utf-8")
-    return path
+    return write_profile(path, keys)
 
 
 def base(path: Path, **changes: Any) -> Path:

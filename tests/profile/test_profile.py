@@ -17,7 +17,7 @@ from coe_ray.core.types import SamplingParams
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel
 from coe_ray.profile.profile import Profile, home_folder, load_profile, patch_profile
-from tests.support.planted import content, small_profile, write_profile
+from tests.support.profiles import content, small_profile, write_profile
 
 Change = Callable[[dict[str, Any]], object]
 SECRET = "sk-proj-" + "a1B2" * 8
@@ -65,8 +65,8 @@ def test_task_sets_and_own_tasks_stand_side_by_side_in_order(tmp_path: Path) -> 
 def test_settings_are_handed_on_as_given(tmp_path: Path) -> None:
     experts = {"alpha": {"model": "one", "settings": {"stop": ["END"], "seed": 0}}, "beta": {"model": "two"}}
     profile = small_profile(tmp_path, experts=experts)
-    assert profile.experts["alpha"].settings.settings() == SamplingParams(stop=("END",), seed=0)
-    assert profile.experts["beta"].settings.settings() == SamplingParams(temperature=0.0)
+    assert profile.experts["alpha"].settings == SamplingParams(stop=("END",), seed=0)
+    assert profile.experts["beta"].settings == SamplingParams(temperature=0.0)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_settings_are_handed_on_as_given(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said_with_file_key_and_remedy(tmp_path: Path, change: Change, said: str) -> None:
     profile = content()
     change(profile)
-    path = write_profile(tmp_path, profile)
+    path = write_profile(tmp_path / "small.yaml", profile)
     with pytest.raises(ConfigError) as error:
         load_profile(path)
     assert said in str(error.value)
@@ -128,7 +128,7 @@ def api(base_url: str) -> dict[str, Any]:
 
 
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
-    path = write_profile(tmp_path, {"tasks": ["opseval"], "experts": {}})
+    path = write_profile(tmp_path / "small.yaml", {"tasks": ["opseval"], "experts": {}})
     with pytest.raises(ConfigError) as error:
         load_profile(path)
     assert [line.split(": ")[1] for line in str(error.value).splitlines()] == [
@@ -161,12 +161,12 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("whole", [None, [], "text", 3])
 def test_a_profile_is_a_mapping(tmp_path: Path, whole: object) -> None:
     with pytest.raises(ConfigError, match="a profile is a mapping"):
-        load_profile(write_profile(tmp_path, whole))
+        load_profile(write_profile(tmp_path / "small.yaml", whole))
 
 
 def test_keys_that_are_no_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="keys must be text"):
-        load_profile(write_profile(tmp_path, {1: "one"}))
+        load_profile(write_profile(tmp_path / "small.yaml", {1: "one"}))
 
 
 def test_no_such_profile_names_the_shipped_ones() -> None:
@@ -177,7 +177,7 @@ def test_no_such_profile_names_the_shipped_ones() -> None:
 @pytest.mark.parametrize("key", ["key_env", "api_key", "key"])
 def test_a_key_put_into_a_profile_does_not_come_out_in_the_error(tmp_path: Path, key: str) -> None:
     api = {"kind": "api", "base_url": "https://api.example.com/v1", "model": "m", key: SECRET}
-    path = write_profile(tmp_path, content(models={"one": api}))
+    path = write_profile(tmp_path / "small.yaml", content(models={"one": api}))
     with pytest.raises(ConfigError, match=rf"models\.one\.api\.{key}: ") as error:
         load_profile(path)
     assert SECRET not in "".join(traceback.format_exception(error.value))
@@ -185,7 +185,9 @@ def test_a_key_put_into_a_profile_does_not_come_out_in_the_error(tmp_path: Path,
 
 @pytest.mark.parametrize("key", ["sk-proj-1a2b", "abcdef0123456789", "0f9e8d7c", "GLM KEY", ""])
 def test_what_cannot_be_the_name_of_a_key_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
-    path = write_profile(tmp_path, content(models={"one": api("https://api.example.com/v1") | {"key_env": key}}))
+    path = write_profile(
+        tmp_path / "small.yaml", content(models={"one": api("https://api.example.com/v1") | {"key_env": key}})
+    )
     with pytest.raises(ConfigError, match=r"key_env: the name of an environment variable in capitals") as error:
         load_profile(path)
     assert not key or key not in "".join(traceback.format_exception(error.value))
@@ -193,7 +195,7 @@ def test_what_cannot_be_the_name_of_a_key_is_refused_and_not_shown(tmp_path: Pat
 
 @pytest.mark.parametrize("url", [f"https://me:{SECRET}@h/v1", f"http://me:a/{SECRET}@h", f"http://h/v1?key={SECRET}"])
 def test_a_key_in_an_address_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
-    path = write_profile(tmp_path, content(models={"one": api(url)}))
+    path = write_profile(tmp_path / "small.yaml", content(models={"one": api(url)}))
     with pytest.raises(ConfigError, match="key_env says where the key is") as error:
         load_profile(path)
     assert SECRET not in "".join(traceback.format_exception(error.value))
@@ -295,7 +297,7 @@ def studied(**study: Any) -> dict[str, Any]:
 
 def test_what_is_studied_beside_what_is_served(tmp_path: Path) -> None:
     study = small_profile(tmp_path, **studied(transfer={"Plan": "Build"})).study
-    assert study.singles["big"].settings.settings() == SamplingParams(max_tokens=9)
+    assert study.singles["big"].settings == SamplingParams(max_tokens=9)
     assert [each.model for each in study.classifiers.values()] == ["r1", "v3", "sorter"]
     assert study.classifiers["second"].k == 4
     assert (study.transfer, study.scenarios) == ({"Plan": "Build"}, {})

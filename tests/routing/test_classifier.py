@@ -9,7 +9,7 @@ from coe_ray.core.chat_model import ScriptedModel, ScriptRule
 from coe_ray.core.errors import CallError
 from coe_ray.core.questions import make_question
 from coe_ray.core.types import UNKNOWN, Classification, Neighbour, SamplingParams, Task
-from coe_ray.profile.experts import ClassifierConfig, SettingsConfig
+from coe_ray.profile.experts import ClassifierConfig
 from coe_ray.routing.classifier import Classifier, agreement
 from tests.support.planted import Listener
 
@@ -62,7 +62,7 @@ async def test_a_free_reply_has_no_choices() -> None:
 async def test_the_call_has_the_profiles_settings_the_question_and_the_shortened_examples() -> None:
     model = Listener("m", "Task: Test")
     long = (Neighbour("1", "x" * 99, "Build", 1.0, 1.0),)
-    await classified(model, long, example_chars=50, settings=SettingsConfig(max_tokens=7))
+    await classified(model, long, example_chars=50, settings=SamplingParams(max_tokens=7))
     (call,) = model.calls
     assert call.settings == SamplingParams(max_tokens=7)
     assert call.question == QUESTION

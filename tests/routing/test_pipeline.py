@@ -13,7 +13,7 @@ from coe_ray.core.errors import CallError, CallTimeout, ConfigError, DataError
 from coe_ray.core.questions import make_question
 from coe_ray.core.types import UNKNOWN, Call, Completion, Delta, Message, Neighbour, Question, SamplingParams
 from coe_ray.llm.factory import make_local_models
-from coe_ray.profile.experts import ExpertConfig, SettingsConfig
+from coe_ray.profile.experts import ExpertConfig
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.pipeline import (
     CompositionOfExperts,
@@ -23,7 +23,8 @@ from coe_ray.routing.pipeline import (
     load_leaderboard,
     question_of_call,
 )
-from tests.support.planted import BOARD, Listener, Shelf, content, small_profile
+from tests.support.planted import BOARD, Listener, Shelf
+from tests.support.profiles import content, small_profile
 
 BUILD = "Which tool is there to compile?\nA. make\nB. ping"
 NEAR = Neighbour("1", "one", "Build", 0.9, 0.6)
@@ -254,25 +255,26 @@ def expert(model: ChatModel | None = None, shots: Shots | None = None, **config:
 
 def test_a_next_token_is_asked_for_with_all_that_it_could_be() -> None:
     call = expert().call(LOGS, Call(()))
-    assert call.settings == SamplingParams(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
+    assert call.settings == SamplingParams(temperature=0.0, max_tokens=1)
+    assert call.top_logprobs == 20
     assert call.messages[-1].content == "Which template?\nA. one\nB. two\nAnswer:"
     assert (call.choices, call.question) == (("A", "B"), LOGS)
 
 
-@pytest.mark.parametrize(
-    "asked", [SamplingParams(), SamplingParams(max_tokens=99, temperature=1.5, top_logprobs=2, seed=7)]
-)
+@pytest.mark.parametrize("asked", [SamplingParams(), SamplingParams(max_tokens=99, temperature=1.5, seed=7)])
 def test_nobodys_settings_change_how_a_next_token_is_asked_for(asked: SamplingParams) -> None:
-    own = SettingsConfig(temperature=0.9, max_tokens=512, top_p=0.5)
-    settings = expert(settings=own).call(LOGS, Call((), asked)).settings
-    forced = SamplingParams(temperature=0.0, max_tokens=1, logprobs=True, top_logprobs=20)
-    assert settings == SamplingParams(top_p=0.5).overridden(SamplingParams(seed=asked.seed)).overridden(forced)
+    own = SamplingParams(temperature=0.9, max_tokens=512, top_p=0.5)
+    call = expert(settings=own).call(LOGS, Call((), asked, top_logprobs=2))
+    forced = SamplingParams(temperature=0.0, max_tokens=1)
+    assert call.top_logprobs == 20
+    assert call.settings == SamplingParams(top_p=0.5).merge(SamplingParams(seed=asked.seed)).merge(forced)
 
 
 def test_in_other_styles_no_alternatives_are_asked_for() -> None:
     for style in ("direct", "step-by-step"):
-        settings = expert(prompt=style).call(LOGS, Call(())).settings
-        assert (settings.logprobs, settings.top_logprobs, settings.max_tokens) == (None, None, None)
+        call = expert(prompt=style).call(LOGS, Call(()))
+        assert "logprobs" not in call.parameters
+        assert (call.top_logprobs, call.settings.max_tokens) == (0, None)
 
 
 def test_a_question_without_options_is_put_as_it_is_whatever_the_style() -> None:

@@ -1,7 +1,5 @@
-"""A collector of traces and an API model in one, in a thread of the tests: what was sent to them stands here."""
+"""Collector of traces and API model in one, in a thread of the tests; keeps what was sent to it."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,15 +11,22 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.support.upstream import CHAT, FakeUpstream, serve_in_thread
+
 
 @dataclass
 class Collector:
-    """`spans` as they came over OTLP, `services` that they named, and the headers of calls to the model."""
+    """`spans` as they came over OTLP, `services` that they named, and the `model` with what it was asked."""
 
     url: str = ""
     spans: list[Span] = field(default_factory=list)
     services: set[str] = field(default_factory=set)
-    calls: list[dict[str, str]] = field(default_factory=list)
+    model: FakeUpstream = field(default_factory=FakeUpstream)
+
+    @property
+    def calls(self) -> list[dict[str, str]]:
+        """The headers of each call to the model."""
+        return [{name.lower(): value for name, value in headers.items()} for headers in self.model.headers]
 
     def of_trace(self, trace_id: str) -> list[Span]:
         return [span for span in self.spans if span.trace_id.hex() == trace_id]
@@ -35,37 +40,10 @@ class Collector:
         body = ExportTraceServiceResponse().SerializeToString()
         return web.Response(body=body, content_type="application/x-protobuf")
 
-    async def answer(self, request: web.Request) -> web.Response:
-        self.calls.append({name.lower(): value for name, value in request.headers.items()})
-        choice = {"index": 0, "message": {"role": "assistant", "content": "Aye"}, "finish_reason": "stop"}
-        return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}})
-
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
     """A collector that listens until the end of the block."""
-    collector, loop, ready = Collector(), asyncio.new_event_loop(), threading.Event()
-
-    async def listen() -> web.AppRunner:
-        app = web.Application()
-        app.router.add_post("/v1/traces", collector.collect)
-        app.router.add_post("/v1/chat/completions", collector.answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        return runner
-
-    def work() -> None:
-        runner = loop.run_until_complete(listen())
-        ready.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    yield collector
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    collector = Collector()
+    with serve_in_thread({"/v1/traces": collector.collect, CHAT: collector.model.answer}) as collector.url:
+        yield collector

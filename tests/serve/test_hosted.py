@@ -1,25 +1,18 @@
 """Models behind Serve handles, as a client of the endpoint meets them. A toy stands in for vLLM's deployment."""
 
-import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
-import ray.exceptions
 import yaml
 from openai import OpenAI
-from ray.serve.exceptions import BackPressureError
 
-from coe_ray.cluster.hosted import HostedModel, HostedRetriever
-from coe_ray.core.errors import BadCall, CallError
-from coe_ray.core.questions import make_question
 from coe_ray.core.types import Call, Message
-from coe_ray.llm.retry import RetryPolicy
 from tests.serve.cluster import Cluster
 from tests.serve.toys import PIECES
 
@@ -147,74 +140,3 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < until, f"{path.name}: not within 5 s"
         time.sleep(0.05)
-
-
-class _Waiting:
-    """A handle, its method and its response at once; the response never comes, or is an error."""
-
-    def __init__(self, raised: Exception | None = None) -> None:
-        self.cancelled = False
-        self._raised = raised
-        self.nearest_all = self.chat_json = self.chat_events = self
-
-    def options(self, *, stream: bool) -> "_Waiting":
-        return self
-
-    def remote(self, *_: object) -> "_Waiting":
-        return self
-
-    def __await__(self) -> Generator[Any, None, None]:
-        if self._raised is not None:
-            raise self._raised
-        return asyncio.sleep(60).__await__()
-
-    def __aiter__(self) -> "_Waiting":
-        return self
-
-    async def __anext__(self) -> bytes:
-        await self
-        raise StopAsyncIteration
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-ENGINE_FAILED = "ServerFault: model 'toy': the engine failed: ValueError('dead')"
-
-
-@pytest.mark.parametrize(
-    ("raised", "told"),
-    [
-        (ValueError("dead"), ENGINE_FAILED),
-        (ray.exceptions.RayTaskError("chat_json", "", ValueError("dead")), ENGINE_FAILED),
-        (
-            BackPressureError(num_queued_requests=8, max_queued_requests=8),
-            "RateLimited: model 'toy': its queue is full",
-        ),
-        (ray.exceptions.ActorDiedError(), "ConnectionFault: model 'toy': no replica could be reached: ActorDiedError"),
-        (BadCall("other", "no"), "BadCall: model 'other': no"),
-    ],
-)
-async def test_what_a_handle_raises_is_a_call_error(raised: Exception, told: str) -> None:
-    model = HostedModel("toy", _Waiting(raised), RetryPolicy(attempts=1))
-    for asked in (model.complete(CALL), anext(model.stream(CALL))):
-        with pytest.raises(CallError) as caught:
-            await asked
-        assert f"{type(caught.value).__name__}: {caught.value}".startswith(told)
-
-
-@pytest.mark.parametrize("way", ["complete", "stream", "nearest"])
-async def test_caller_that_stops_waiting_stops_the_work(way: str) -> None:
-    """As at the deadline: Serve itself stops work only where the client of the whole request leaves."""
-    handle = _Waiting()
-    model = HostedModel("toy", handle)
-    waiting: dict[str, Callable[[], Awaitable[object]]] = {
-        "complete": lambda: model.complete(CALL),
-        "stream": lambda: anext(model.stream(CALL)),
-        "nearest": lambda: HostedRetriever(handle, Path("index")).nearest(make_question("x"), 1),
-    }
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await waiting[way]()
-    await asyncio.sleep(0.01)  # a call that several share is a task of its own
-    assert handle.cancelled

@@ -23,7 +23,8 @@ from coe_ray.routing.pipeline import CompositionOfExperts, question_of_call
 from coe_ray.routing.prompts import classifier_prompt, expert_prompt, task_label
 from coe_ray.serve.api.openai import route_object
 from coe_ray.serve.api.responses import JsonResponse, headers_of
-from tests.support.planted import BOARD, Listener, Shelf, small_profile
+from tests.support.planted import BOARD, Listener, Shelf
+from tests.support.profiles import small_profile
 
 TASKS = (Task("Build", "compiling {0} 100%s"), Task("Integration Test", r"the whole \1"), Task("监控指标", "{tasks}"))
 NAMES = [task.name for task in TASKS]

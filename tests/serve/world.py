@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from coe_ray.core.questions import make_question
 from coe_ray.core.types import Question
 from coe_ray.llm.weights import locate_weights
@@ -12,6 +10,8 @@ from coe_ray.profile.profile import load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder
 from coe_ray.retrieval.index import build_index
 from coe_ray.routing.leaderboard import Leaderboard
+from tests.support import profiles
+from tests.support.profiles import ENCODER, api, rule, scripted
 
 CONTAINERS, METRICS, BROKEN, REMOTE, UNKNOWN = "Container Orchestration", "监控指标", "Broken", "Remote", "unknown"
 
@@ -27,6 +27,9 @@ LEADERBOARD = Leaderboard.from_scores(
 )
 BEST_ON_AVERAGE = "captain"
 
+STATEFUL = "Which object gives each pod of a statefulset its own name?\nA. Deployment\nB. StatefulSet"
+THROUGHPUT = "如何计算服务的吞吐量？\nＡ．每秒请求数\nＢ．平均延迟"
+
 EXAMPLES = {
     "Which Kubernetes object keeps a fixed number of pods running?": CONTAINERS,
     "How is a container image pulled from a private registry?": CONTAINERS,
@@ -36,23 +39,19 @@ EXAMPLES = {
 }
 
 
-def _rule(pattern: str, reply: str, *, fails: bool = False) -> dict[str, Any]:
-    return {"pattern": pattern, "reply": reply, "fails": fails}
-
-
 # The classifier also reads the neighbours, which come before the question: these words stand in no example.
 _CLASSIFIER = [
-    _rule("sorting is down", "the sorter is overloaded", fails=True),
-    _rule("nodepool|statefulset|number [0-9]+", f"**Task: {CONTAINERS}**"),
-    _rule("吞吐量", f"**Task: {METRICS}**"),
-    _rule("faulty one", f"**Task: {BROKEN}**"),
-    _rule("Question: (say|settings|break|hang|trickle)", f"**Task: {REMOTE}**"),
-    _rule(".", "**Task: astrology**"),
+    rule("sorting is down", "the sorter is overloaded", fails=True),
+    rule("nodepool|statefulset|number [0-9]+", f"**Task: {CONTAINERS}**"),
+    rule("吞吐量", f"**Task: {METRICS}**"),
+    rule("faulty one", f"**Task: {BROKEN}**"),
+    rule("Question: (say|settings|break|hang|trickle)", f"**Task: {REMOTE}**"),
+    rule(".", "**Task: astrology**"),
 ]
 _CAPTAIN = [
-    _rule(r"number ([0-9]+)", r"This is the reply to number \1 and to no other."),
-    _rule(r"(?m)^A\. .*^B\. ", "A stateful set keeps names.  So the answer is (B)."),
-    _rule(r"(?s)^(.*)$", r"Aye: \1"),
+    rule(r"number ([0-9]+)", r"This is the reply to number \1 and to no other."),
+    rule(r"(?m)^A\. .*^B\. ", "A stateful set keeps names.  So the answer is (B)."),
+    rule(r"(?s)^(.*)$", r"Aye: \1"),
 ]
 
 
@@ -61,12 +60,12 @@ def write_profile(path: Path, upstream: str, **changes: Any) -> Path:
     content = {
         "tasks": [{"name": name, "description": f"about {name}"} for name in (CONTAINERS, METRICS, BROKEN, REMOTE)],
         "models": {
-            "sorter": {"kind": "scripted", "rules": _CLASSIFIER},
-            "sailor": {"kind": "scripted", "rules": _CAPTAIN},
-            "meter": {"kind": "scripted", "rules": [_rule(".", "答案是 A")]},
-            "wreck": {"kind": "scripted", "rules": [_rule(".", "no engine on board", fails=True)]},
+            "sorter": scripted(*_CLASSIFIER),
+            "sailor": scripted(*_CAPTAIN),
+            "meter": scripted(rule(".", "答案是 A")),
+            "wreck": scripted(rule(".", "no engine on board", fails=True)),
             "bug": {"kind": "python", "target": "tests.serve.toys:Bug"},
-            "cloud": {"kind": "api", "base_url": upstream, "model": "cloud-9", "attempts": 1},
+            "cloud": api(upstream, "cloud-9", attempts=1),
         },
         "experts": {
             "captain": {"model": "sailor"},
@@ -76,17 +75,12 @@ def write_profile(path: Path, upstream: str, **changes: Any) -> Path:
             "remote": {"model": "cloud", "settings": {"temperature": 0.0, "max_tokens": 50}},
         },
         "classifier": {"model": "sorter", "decoding": "free", "k": 3},
-        "retrieval": {"encoder": _shipped_encoder(), "index": "index"},
+        "retrieval": {"encoder": ENCODER, "index": "index"},
         "leaderboard": {"path": "leaderboard.json"},
         "routing": {"deadline_s": 20.0, "failover_after_s": 3.0},
         "access": {"keys": False},
     }
-    path.write_text(yaml.safe_dump(content | changes, allow_unicode=True, sort_keys=False), encoding="utf-8")
-    return path
-
-
-def _shipped_encoder() -> dict[str, Any]:
-    return load_profile("local-cpu").retrieval.encoder.model_dump(mode="json")
+    return profiles.write_profile(path, content | changes)
 
 
 def examples() -> list[Question]:

@@ -1,41 +1,14 @@
-"""A small world for tests: a profile of scripted models, an encoder without weights, a model that remembers."""
+"""Small parts for tests: a leaderboard, an encoder without weights, a retriever, a model that remembers its calls."""
 
-import copy
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from coe_ray.core.chat_model import stream_completion
 from coe_ray.core.types import Call, Completion, Delta, Neighbour, Question
-from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.retrieval.encoder import Vectors
 from coe_ray.routing.leaderboard import Leaderboard
-
-CONTENT: dict[str, Any] = {
-    "tasks": [
-        {"name": "Build", "description": "compiling and packaging"},
-        {"name": "Integration Test", "description": "testing the whole"},
-    ],
-    "models": {
-        "sorter": {
-            "kind": "scripted",
-            "rules": [
-                {"pattern": "compile.*Reply", "reply": "**Task: [Build]**"},
-                {"pattern": "outage", "reply": "out of order", "fails": True},
-                {"pattern": ".", "reply": "**Task: [unknown]**"},
-            ],
-        },
-        "one": {"kind": "scripted", "rules": [{"pattern": ".", "reply": "the answer is (A)"}]},
-        "two": {"kind": "scripted", "rules": [{"pattern": ".", "reply": "the answer is (B)"}]},
-    },
-    "experts": {"alpha": {"model": "one"}, "beta": {"model": "two", "prompt": "direct", "constrained": True}},
-    "classifier": {"model": "sorter", "k": 2, "decoding": "free"},
-    "retrieval": {"encoder": {"hub": "fake/encoder"}},
-}
 
 BOARD = Leaderboard.from_scores(
     [
@@ -46,21 +19,6 @@ BOARD = Leaderboard.from_scores(
     ]
 )
 """beta is best at Build, alpha at Integration Test and on average."""
-
-
-def content(**changes: Any) -> dict[str, Any]:
-    """The small profile's content with top-level keys replaced."""
-    return {**copy.deepcopy(CONTENT), **changes}
-
-
-def write_profile(folder: Path, profile: Any) -> Path:
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(profile, allow_unicode=True, sort_keys=False), encoding="utf-8")
-    return path
-
-
-def small_profile(folder: Path, **changes: Any) -> Profile:
-    return load_profile(write_profile(folder, content(**changes)))
 
 
 class WordEncoder:

@@ -1,4 +1,4 @@
-"""One request's walk through an edition: decided, answered, and written in OpenAI's form."""
+"""One request's walk through a snapshot: routed, answered, and written in OpenAI's form."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -15,68 +15,68 @@ from coe_ray.serve.telemetry.request_log import current_record
 Result = TypeVar("Result")
 
 
-async def answer_route(edition: Snapshot, asked: ChatRequest, limit_s: float) -> JsonResponse:
+async def answer_route(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> JsonResponse:
     """The route alone."""
-    async with edition.coe.deadline(limit_s):
-        route = await _decided(edition, question_of_call(asked.call()))
-    return JsonResponse(_coe(edition, route.expert, route), headers=headers_of(edition.version, route.expert, route))
+    async with snapshot.coe.deadline(limit_s):
+        route = await _decided(snapshot, question_of_call(request.call()))
+    return JsonResponse(_coe(snapshot, route.expert, route), headers=headers_of(snapshot.version, route.expert, route))
 
 
-async def answer_completion(edition: Snapshot, asked: ChatRequest, limit_s: float) -> JsonResponse:
+async def answer_completion(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> JsonResponse:
     """The whole answer. Raises `CallError` where nobody gave one, `RequestError` for a name that nobody has."""
-    coe = edition.coe
-    expert, route, said = await _answered(edition, asked, limit_s, coe.complete_by, coe.complete_from)
+    coe = snapshot.coe
+    expert, route, said = await _answered(snapshot, request, limit_s, coe.complete_by, coe.complete_from)
     current_record().usage = said.usage
-    content = Reply(asked.model).completion(said, _coe(edition, expert, route))
-    return JsonResponse(content, headers=headers_of(edition.version, expert, route))
+    content = Reply(request.model).completion(said, _coe(snapshot, expert, route))
+    return JsonResponse(content, headers=headers_of(snapshot.version, expert, route))
 
 
-async def answer_stream(edition: Snapshot, asked: ChatRequest, limit_s: float) -> StreamingResponse:
+async def answer_stream(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> StreamingResponse:
     """The answer piece by piece, once the first is there. Raises as `answer_completion` does."""
-    expert, route, begun = await _answered(edition, asked, limit_s, edition.coe.begin_by, edition.coe.begin_from)
-    coe = _coe(edition, expert, route)
-    body = events(Reply(asked.model), begun.first, begun.rest, coe, include_usage=asked.include_usage)
-    return event_stream(body, headers_of(edition.version, expert, route))
+    expert, route, begun = await _answered(snapshot, request, limit_s, snapshot.coe.begin_by, snapshot.coe.begin_from)
+    coe = _coe(snapshot, expert, route)
+    body = events(Reply(request.model), begun.first, begun.rest, coe, include_usage=request.include_usage)
+    return event_stream(body, headers_of(snapshot.version, expert, route))
 
 
 async def _answered(
-    edition: Snapshot,
-    asked: ChatRequest,
+    snapshot: Snapshot,
+    request: ChatRequest,
     limit_s: float,
     by_rank: Callable[[Route, Question, Call, float], Awaitable[tuple[Route, Result]]],
     by_name: Callable[[str, Question, Call], Awaitable[Result]],
 ) -> tuple[str, Route | None, Result]:
     """Who answered, the route that led there where one was asked for, and the answer."""
-    call = asked.call()
+    call = request.call()
     question = question_of_call(call)
-    async with edition.coe.deadline(limit_s) as ends_at:
-        if route := await _route(edition, asked.model, question):
+    async with snapshot.coe.deadline(limit_s) as ends_at:
+        if route := await _route(snapshot, request.model, question):
             route, result = await by_rank(route, question, call, ends_at)
             current_record().decided(route)
             return route.expert, route, result
-        with make_error_response(asked.model):
-            return asked.model, None, await by_name(asked.model, question, call)
+        with make_error_response(request.model):
+            return request.model, None, await by_name(request.model, question, call)
 
 
-async def _route(edition: Snapshot, model: str, question: Question) -> Route | None:
+async def _route(snapshot: Snapshot, model: str, question: Question) -> Route | None:
     """The route of `coe`, and none of a named expert."""
-    if model == edition.coe.name:
-        return await _decided(edition, question)
-    if model not in edition.coe.experts:
-        known = ", ".join([edition.coe.name, *edition.coe.experts])
+    if model == snapshot.coe.name:
+        return await _decided(snapshot, question)
+    if model not in snapshot.coe.experts:
+        known = ", ".join([snapshot.coe.name, *snapshot.coe.experts])
         raise RequestError(404, f"no model {model!r}; there are: {known}", param="model", code="model_not_found")
     return None
 
 
-async def _decided(edition: Snapshot, question: Question) -> Route:
-    route = await edition.decide(question)
+async def _decided(snapshot: Snapshot, question: Question) -> Route:
+    route = await snapshot.route(question)
     current_record().decided(route)
     return route
 
 
-def _coe(edition: Snapshot, expert: str, route: Route | None) -> dict[str, Any]:
+def _coe(snapshot: Snapshot, expert: str, route: Route | None) -> dict[str, Any]:
     """What is said of how the answer came about; of a stream at its first piece."""
     if route is None:
-        return {"expert": expert, "version": edition.version}
+        return {"expert": expert, "version": snapshot.version}
     stages = {name: round(seconds, 6) for name, seconds in current_record().stages.items()}
-    return {**route_object(route), "version": edition.version, "stages": stages}
+    return {**route_object(route), "version": snapshot.version, "stages": stages}

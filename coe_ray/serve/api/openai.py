@@ -56,13 +56,6 @@ Content = Annotated[
         json_schema_input_type=str | list[Part],
     ),
 ]
-Stops = Annotated[
-    list[str],
-    BeforeValidator(
-        lambda value: [value] if isinstance(value, str) else value,
-        json_schema_input_type=str | list[str],
-    ),
-]
 
 _FROM_A_USER: dict[str, Any] = {"properties": {"role": {"const": "user"}}, "required": ["role"]}
 
@@ -83,23 +76,16 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(SamplingParams):
     """What `/v1/chat/completions` takes."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     model: str = "coe"
     messages: list[ChatMessage] = Field(min_length=1, max_length=1024, json_schema_extra={"contains": _FROM_A_USER})
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    stop: Stops | None = None
-    seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     n: Literal[1] | None = None
     user: str | None = None
 
@@ -115,15 +101,7 @@ class ChatRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def call(self) -> Call:
-        settings = SamplingParams(
-            max_tokens=self.max_completion_tokens or self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            stop=tuple(self.stop or ()),
-            seed=self.seed,
-            presence_penalty=self.presence_penalty,
-            frequency_penalty=self.frequency_penalty,
-        )
+        settings = self.merge(SamplingParams(max_tokens=self.max_completion_tokens))
         return Call(tuple(each.message() for each in self.messages), settings)
 
 

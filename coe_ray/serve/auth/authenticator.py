@@ -5,6 +5,7 @@ what a right one costs and is not counted against anyone: keys of 256 bits canno
 would lock out everybody behind the same proxy.
 """
 
+import asyncio
 import hmac
 import logging
 import math
@@ -121,18 +122,19 @@ class Authenticator:
         self._clock = clock
         self._clients: dict[bytes, Client] = {}
         self._anonymous = Client(ANONYMOUS, _limits(config))
-        self._file: KeyStore | None = None
+        self._file = None if keys is None else KeyStore(keys, clock)
         self._refused = 0
         self._told_at = -math.inf
-        self.configure(config, keys)
+        self._config = config
+        self._take()
 
-    def configure(self, config: AccessConfig, keys: Path | None) -> None:
+    async def configure(self, config: AccessConfig, keys: Path | None) -> None:
         """Take other limits or another file, also while requests are under way. `keys` is `None`: ask for no key.
 
         Raises `DataError` where another file cannot be read; all is as before then.
         """
         if keys is None or self._file is None or self._file.path != keys:
-            self._file = None if keys is None else KeyStore(keys, self._clock)
+            self._file = None if keys is None else await asyncio.to_thread(KeyStore, keys, self._clock)
         self._config = config
         self._anonymous.limits = _limits(config)
         self._take()

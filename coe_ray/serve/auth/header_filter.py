@@ -12,6 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 CALLBACK = "coe_ray.serve.front:middlewares"
 """The variable's value. Serve reads it when Ray starts, in its proxies and in the ingress replicas."""
 
+WANTED_ENVIRONMENT = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+"""Must stand before Ray starts; without them the endpoint carries about a seventh of the requests."""
+
 RAY_ENVIRONMENT = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
     # Seconds of silence that HAProxy allows a client that it waits for: one that does not send its body on, or does

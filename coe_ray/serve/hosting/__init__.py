@@ -1,1 +1,1 @@
-"""Deployments: models on vLLM, the retriever, where they fit and whether they are ready."""
+"""Deployments on Serve: models on vLLM and the retriever, their placement, number and readiness."""

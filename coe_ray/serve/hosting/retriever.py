@@ -1,4 +1,4 @@
-"""The retriever's deployment: embeds questions in batches and searches the indexes."""
+"""Deployment of the retriever: embeds questions in batches and searches the indexes."""
 
 import asyncio
 from pathlib import Path
@@ -19,21 +19,21 @@ from coe_ray.retrieval.index_cache import IndexCache
     ray_actor_options={"num_cpus": 0.5},
 )
 class RetrieverDeployment:
-    """Fails to start, with the remedy in its message, where the profile has no index or one of another encoder."""
+    """Encoder and open indexes. Fails to start where the profile has no index, or one of another encoder."""
 
     def __init__(self, profile: Profile) -> None:
         encoder = profile.retrieval.encoder
         self._indexes = IndexCache(SentenceEncoder(encoder.hub, fetch_weights(encoder)))
         self._indexes.open(profile.index_folder)
 
-    async def nearest_all(self, asked: list[tuple[Question, int]], folder: str) -> list[tuple[Neighbour, ...]]:
-        """For each question its `k` nearest examples of the index in `folder`. Raises `DataError`."""
+    async def nearest_all(self, queries: list[tuple[Question, int]], folder: str) -> list[tuple[Neighbour, ...]]:
+        """The `k` nearest examples of each question, from the index in `folder`. Raises `DataError`."""
         index = await self._indexes.at(Path(folder))
-        return await asyncio.gather(*(index.nearest(question, k) for question, k in asked))
+        return await asyncio.gather(*(index.nearest(question, k) for question, k in queries))
 
     async def check(self, folder: str) -> None:
-        """Open what lies at `folder` now. Raises `DataError`: no index there, or one of another encoder."""
+        """Open the index in `folder`. Raises `DataError` where there is none, or one of another encoder."""
         await self._indexes.check(Path(folder))
 
     async def check_health(self) -> None:
-        """Asked by Serve and by `/healthz`: a replica that takes requests has its index open."""
+        """Called by Serve and `/healthz`. Nothing to check: a replica that takes requests has its index open."""

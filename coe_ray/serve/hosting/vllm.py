@@ -1,4 +1,4 @@
-"""One deployment for each hosted model: vLLM through `ray.serve.llm`, on its own placement group and autoscaling."""
+"""Deployment of a hosted model: vLLM through `ray.serve.llm`, with a placement group and autoscaling of its own."""
 
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -14,23 +14,23 @@ from coe_ray.llm.weights import locate_weights
 from coe_ray.profile.models import Scaling, VllmModel
 
 HEALTH_CHECK_PERIOD_S, HEALTH_CHECK_TIMEOUT_S = 2.0, 5.0
-"""A replica on a lost node is noticed by its missed checks, a busy engine must not be taken for one."""
+"""A replica on a lost node is found by missed health checks; a busy engine must not be mistaken for one."""
 
 LONGEST_GENERATION_S = 600.0
-"""What a replica that is to go may still take to finish its answers."""
+"""How long a replica that is being removed may take to finish its answers."""
 
 RETRY_AFTER_S = 2.0
-"""When a caller may ask again whom a full queue refused."""
+"""When a caller that a full queue refused may try again."""
 
 LOOK_BACK_S = 15.0
-"""Load is averaged over this time; callers report theirs every 10 s, and less than that could show none of it."""
+"""Window over which load is averaged. Callers report theirs every 10 s, so a shorter one may see none."""
 
-ALONE_ON_A_CARD = 0.92
-"""The part of a card's memory that vLLM takes by default."""
+DEFAULT_MEMORY_SHARE = 0.92
+"""The share of a card's memory that vLLM takes by default."""
 
 
 class ChatEngine(LLMServer):  # type: ignore[misc]  # ray ships no types for it
-    """Ray's LLM server with JSON at its door, so that its callers need not import vLLM (9 s, 600 MB)."""
+    """Ray's LLM server with requests and responses in JSON, so that callers need not import vLLM (9 s, 600 MB)."""
 
     async def chat_json(self, body: dict[str, Any]) -> bytes:
         """A chat completion, or an object with `error`, as JSON."""
@@ -39,10 +39,10 @@ class ChatEngine(LLMServer):  # type: ignore[misc]  # ray ships no types for it
         return b""
 
     async def chat_events(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
-        """The same as server-sent events, several in a chunk."""
+        """The same as server-sent events, several of them in a chunk."""
         async for events in await self.chat(ChatCompletionRequest(**body)):
             for event in events if isinstance(events, list) else [events]:
-                yield _as_event(event)
+                yield _encode_event(event)
 
 
 def model_deployment(name: str, config: LLMConfig) -> Deployment:
@@ -58,16 +58,16 @@ def llm_config(name: str, model: VllmModel) -> LLMConfig:
     """The engine, placement and scaling of one hosted model, as `ray.serve.llm` takes them."""
     return LLMConfig(
         model_loading_config={"model_id": name, "model_source": locate_weights(model.weights)},
-        engine_kwargs=_engine(model),
+        engine_kwargs=_engine_kwargs(model),
         accelerator_type=model.accelerator,
         placement_group_config={"bundle_per_worker": dict(model.bundle), "strategy": model.placement_strategy},
         runtime_env={"env_vars": dict(model.environment)},
         log_engine_metrics=False,
-        deployment_config=_deployment(model.scaling),
+        deployment_config=_deployment_config(model.scaling),
     )
 
 
-def _deployment(scaling: Scaling) -> dict[str, Any]:
+def _deployment_config(scaling: Scaling) -> dict[str, Any]:
     return {
         "max_ongoing_requests": scaling.max_ongoing_requests,
         "max_queued_requests": scaling.queue,
@@ -86,23 +86,23 @@ def _deployment(scaling: Scaling) -> dict[str, Any]:
     }
 
 
-def _engine(model: VllmModel) -> dict[str, Any]:
+def _engine_kwargs(model: VllmModel) -> dict[str, Any]:
     # A local folder has no revision; a hub name is pinned to the profile's.
     revision = model.weights.revision if model.weights.package is None else None
     pinned = {"revision": revision} if revision else {}
-    return {"disable_log_stats": True, **_share_of_memory(model), **model.engine, **pinned}
+    return {"disable_log_stats": True, **_memory_share(model), **model.engine, **pinned}
 
 
-def _share_of_memory(model: VllmModel) -> dict[str, float]:
-    """Of a card that models share, each takes its part of what vLLM would take alone, and so never more than there is.
+def _memory_share(model: VllmModel) -> dict[str, float]:
+    """The memory of a model on a shared card: its part of vLLM's default, so that all together never exceed the card.
 
-    vLLM reserves its part at the start and looks at nobody else's.
+    vLLM reserves its memory at the start, whatever the others reserved.
     """
     gpu = model.bundle.get("GPU", 0.0)
-    return {"gpu_memory_utilization": round(gpu * ALONE_ON_A_CARD, 3)} if 0 < gpu < 1 else {}
+    return {"gpu_memory_utilization": round(gpu * DEFAULT_MEMORY_SHARE, 3)} if 0 < gpu < 1 else {}
 
 
-def _as_event(event: Any) -> bytes:
+def _encode_event(event: Any) -> bytes:
     if isinstance(event, str):
         return event.encode()
     return b"data: " + bytes(event.model_dump_json(), "utf-8") + b"\n\n"

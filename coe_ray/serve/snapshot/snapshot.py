@@ -1,40 +1,40 @@
-"""What is served at one moment: an immutable edition of profile, leaderboard, models and access, with its version."""
+"""What is served at one moment: an immutable snapshot of profile, leaderboard and models, with its version."""
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import orjson
 from cachetools import TTLCache
-from ray.serve.handle import DeploymentHandle
 
-from coe_ray.cluster.governors import connect_governors
 from coe_ray.cluster.health import hosted_fingerprint
-from coe_ray.cluster.hosted import HostedModel, HostedRetriever
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import Question, Route
-from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, patch_profile
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.retrieval.index import Retriever
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.pipeline import CompositionOfExperts, load_leaderboard
 
-CIRCUIT_RESTS_S = 30.0
-"""How long a model with a bad key or a used-up quota is left alone before one request tries it again."""
-
-DECISIONS_SIZE = 32 << 20
-DECISIONS_LAST_S = 300.0
-"""Characters of routes that are kept, about, and for how many seconds: an index that is built anew in its place is seen
-after that at the latest."""
+ROUTES_SIZE = 32 << 20
+ROUTES_TTL_S = 300.0
+"""Bounds of the route cache: characters, about, and seconds. A rebuilt index shows after that time at the latest."""
 
 
-def _decisions() -> TTLCache[str, Route]:
-    return TTLCache(DECISIONS_SIZE, DECISIONS_LAST_S, getsizeof=_size)
+class IndexRetriever(Retriever, Protocol):
+    """Retriever over the index of one folder."""
+
+    async def check(self) -> None:
+        """Raises `DataError` where there is no such index, or one of another encoder."""
+
+
+def _route_cache() -> TTLCache[str, Route]:
+    return TTLCache(ROUTES_SIZE, ROUTES_TTL_S, getsizeof=_size)
 
 
 def _size(route: Route) -> int:
@@ -43,51 +43,60 @@ def _size(route: Route) -> int:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One state of everything that may change while serving. A request is answered by the edition that it met."""
+    """Everything that may change while serving, at one moment: profile, leaderboard, models, and their version."""
 
     version: str
     profile: Profile
     coe: CompositionOfExperts
-    local: Mapping[str, ChatModel]
-    decisions: TTLCache[str, Route] = field(default_factory=_decisions)
+    local_models: Mapping[str, ChatModel]
+    routes: TTLCache[str, Route] = field(default_factory=_route_cache)
 
-    async def decide(self, question: Question) -> Route:
-        """The route of a question. What was decided lately is not classified again."""
-        if known := self.decisions.get(question.id):
-            return known
+    async def route(self, question: Question) -> Route:
+        """The route of a question; one of the last minutes is not classified again."""
+        if cached := self.routes.get(question.id):
+            return cached
         route = await self.coe.route(question)
-        with suppress(ValueError):  # larger than all that is kept
-            self.decisions[question.id] = replace(route, cached=True)
+        with suppress(ValueError):  # larger than the whole cache
+            self.routes[question.id] = replace(route, cached=True)
         return route
 
 
 class SnapshotBuilder:
-    """Makes editions out of the profile that was deployed and changes to it. Hosted models are the same in all."""
+    """Maker of snapshots out of the deployed profile and a change to it. All of them share the hosted models."""
 
-    def __init__(self, profile: Profile, retriever: DeploymentHandle, hosted: Mapping[str, DeploymentHandle]) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        make_models: Callable[[Profile], Mapping[str, ChatModel]],
+        hosted: Mapping[str, ChatModel],
+        make_retriever: Callable[[Path], IndexRetriever],
+    ) -> None:
+        """`make_models`: the models of a profile that are not hosted. `make_retriever`: for an index folder."""
         self._profile = profile
-        self._retriever = retriever
-        self._hosted = {name: HostedModel(name, handle) for name, handle in hosted.items()}
+        self._make_models = make_models
+        self._hosted = hosted
+        self._make_retriever = make_retriever
 
     def first(self) -> Snapshot:
         """The profile as it was deployed. Raises `CoeError` where it cannot be served."""
-        return self._printed(self._profile, None)
+        return self._build(self._profile, None)
 
     async def next(self, change: Mapping[str, Any], last: Snapshot) -> Snapshot:
-        """The deployed profile with a change. Raises `CoeError`, and nothing has happened."""
+        """The deployed profile with a change. Raises `CoeError`; nothing has changed then."""
         profile = apply_change(self._profile, change)
-        edition = await asyncio.to_thread(self._printed, profile, last)
+        snapshot = await asyncio.to_thread(self._build, profile, last)
         if profile.index_folder != self._profile.index_folder:
-            await HostedRetriever(self._retriever, profile.index_folder).check()
-        return edition
+            await self._make_retriever(profile.index_folder).check()
+        return snapshot
 
-    def _printed(self, profile: Profile, last: Snapshot | None) -> Snapshot:
+    def _build(self, profile: Profile, last: Snapshot | None) -> Snapshot:
         leaderboard = load_leaderboard(profile)
-        if last is not None and _local(last.profile) == _local(profile):
-            local = last.local  # with its connections and what it knows of its providers
+        if last is not None and _local_models(last.profile) == _local_models(profile):
+            local = last.local_models  # with their connections, and with what they know of their providers
         else:
-            local = make_local_models(profile, LimiterRegistry(connect_governors()), CIRCUIT_RESTS_S)
-        retriever = HostedRetriever(self._retriever, profile.index_folder)
+            local = self._make_models(profile)
+        retriever = self._make_retriever(profile.index_folder)
         coe = CompositionOfExperts(profile, {**local, **self._hosted}, retriever, leaderboard)
         return Snapshot(snapshot_version(profile, leaderboard), profile, coe, local)
 
@@ -116,5 +125,5 @@ def snapshot_version(profile: Profile, leaderboard: Leaderboard | None) -> str:
     return hashlib.sha256(orjson.dumps([content, scores], option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
 
-def _local(profile: Profile) -> dict[str, Any]:
+def _local_models(profile: Profile) -> dict[str, Any]:
     return {name: model for name, model in profile.models.items() if not isinstance(model, VllmModel)}

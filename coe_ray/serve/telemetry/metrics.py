@@ -5,7 +5,6 @@ its sum out from the middles of the buckets: ask for quantiles, not for `_sum / 
 """
 
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from urllib.parse import quote
 
@@ -77,7 +76,10 @@ DEFINITIONS = (
 
 
 class Metrics:
-    """Counts what records say. Ray adds the labels `application`, `deployment` and `replica`."""
+    """Counters and histograms of one process. Ray adds the labels `application`, `deployment` and `replica`.
+
+    Made in the replica, after Ray has started: Ray takes the labels from it then.
+    """
 
     def __init__(self) -> None:
         self._counters = {each.name: _counter(each) for each in DEFINITIONS if not each.bounds}
@@ -96,7 +98,7 @@ class Metrics:
         self._count_route(record)
         self._count_tokens(record)
 
-    def switched(self, *, good: bool) -> None:
+    def count_change(self, *, good: bool) -> None:
         """A hot change of the profile, which the replica applied or turned down."""
         self._add(VERSIONS, {"outcome": "good" if good else "bad"})
 
@@ -123,12 +125,6 @@ class Metrics:
 
     def _observe(self, which: Definition, value: float, labels: dict[str, str]) -> None:
         self._histograms[which.name].observe(value, _ascii(labels))
-
-
-@cache
-def metrics() -> Metrics:
-    """The process's own, made when it is first asked for: Ray takes a replica's labels from it then."""
-    return Metrics()
 
 
 def _ascii(labels: dict[str, str]) -> dict[str, str]:

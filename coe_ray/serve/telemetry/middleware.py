@@ -4,17 +4,20 @@ An ASGI middleware, because only it sees the status that an error handler answer
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import TypeAlias
 
 from opentelemetry.trace import Span, StatusCode
-from ray import serve
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.core.stages import collect_stages
-from coe_ray.serve.telemetry.metrics import metrics
-from coe_ray.serve.telemetry.request_log import RequestLog, RequestRecord, accept_request_id, set_current_record
+from coe_ray.serve.telemetry.request_log import RequestRecord, accept_request_id, set_current_record
 from coe_ray.serve.telemetry.tracing import request_span
+
+Observer: TypeAlias = Callable[[RequestRecord], None]
+"""What takes the record of a finished request: the log, the metrics. Called on the event loop, so it must not block."""
 
 UNWATCHED = ("/healthz",)
 """Load balancers ask for it all day long."""
@@ -27,12 +30,11 @@ NEW_REQUEST_ID = "x-coe-request-id"
 
 
 class TelemetryMiddleware:
-    """The middleware. Made in the replica, when its first request comes."""
+    """ASGI middleware that gives each request its record and its span; `observers` get the record at its end."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, observers: Sequence[Observer]) -> None:
         self._app = app
-        self._log = RequestLog(_origin())
-        self._metrics = metrics()
+        self._observers = observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,8 +70,8 @@ class TelemetryMiddleware:
                 self._finish(record, span)
 
     def _finish(self, record: RequestRecord, span: Span) -> None:
-        self._metrics.count(record)
-        self._log.write(record)
+        for observe in self._observers:
+            observe(record)
         if span.is_recording():
             span.update_name(f"{record.method} {record.path}")
             span.set_attributes(_attributes(record))
@@ -102,13 +104,3 @@ def _attributes(record: RequestRecord) -> dict[str, str | int]:
         "error.type": record.error,
     }
     return {name: value for name, value in known.items() if value is not None}
-
-
-def _origin() -> dict[str, str]:
-    """Whose lines these are, in the words of Serve's own."""
-    replica = serve.get_replica_context()
-    return {
-        "application": replica.app_name,
-        "deployment": replica.deployment,
-        "replica": replica.replica_id.unique_id,
-    }

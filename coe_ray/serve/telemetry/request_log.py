@@ -56,7 +56,7 @@ class RequestRecord:
     seconds: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict)
 
-    def asked_for(self, model: str, experts: Collection[str]) -> None:
+    def set_model(self, model: str, experts: Collection[str]) -> None:
         """The model that the request names."""
         self.kind = "coe" if model == "coe" else "expert" if model in experts else "unknown"
         self.model = "unknown" if self.kind == "unknown" else model

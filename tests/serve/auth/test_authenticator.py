@@ -315,17 +315,19 @@ def test_a_gate_without_a_file_of_keys_does_not_open(file: Path, clock: Clock) -
         gate(file, clock)
 
 
-def test_other_limits_hold_at_once_and_a_bad_file_changes_nothing(file: Path, clock: Clock, tmp_path: Path) -> None:
+async def test_other_limits_hold_at_once_and_a_bad_file_changes_nothing(
+    file: Path, clock: Clock, tmp_path: Path
+) -> None:
     key = add_key(file, "ci")
     closed = gate(file, clock, at_once=1)
     under_way = closed.admit(sent(key))
     refusal(closed, sent(key))
 
     with pytest.raises(DataError):
-        closed.configure(AccessConfig(concurrency=9), tmp_path / "nothing.json")
+        await closed.configure(AccessConfig(concurrency=9), tmp_path / "nothing.json")
     refusal(closed, sent(key))
 
-    closed.configure(AccessConfig(concurrency=2), file)
+    await closed.configure(AccessConfig(concurrency=2), file)
     closed.admit(sent(key))
     refusal(closed, sent(key))
     under_way.release()

@@ -4,8 +4,8 @@ import json
 
 import httpx
 
-from tests.serve.test_app import STATEFUL, user
-from tests.serve.world import LEADERBOARD
+from tests.serve.world import LEADERBOARD, STATEFUL
+from tests.support.chat_client import user
 
 TYPES = {"index": "text/html", "script": "text/javascript"}
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from coe_ray.cluster.hosted import deployment_name
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
-from coe_ray.serve.app import WANTED_ENVIRONMENT, environment_warnings
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.app import environment_warnings
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from coe_ray.serve.hosting import vllm as models
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 

@@ -43,7 +43,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Metrics:
 
 def routed(*tried: str, expert: str, task: str = "Networks") -> RequestRecord:
     record = RequestRecord("id", "POST", status=200, seconds=0.5)
-    record.asked_for("coe", ("captain", "gauge"))
+    record.set_model("coe", ("captain", "gauge"))
     attempts = tuple(Attempt(each, "ServerFault", "text", 0.1) for each in tried)
     record.decided(Route(expert, Classification(task, "exact", "raw", 0.75), (), "best", "board", attempts))
     return record
@@ -92,8 +92,8 @@ def test_a_refused_request_counts_for_its_key(counted: Metrics) -> None:
 
 
 def test_changes_count_by_outcome(counted: Metrics) -> None:
-    counted.switched(good=True)
-    counted.switched(good=False)
+    counted.count_change(good=True)
+    counted.count_change(good=False)
     assert Counted.seen == {("coe_versions", "good"): 1, ("coe_versions", "bad"): 1}
 
 

@@ -13,37 +13,19 @@ from starlette.routing import Route
 from coe_ray.core.stages import stage
 from coe_ray.core.types import Usage
 from coe_ray.serve.api.openai import RequestError
-from coe_ray.serve.telemetry import middleware as watched
 from coe_ray.serve.telemetry.middleware import TelemetryMiddleware
 from coe_ray.serve.telemetry.request_log import RequestRecord, current_record
 
 
-class Kept:
-    """Stands in for the metrics and for the log."""
-
-    def __init__(self, *_: object) -> None:
-        self.records: list[RequestRecord] = []
-        self.count = self.write = self.records.append
+@pytest.fixture
+def records() -> list[RequestRecord]:
+    """What the observer of the application was given."""
+    return []
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Kept:
-    kept = Kept()
-    monkeypatch.setattr(watched, "metrics", lambda: kept)
-    monkeypatch.setattr(watched, "_origin", dict)
-    return kept
-
-
-@pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> Kept:
-    kept = Kept()
-    monkeypatch.setattr(watched, "RequestLog", lambda origin: kept)
-    return kept
-
-
-@pytest.fixture
-def client(counted: Kept, logged: Kept) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(application(), raise_app_exceptions=False)
+def client(records: list[RequestRecord]) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(application(records), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 
@@ -79,19 +61,18 @@ async def refused(_: Request, error: RequestError) -> JSONResponse:
     return JSONResponse({}, error.status)
 
 
-def application() -> Starlette:
+def application(records: list[RequestRecord]) -> Starlette:
     handlers = {"/streams": streams, "/refused": refuses, "/breaks": breaks, "/hangs": hangs, "/healthz": healthz}
     api = Starlette(routes=[Route(path, handler) for path, handler in handlers.items()])
     api.add_exception_handler(RequestError, refused)  # type: ignore[arg-type]  # as in responses.py
-    api.add_middleware(TelemetryMiddleware)
+    api.add_middleware(TelemetryMiddleware, observers=[records.append])
     return api
 
 
-async def test_a_stream_is_written_down_at_its_end(client: httpx.AsyncClient, counted: Kept, logged: Kept) -> None:
+async def test_a_stream_is_written_down_at_its_end(client: httpx.AsyncClient, records: list[RequestRecord]) -> None:
     response = await client.get("/streams", headers={"x-request-id": "mine"})
     assert response.text == "first"
-    (record,) = counted.records
-    assert logged.records == [record]
+    (record,) = records
     assert (record.request_id, record.method, record.path, record.status) == ("mine", "GET", "/streams", 200)
     assert record.usage == Usage(1, 2)
     assert list(record.stages) == ["expert"]
@@ -99,9 +80,11 @@ async def test_a_stream_is_written_down_at_its_end(client: httpx.AsyncClient, co
     assert "x-coe-request-id" not in response.headers
 
 
-async def test_an_id_that_is_not_fit_is_told_to_have_been_replaced(client: httpx.AsyncClient, counted: Kept) -> None:
+async def test_an_id_that_is_not_fit_is_told_to_have_been_replaced(
+    client: httpx.AsyncClient, records: list[RequestRecord]
+) -> None:
     response = await client.get("/streams", headers={"x-request-id": "not fit"})
-    (record,) = counted.records
+    (record,) = records
     assert record.request_id != "not fit"
     assert response.headers["x-coe-request-id"] == record.request_id
 
@@ -115,25 +98,25 @@ async def test_an_id_that_is_not_fit_is_told_to_have_been_replaced(client: httpx
     ],
 )
 async def test_failures(
-    path: str, at: str, status: int, error: str | None, client: httpx.AsyncClient, counted: Kept
+    path: str, at: str, status: int, error: str | None, client: httpx.AsyncClient, records: list[RequestRecord]
 ) -> None:
     assert (await client.get(path)).status_code == status
-    (record,) = counted.records
+    (record,) = records
     assert (record.path, record.status, record.error) == (at, status, error)
 
 
-async def test_a_client_that_leaves(counted: Kept, logged: Kept) -> None:
-    transport = httpx.ASGITransport(application())
+async def test_a_client_that_leaves(records: list[RequestRecord]) -> None:
+    transport = httpx.ASGITransport(application(records))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         asking = asyncio.create_task(client.get("/hangs"))
         await asyncio.sleep(0.1)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-    (record,) = counted.records
+    (record,) = records
     assert (record.path, record.status, record.error) == ("/hangs", 499, "Cancelled")
 
 
-async def test_probes_are_served_and_not_counted(client: httpx.AsyncClient, counted: Kept, logged: Kept) -> None:
+async def test_probes_are_served_and_not_counted(client: httpx.AsyncClient, records: list[RequestRecord]) -> None:
     assert (await client.get("/healthz", headers={"x-request-id": "probe"})).json() == {"id": "probe"}
-    assert counted.records == logged.records == []
+    assert records == []

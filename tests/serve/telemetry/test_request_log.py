@@ -50,7 +50,7 @@ def written() -> Iterator[StringIO]:
 
 def answered() -> RequestRecord:
     record = RequestRecord("id-1", "POST", "/v1/chat/completions", key="team-a", version="v1", status=200, seconds=0.25)
-    record.asked_for("coe", ("captain", "gauge"))
+    record.set_model("coe", ("captain", "gauge"))
     record.decided(ROUTE)
     record.usage = Usage(7, 3)
     record.stages = {"expert": 0.2}
@@ -97,7 +97,7 @@ async def test_many_lines_are_written_down_together(written: StringIO) -> None:
 
 def test_a_model_that_there_is_not_does_not_come_into_the_log() -> None:
     record = RequestRecord("id", "POST")
-    record.asked_for("evil\nINFO forged line", ("captain",))
+    record.set_model("evil\nINFO forged line", ("captain",))
     assert (record.kind, record.model, record.expert) == ("unknown", "unknown", None)
     assert "evil" not in str(record)
 
@@ -125,7 +125,7 @@ def test_a_decision_that_was_kept_is_told_apart() -> None:
 
 def test_a_named_expert_is_no_route() -> None:
     record = RequestRecord("id", "POST", "/v1/chat/completions", status=200)
-    record.asked_for("gauge", ("gauge",))
+    record.set_model("gauge", ("gauge",))
     assert str(record) == "POST /v1/chat/completions gauge 200 in 0.0000 s"
 
 

@@ -1,4 +1,4 @@
-"""jobs/keys.py, and the file that it writes."""
+"""`coe-ray keys`, and the file that it writes."""
 
 import json
 import stat
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.cli.main import main
 from coe_ray.core.api_keys import MOST_KEYS, PREFIX, hash_key, read_keys
 from coe_ray.core.errors import DataError
-from jobs.keys import main
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def added(file: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(["--file", str(file), "add", *arguments]) == 0
+    assert main(["keys", "--file", str(file), "add", *arguments]) == 0
     return capsys.readouterr().out.strip()
 
 
@@ -50,7 +50,7 @@ def test_the_file_is_its_owners_alone(file: Path, capsys: pytest.CaptureFixture[
 def test_keys_are_listed_without_what_would_let_anybody_in(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = added(file, capsys, "ci", "--concurrency", "8")
 
-    assert main(["--file", str(file), "list"]) == 0
+    assert main(["keys", "--file", str(file), "list"]) == 0
     said = capsys.readouterr().out
     assert "ci" in said
     assert hash_key(key).hex()[:8] in said
@@ -63,7 +63,7 @@ def test_a_removed_key_is_gone(file: Path, capsys: pytest.CaptureFixture[str]) -
     added(file, capsys, "first")
     added(file, capsys, "second")
 
-    assert main(["--file", str(file), "remove", "first"]) == 0
+    assert main(["keys", "--file", str(file), "remove", "first"]) == 0
     assert [key.name for key in read_keys(file)] == ["second"]
 
 
@@ -71,7 +71,7 @@ def test_the_usual_file_is_in_the_home_of_coe_ray(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COE_RAY_HOME", str(tmp_path / "home"))
-    assert main(["add", "ci"]) == 0
+    assert main(["keys", "add", "ci"]) == 0
     assert [key.name for key in read_keys(tmp_path / "home" / "keys.json")] == ["ci"]
     assert capsys.readouterr().out.startswith(PREFIX)
 
@@ -90,7 +90,7 @@ def test_the_usual_file_is_in_the_home_of_coe_ray(
 def test_errors_have_a_remedy(
     file: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], remedy: str
 ) -> None:
-    assert main(["--file", str(file), *arguments]) == 2
+    assert main(["keys", "--file", str(file), *arguments]) == 2
     said = capsys.readouterr()
     assert said.err.startswith("keys: ")
     assert remedy in said.err
@@ -101,9 +101,9 @@ def test_no_name_is_given_twice_and_an_unknown_one_not_removed(file: Path, capsy
     added(file, capsys, "ci")
     before = file.read_bytes()
 
-    assert main(["--file", str(file), "add", "ci"]) == 2
+    assert main(["keys", "--file", str(file), "add", "ci"]) == 2
     assert "remove it first" in capsys.readouterr().err
-    assert main(["--file", str(file), "remove", "nobody"]) == 2
+    assert main(["keys", "--file", str(file), "remove", "nobody"]) == 2
     assert "there are: ci" in capsys.readouterr().err
     assert file.read_bytes() == before
 

@@ -1,4 +1,4 @@
-"""Our endpoint for a measurement: its profile, its key, and both it and a bare pass-through on one Serve."""
+"""The endpoint under comparison: its profile, its key, and it and a bare pass-through on one Serve."""
 
 import json
 import logging
@@ -16,18 +16,18 @@ TASKS = ("devops-eval-a", "devops-eval-b")
 
 
 def write_profile(folder: Path, upstream_url: str) -> Path:
-    """Two experts at the upstream; the task is what the neighbours in the sample say, and no LLM is asked.
+    """Write a profile of two experts at the upstream; the neighbours in the sample name the task, no LLM is called.
 
-    What is not said here is as shipped: keys, limits, logs and metrics are on.
+    All else is as shipped: keys, limits, logs and metrics are on.
     """
-    best = {task.name: place % 2 for place, task in enumerate(_tasks())}
+    best = {task.name: place % 2 for place, task in enumerate(_all_tasks())}
     scores = [
         (name, task, 9 - 4 * (place != at), 10) for task, at in best.items() for place, name in enumerate(EXPERTS)
     ]
     Leaderboard.from_scores(scores).save(folder / "leaderboard.json")
     api = {"kind": "api", "base_url": upstream_url, "model": MODEL, "max_concurrency": 256}
-    # Were it asked after all, its failures would be in the figures.
-    never = {"kind": "scripted", "rules": [{"pattern": ".", "reply": "nobody was to ask this", "fails": True}]}
+    # Were it called after all, its failures would be in the figures.
+    never = {"kind": "scripted", "rules": [{"pattern": ".", "reply": "not to be called", "fails": True}]}
     profile: dict[str, Any] = {
         "tasks": list(TASKS),
         "models": {"upstream": api, "never": never},
@@ -46,17 +46,17 @@ def write_profile(folder: Path, upstream_url: str) -> Path:
     return path
 
 
-def _tasks() -> list[Any]:
+def _all_tasks() -> list[Any]:
     return [task for name in TASKS for task in TASK_SETS[name]]
 
 
 def make_key(folder: Path) -> str:
-    """The one key that the endpoint lets in, with the limits that every key has."""
+    """Make the endpoint's one key, with the default limits."""
     return add_key(folder / "keys.json", "compare")
 
 
-def serve_both(profile: Path, upstream_url: str, port: int) -> tuple[str, str]:
-    """Deploy our endpoint and the bare pass-through on the Ray that runs; their base URLs, when both answer.
+def deploy_both(profile: Path, upstream_url: str, port: int) -> tuple[str, str]:
+    """Deploy the endpoint and the bare pass-through on the running Ray; returns their base URLs when both answer.
 
     Raises `CoeError` for a profile that cannot be served.
     """

@@ -1,4 +1,4 @@
-"""One request to the endpoint, and what became of it.
+"""Client of the endpoint under load: one request, and its result.
 
 An answer is good only if it is a 200 that holds text where OpenAI's form has it; a stream, too, must end as it should.
 """
@@ -12,15 +12,15 @@ from urllib.parse import unquote
 import aiohttp
 import orjson
 
-from jobs.loading.requests import Request, Target
+from jobs.loading.results import RequestResult, Target
 
 
-class NotGoodError(Exception):
-    """An answer that came and is none; the text is its class."""
+class BadAnswerError(Exception):
+    """An answer that came and is not good; the text is its class."""
 
 
-class Asker:
-    """Asks one endpoint through one pool of connections, as many as there are requests at once."""
+class EndpointClient:
+    """Client of one endpoint with one pool of connections, as many as there are requests at once."""
 
     def __init__(self, target: Target, session: aiohttp.ClientSession) -> None:
         self._target = target
@@ -29,7 +29,7 @@ class Asker:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, target: Target) -> AsyncIterator["Asker"]:
+    async def open(cls, target: Target) -> AsyncIterator["EndpointClient"]:
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if target.key is not None:
             headers["Authorization"] = f"Bearer {target.key}"
@@ -42,8 +42,8 @@ class Asker:
         ) as session:
             yield cls(target, session)
 
-    async def ask(self, question: str, due: float, origin: float) -> Request:
-        """Ask now what was due at `due`. Both times are `monotonic`'s; `origin` is when the measurement begins."""
+    async def send(self, question: str, due: float, origin: float) -> RequestResult:
+        """Send a question that was due at `due`. Both times are `monotonic`'s; the measurement begins at `origin`."""
         sent, first, status, error = monotonic(), None, None, None
         headers: Mapping[str, str] = {}
         try:
@@ -55,7 +55,7 @@ class Asker:
                     await _rest(response)
                 else:
                     _check(status, await response.read())
-        except NotGoodError as fault:
+        except BadAnswerError as fault:
             error = str(fault)
         except TimeoutError:
             error = "timeout"
@@ -63,26 +63,26 @@ class Asker:
             error = "no connection"
         except (aiohttp.ClientError, ConnectionError) as fault:
             error = f"connection lost ({type(fault).__name__})"
-        expert, task, version = (_said(headers, f"x-coe-{name}") for name in ("expert", "task", "version"))
-        return Request(due - origin, monotonic() - due, status, error, first, sent - due, expert, task, version)
+        expert, task, version = (_header(headers, f"x-coe-{name}") for name in ("expert", "task", "version"))
+        return RequestResult(due - origin, monotonic() - due, status, error, first, sent - due, expert, task, version)
 
     def _body(self, question: str) -> bytes:
         body: dict[str, Any] = {"model": self._target.model, "messages": [{"role": "user", "content": question}]}
         return orjson.dumps(body | {"stream": True} if self._target.stream else body)
 
 
-def _said(headers: Mapping[str, str], name: str) -> str | None:
+def _header(headers: Mapping[str, str], name: str) -> str | None:
     value = headers.get(name)
     return None if value is None else unquote(value)  # tasks may be Chinese, headers may not
 
 
 def _check(status: int, body: bytes) -> None:
-    """Raises `NotGoodError` unless this is an answer with text."""
+    """Raises `BadAnswerError` unless this is an answer with text."""
     content = _json(body)
     if status != 200:
-        raise NotGoodError(_code(content))
+        raise BadAnswerError(_code(content))
     if not _text(content, "message"):
-        raise NotGoodError("no text in the answer")
+        raise BadAnswerError("no text in the answer")
 
 
 async def _first_piece(response: aiohttp.ClientResponse) -> None:
@@ -90,7 +90,7 @@ async def _first_piece(response: aiohttp.ClientResponse) -> None:
     async for data in _data(response):
         if _text(_event(data), "delta"):
             return
-    raise NotGoodError("no text in the stream")
+    raise BadAnswerError("no text in the stream")
 
 
 async def _rest(response: aiohttp.ClientResponse) -> None:
@@ -101,7 +101,7 @@ async def _rest(response: aiohttp.ClientResponse) -> None:
         if data != b"[DONE]":
             _event(data)
     if last != b"[DONE]":
-        raise NotGoodError("the stream broke off")
+        raise BadAnswerError("the stream broke off")
 
 
 async def _data(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -113,7 +113,7 @@ async def _data(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 def _event(data: bytes) -> Any:
     content = _json(data)
     if isinstance(content, dict) and "error" in content:
-        raise NotGoodError(f"error in the stream ({_code(content)})")
+        raise BadAnswerError(f"error in the stream ({_code(content)})")
     return content
 
 

@@ -1,11 +1,11 @@
-"""What is compared, and the figures of it: rows of contestants, measured in rounds, each by its median."""
+"""The comparison's rows and figures: each row loads several servers, in rounds, and counts by its median."""
 
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 Round = dict[str, dict[str, Any]]
-"""One round's figures by `ROW/CONTESTANT`, and the encoder's."""
+"""One round's figures by `ROW/SERVER`, and the encoder's."""
 
 ENCODER = "encoder"
 REPEATED = 64
@@ -14,10 +14,10 @@ REPEATED = 64
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A load that each of `who` gets in turn. `expert`: ours is asked for one expert by name, else for `coe`."""
+    """A load that each of `servers` gets in turn. `expert`: coe_ray's own expert is called, else `coe`."""
 
     name: str
-    who: tuple[str, ...]
+    servers: tuple[str, ...]
     clients: int
     expert: bool = False
     repeat: int | None = None
@@ -34,7 +34,7 @@ ROWS = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A figure of ours beside what was aimed at."""
+    """A figure of coe_ray beside its target."""
 
     what: str
     reached: str
@@ -42,20 +42,20 @@ class Verdict:
     met: bool
 
 
-class Result:
+class ComparisonResult:
     """The medians of several rounds."""
 
     def __init__(self, rounds: list[Round]) -> None:
         self._rounds = rounds
 
-    def rate(self, row: str, who: str = "ours") -> float:
+    def rate(self, row: str, server: str = "ours") -> float:
         """Good answers a second."""
-        return median(float(each[f"{row}/{who}"]["requests_per_s"]) for each in self._rounds)
+        return median(float(each[f"{row}/{server}"]["requests_per_s"]) for each in self._rounds)
 
-    def latency(self, row: str, who: str = "ours", at: str = "p50") -> float:
+    def latency(self, row: str, server: str = "ours", at: str = "p50") -> float:
         """Milliseconds; infinite where nothing was answered."""
-        told = (each[f"{row}/{who}"]["latency_ms"] for each in self._rounds)
-        return median(float(latency[at]) if latency else float("inf") for latency in told)
+        results = (each[f"{row}/{server}"]["latency_ms"] for each in self._rounds)
+        return median(float(latency[at]) if latency else float("inf") for latency in results)
 
     @property
     def encoder(self) -> float:
@@ -69,28 +69,28 @@ class Result:
 
     @property
     def errors(self) -> dict[str, int]:
-        """Errors of any contestant in any round; they are in no figure, and make them doubtful."""
+        """Errors of any server in any round; they are in no figure, and make all of them doubtful."""
         counted: dict[str, int] = {}
         for each in self._rounds:
-            for name, told in each.items():
-                if name != ENCODER and (total := told["errors"]["total"]):
+            for name, results in each.items():
+                if name != ENCODER and (total := results["errors"]["total"]):
                     counted[name] = counted.get(name, 0) + total
         return counted
 
     @property
     def saturated(self) -> list[str]:
-        """Where the generator itself was the limit."""
-        names = {name for each in self._rounds for name, told in each.items() if _saturated(told)}
+        """Loads in which the generator itself was the limit."""
+        names = {name for each in self._rounds for name, results in each.items() if _saturated(results)}
         return sorted(names)
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """Issue 4's targets. Division by what a peer did not answer at all says infinity."""
-        passed_on = self.rate("expert-32", "litellm")
-        least = max(passed_on, 0.5 * self.encoder)
-        times = _ratio(self.rate("expert-32"), passed_on)
+        """The targets, met or not. A ratio to a peer that answered nothing is infinite."""
+        litellm = self.rate("expert-32", "litellm")
+        least = max(litellm, 0.5 * self.encoder)
+        times = _ratio(self.rate("expert-32"), litellm)
         slower = _ratio(self.latency("expert-1"), self.latency("expert-1", "litellm"))
-        repeated = _ratio(self.rate("repeated-32"), passed_on)
+        repeated = _ratio(self.rate("repeated-32"), litellm)
         new = self.rate("new-32")
         return [
             Verdict("one expert, 32 clients", f"{times:.1f} × LiteLLM's rate", "6 ×", times >= 6),
@@ -101,22 +101,22 @@ class Result:
         ]
 
 
-def _saturated(told: dict[str, Any]) -> bool:
-    return bool(told.get("generator", {}).get("saturated"))
+def _saturated(results: dict[str, Any]) -> bool:
+    return bool(results.get("generator", {}).get("saturated"))
 
 
 def _ratio(ours: float, theirs: float) -> float:
     return ours / theirs if theirs else float("inf")
 
 
-def markdown(result: Result, about: dict[str, Any]) -> str:
+def markdown(result: ComparisonResult, about: dict[str, Any]) -> str:
     """The README's table."""
     head = f"{about['cores']} cores, upstream without delay"
     cells = [
         [head, "coe_ray", f"LiteLLM {about['litellm']}", "bare Ray Serve", "upstream itself"],
         ["---"] * 5,
-        ["one expert, 32 clients", *_rates(result, "expert-32", ROWS[0].who)],
-        ["one expert, 1 client", *_latencies(result, "expert-1", ROWS[1].who)],
+        ["one expert, 32 clients", *_rates(result, "expert-32", ROWS[0].servers)],
+        ["one expert, 1 client", *_latencies(result, "expert-1", ROWS[1].servers)],
         ["`coe`, never-seen questions, 32 clients", *_rates(result, "new-32", ("ours",)), "", "", ""],
         [f"`coe`, {REPEATED} questions repeated, 32 clients", *_rates(result, "repeated-32", ("ours",)), "", "", ""],
         ["`coe`, never-seen questions, 1 client", *_latencies(result, "new-1", ("ours",)), "", "", ""],
@@ -124,19 +124,19 @@ def markdown(result: Result, about: dict[str, Any]) -> str:
     ]
     aims = [["target", "reached", "wanted", ""], ["---"] * 4]
     aims += [[each.what, each.reached, each.wanted, "met" if each.met else "**missed**"] for each in result.verdicts]
-    said = (
+    provenance = (
         f"Medians of {about['rounds']} rounds of {about['seconds']:g} s, all in turn. LiteLLM with {about['workers']} "
         f"workers and one key. Commit {about['commit']}, {about['date']}: `{about['command']}`"
     )
-    return "\n\n".join([_lines(cells), _lines(aims), said])
+    return "\n\n".join([_lines(cells), _lines(aims), provenance])
 
 
-def _rates(result: Result, row: str, who: tuple[str, ...]) -> list[str]:
-    return [f"{result.rate(row, each):.0f}/s (p99 {result.latency(row, each, 'p99'):.0f} ms)" for each in who]
+def _rates(result: ComparisonResult, row: str, servers: tuple[str, ...]) -> list[str]:
+    return [f"{result.rate(row, each):.0f}/s (p99 {result.latency(row, each, 'p99'):.0f} ms)" for each in servers]
 
 
-def _latencies(result: Result, row: str, who: tuple[str, ...]) -> list[str]:
-    return [f"{result.latency(row, each):.1f} ms (p99 {result.latency(row, each, 'p99'):.1f})" for each in who]
+def _latencies(result: ComparisonResult, row: str, servers: tuple[str, ...]) -> list[str]:
+    return [f"{result.latency(row, each):.1f} ms (p99 {result.latency(row, each, 'p99'):.1f})" for each in servers]
 
 
 def _lines(cells: list[list[str]]) -> str:

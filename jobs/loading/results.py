@@ -1,4 +1,4 @@
-"""What became of requests: one by one, nothing thrown away, so that every figure can be made of them later."""
+"""Results of a load: every request by itself, so that any figure can be computed later."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which endpoint is asked, and how. `base_url` ends before `/chat/completions`; `key` is sent and never shown."""
+    """The endpoint under load. `base_url` ends before `/chat/completions`; `key` is sent and never shown."""
 
     base_url: str
     model: str = "coe"
@@ -16,8 +16,8 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One request.
+class RequestResult:
+    """Result of one request.
 
     `start` is when it was due, in seconds from the beginning of the measurement; `seconds` last from there to the
     whole answer, or to the error, and `late` is the part of them before it was sent. `status` is None where no answer
@@ -40,22 +40,22 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadResult:
     """All requests that were due within the measurement, in the order in which they ended.
 
     `seconds` last from its beginning until the last one's end. `cpu_shares`: what each generating process took of
     one core meanwhile.
     """
 
-    requests: tuple[Request, ...]
+    requests: tuple[RequestResult, ...]
     seconds: float
     cpu_shares: tuple[float, ...]
 
 
-def merged(loads: Iterable[Load]) -> Load:
-    """Several processes' loads, that ran at the same time, as one."""
+def merge_results(loads: Iterable[LoadResult]) -> LoadResult:
+    """The results of several processes that ran at the same time, as one."""
     loads = list(loads)
-    return Load(
+    return LoadResult(
         tuple(request for load in loads for request in load.requests),
         max(load.seconds for load in loads),
         tuple(share for load in loads for share in load.cpu_shares),

@@ -1,1 +1,0 @@
-"""Pages of reference, made out of the code that they describe."""

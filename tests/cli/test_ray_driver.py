@@ -1,0 +1,62 @@
+"""Whether a Ray runs is known at once: a dead address is an error with a remedy, its file on this machine goes."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from coe_ray.cli.ray_driver import accepts_connections, address_file, require_ray
+from coe_ray.core.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def ray_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "ray").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def dead_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_the_file_of_a_dead_ray_is_removed(dead_address: str) -> None:
+    address_file().write_text(f"{dead_address}\n")
+    require_ray()
+    assert not address_file().exists()
+    require_ray()  # nor is a missing one an error: Ray looks for processes
+
+
+def test_the_file_of_a_ray_that_answers_stays() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        address_file().write_text(f"127.0.0.1:{server.getsockname()[1]}")
+        require_ray()
+    assert address_file().exists()
+
+
+def test_the_file_of_another_machines_head_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker node has the head's address in it, which may be away for a moment."""
+    monkeypatch.setattr("coe_ray.cli.ray_driver.accepts_connections", lambda _: False)
+    address_file().write_text("192.0.2.1:6379")
+    with pytest.raises(ConfigError, match=r"no Ray answers at 192\.0\.2\.1:6379"):
+        require_ray()
+    assert address_file().exists()
+
+
+def test_a_dead_address_of_the_environment_is_an_error(dead_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", dead_address)
+    with pytest.raises(ConfigError, match=f"no Ray answers at {dead_address}; .*RAY_ADDRESS"):
+        require_ray()
+    with pytest.raises(ConfigError, match="no Ray answers at 127"):
+        require_ray(dead_address)
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1", "127.0.0.1:none", "no.such.host.invalid:1"])
+def test_what_is_no_address_accepts_nothing(address: str) -> None:
+    assert not accepts_connections(address)
