@@ -10,21 +10,19 @@ BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
 STAMP := .venv/installed-$(shell cat requirements.lock torch.lock pyproject.toml | sha256sum | cut -c1-16)
 
-# Ray reads these when it starts, not later. Ray's own usage reports and the hub's stay off.
-export RAY_SERVE_ENABLE_HA_PROXY = 1
-export RAY_SERVE_THROUGHPUT_OPTIMIZED = 1
-export RAY_AUTH_MODE = token
+# Tests start Rays of their own, not by coe-ray: usage reports of Ray and the hub stay off there, too.
 export RAY_USAGE_STATS_ENABLED = 0
 export HF_HUB_DISABLE_TELEMETRY = 1
 export COE_RAY_COMMIT = $(shell git rev-parse --short HEAD 2>/dev/null)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo serve test check load bench-load compare install lock clean
+.PHONY: help demo serve test test-all check load bench-load compare install lock clean
 
 help:
 	@echo "make demo     install, serve, ask three questions, run a small benchmark, stop"
-	@echo "make serve    the endpoint with PROFILE=$(PROFILE), until Ctrl-C"
-	@echo "make test     the whole test suite"
+	@echo "make serve    the endpoint with PROFILE=$(PROFILE), until Ctrl-C: OPTIONS=\"--port 8123\""
+	@echo "make test     the tests that need no cluster, engine or browser: minutes"
+	@echo "make test-all all tests"
 	@echo "make check    ruff, mypy --strict, import-linter"
 	@echo "make load     load on a running endpoint: URL=… OPTIONS=…"
 	@echo "make compare  the endpoint beside its peers: requests/s and latency"
@@ -33,13 +31,17 @@ help:
 	@echo "make clean    remove .venv and what this project cached"
 
 demo: $(STAMP)
-	$(BIN)/python -m jobs.demo
+	$(BIN)/coe-ray demo
 
 serve: $(STAMP)
-	$(BIN)/python -m jobs.serve --profile $(PROFILE)
+	$(BIN)/coe-ray serve --profile $(PROFILE) $(OPTIONS)
 
+test test-all: export RAY_AUTH_MODE = disabled
 test: $(STAMP)
-	RAY_AUTH_MODE=disabled $(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not cluster and not engine and not browser"
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -50,14 +52,14 @@ check: $(STAMP)
 # make load URL=http://127.0.0.1:8000/v1 OPTIONS="--key-env COE_KEY --rate 100"
 URL ?= http://127.0.0.1:8000/v1
 load: $(STAMP)
-	$(BIN)/python -m jobs.load $(URL) $(OPTIONS)
+	$(BIN)/coe-ray load $(URL) $(OPTIONS)
 
 bench-load: $(STAMP)
-	$(BIN)/python -m jobs.bench_load rate
-	$(BIN)/python -m jobs.bench_load memory
+	$(BIN)/coe-ray bench-load rate
+	$(BIN)/coe-ray bench-load memory
 
 compare: $(STAMP)
-	$(BIN)/python -m jobs.compare --json compare.json
+	$(BIN)/coe-ray compare --json compare.json
 
 install: $(STAMP)
 

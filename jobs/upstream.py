@@ -2,9 +2,8 @@
 
     python -m jobs.upstream --latency 0.2
 
-It prints its port, answers every question with A after `--latency` seconds, as a stream where asked for one, and a
-share of the calls with 503 at once. `GET /stats` tells what it served, and the seconds between its first call and its
-last answer.
+It prints its port, answers every question with A after `--latency` seconds, as a stream on request, and a share of the
+calls with 503 at once. `GET /stats` returns counts, and the seconds between the first call and the last answer.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from aiohttp import web
 
 @dataclass(slots=True)
 class Stats:
-    """Calls that came in, of those failed on purpose, at most at once; `seconds` from first call to last answer."""
+    """Calls received, failed on purpose, in flight now and at most; `seconds` from first call to last answer."""
 
     calls: int = 0
     failed: int = 0
@@ -30,7 +29,7 @@ class Stats:
 
 
 class Upstream:
-    """The server and what it has seen since it was last asked."""
+    """The server, and its counts since they were last read."""
 
     def __init__(self, latency_s: float, failing: float, seed: int = 0) -> None:
         self._latency_s = latency_s
@@ -40,7 +39,7 @@ class Upstream:
         self._began = 0.0
 
     async def answer(self, request: web.Request) -> web.Response:
-        # Within JSON's texts a quote has a backslash before it: this is the key.
+        # A quote inside a JSON text has a backslash before it, so this matches the key only.
         body = await request.read()
         streamed = any(mark in body for mark in _STREAMED)
         stats = self._stats
@@ -60,9 +59,9 @@ class Upstream:
             stats.seconds = time.monotonic() - self._began
 
     async def stats(self, _request: web.Request) -> web.Response:
-        """What was served; the next call starts a new count."""
-        told, self._stats = self._stats, Stats()
-        return web.Response(body=orjson.dumps(asdict(told)), content_type="application/json")
+        """Counts so far; the next call starts new ones."""
+        counts, self._stats = self._stats, Stats()
+        return web.Response(body=orjson.dumps(asdict(counts)), content_type="application/json")
 
 
 def _events() -> web.Response:

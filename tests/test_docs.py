@@ -380,9 +380,8 @@ def missing(home: Path, *names: str) -> list[str]:
     return [name for name in names if not (home / name).is_file()]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("checkout_as_it_was")
+@pytest.mark.usefixtures("engine_machine", "checkout_as_it_was")
 def test_the_laptop_tutorial_runs(tmp_path: Path) -> None:
     """With the real model on vLLM: from nothing to a served leaderboard."""
     ran = run(["laptop"], tmp_path)
@@ -399,9 +398,8 @@ def test_the_laptop_tutorial_runs(tmp_path: Path) -> None:
     assert missing(tmp_path, f"{runs}/oncall-dev/report.html", f"{runs}/oncall-test/summary.json") == []
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.usefixtures("checkout_as_it_was")
+@pytest.mark.usefixtures("own_machine", "checkout_as_it_was")
 def test_the_api_tutorial_and_the_how_tos_run(tmp_path: Path) -> None:
     """With a stand-in for the provider."""
     ran = run(["api-keys", "howto"], tmp_path)

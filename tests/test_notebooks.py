@@ -63,8 +63,8 @@ def test_its_links_lead_somewhere(path: Path) -> None:
     assert [link for link in links if not (FOLDER / link).exists()] == []
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("own_machine")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RAY_ADDRESS", "PYTHONPATH"):

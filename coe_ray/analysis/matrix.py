@@ -15,7 +15,7 @@ from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import LETTERS, UNKNOWN, Outcome, Question
 from coe_ray.llm.recordings import Recording
 from coe_ray.retrieval.index import weigh_neighbours
-from coe_ray.routing.classifier import agreement
+from coe_ray.routing.classifier import neighbour_vote
 from coe_ray.routing.parsing import parse_letter
 
 Bools = npt.NDArray[np.bool_]
@@ -242,5 +242,5 @@ def _label(said: Mapping[str, Any]) -> str | None:
 
 def _vote(said: Mapping[str, Any]) -> str:
     found = [{**each, "question_id": each["id"], "text": ""} for each in said["neighbours"]]
-    agreed = agreement(weigh_neighbours(found), {each["task"] for each in found})
+    agreed = neighbour_vote(weigh_neighbours(found), {each["task"] for each in found})
     return agreed.task if agreed else UNKNOWN

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sklearn.metrics import precision_recall_fscore_support
-from statsmodels.stats.proportion import proportion_confint
 
 from coe_ray.core.types import UNKNOWN, Outcome, Question
+from coe_ray.core.wilson import wilson_interval
 
 NO_LETTER = ""
 """The predicted class of an unparsed or refused answer; no question has it as its true class."""
@@ -124,8 +124,7 @@ def _accuracy(correct: int, total: int) -> dict[str, object]:
     """Accuracy with its 95 % Wilson score interval."""
     if total == 0:
         return {"accuracy": None, "ci95": None}
-    low, high = proportion_confint(correct, total, alpha=0.05, method="wilson")
-    return {"accuracy": correct / total, "ci95": [_fraction(low), _fraction(high)]}
+    return {"accuracy": correct / total, "ci95": list(wilson_interval(correct, total))}
 
 
 def _weighted(pairs: Counter[tuple[str, str]]) -> dict[str, float | None]:

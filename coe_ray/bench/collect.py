@@ -1,44 +1,46 @@
-"""One sitting of a benchmark: every question put to every expert and classifier, and kept, whatever stops it."""
+"""Collecting a benchmark's answers: every question is put to every expert and classifier, whatever interrupts it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeAlias
 
 from ray import serve
 
 from coe_ray.bench.datasets.load import Benchmark
 from coe_ray.bench.datasets.rejects import write_rejected
-from coe_ray.bench.graceful_shutdown import GracefulShutdown, commit
+from coe_ray.bench.graceful_shutdown import GracefulShutdown
 from coe_ray.bench.indexing import ensure_profile_index, known_examples
-from coe_ray.bench.progress import report_progress, start_tracker
-from coe_ray.bench.progress_file import ProgressFile
-from coe_ray.bench.stream import stream_questions
+from coe_ray.bench.progress import ProgressReporter, commit_workers, start_tracker
+from coe_ray.bench.records import failed_calls
+from coe_ray.bench.stream import stream_records
 from coe_ray.bench.worker import ExtraClassifier, WorkerConfig
 from coe_ray.cluster.health import APPLICATION, hosted_model_names, is_serving
 from coe_ray.cluster.ray_internals import delete_application
-from coe_ray.core.errors import ConfigError, DataError
+from coe_ray.core.errors import DataError
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
+from coe_ray.journal.audit import audit_calls
+from coe_ray.journal.segments import check_is_folder
 from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.retrieval.index import has_index
 from coe_ray.routing.pipeline import Shots
 
-Say = Callable[[str], None]
-Deploy = Callable[[str], None]
-"""Deploys a profile's hosted models; given by the job, as serving is not the bench's to import."""
+ReportLine: TypeAlias = Callable[[str], None]
+
+DeployModels: TypeAlias = Callable[[str], None]
+"""Deploys the hosted models of a profile, given by name or file; injected, as bench does not import serving."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionPlan:
-    """Everything that is asked about a benchmark's questions, and where it is kept.
+    """What is asked about a benchmark's questions, and where it is kept.
 
-    `reference` is the profile's name or file, for who deploys it; `labellers` are further classifiers, and `shots`
-    solved questions that stand before each question of their category.
+    `reference` is the profile's name or file; `identity` is what must not change from one start to the next in
+    `folder`. `shots` are solved questions, by category, that stand before each question.
     """
 
     reference: str
@@ -46,105 +48,90 @@ class CollectionPlan:
     benchmark: Benchmark
     questions: tuple[Question, ...]
     folder: RunFolder
+    identity: Mapping[str, Any]
     journal: str | None = None
     retry_failed: bool = False
-    labellers: Mapping[str, ExtraClassifier] = field(default_factory=dict)
+    extra_classifiers: Mapping[str, ExtraClassifier] = field(default_factory=dict)
     shots: Shots = field(default_factory=dict)
 
     @property
-    def journal_place(self) -> str:
+    def journal_folder(self) -> str:
         return self.journal or str(self.folder.journal)
 
-    def examples(self) -> tuple[Path, tuple[Question, ...]]:
-        """The run's index and what it is made of: its own, as the endpoint's may hold another benchmark's questions."""
+    def index(self) -> tuple[Path, tuple[Question, ...]]:
+        """The run's index and its examples: its own, as the endpoint's may hold another benchmark's questions."""
         examples = known_examples(self.profile, self.benchmark.examples)
         return (self.folder.index if examples else self.profile.index_folder), examples
 
-
-def collect_answers(
-    sitting: CollectionPlan, identity: Mapping[str, Any], say: Say, deploy: Deploy, leaving: GracefulShutdown
-) -> str:
-    """Ask what is not yet answered; the run's id. `identity` is what a folder must not change. Raises `CoeError`."""
-    benchmark, folder, questions = sitting.benchmark, sitting.folder, sitting.questions
-    index, examples = sitting.examples()
-    notes = {"tasks": [asdict(task) for task in benchmark.tasks]}
-    run = folder.begin(identity, questions, notes)
-    write_rejected(folder.rejected, benchmark.rejected)
-    say(f"{len(questions)} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
-    assignment = WorkerConfig(
-        sitting.profile,
-        index,
-        examples,
-        folder.failures,
-        sitting.journal_place,
-        run,
-        sitting.retry_failed,
-        sitting.labellers,
-        sitting.shots,
-    )
-    progress = ProgressFile(folder, len(questions))
-    with progress.kept(leaving):
-        _examine(sitting.reference, assignment, folder, len(questions), say, deploy, leaving, progress)
-    return run
+    def worker_config(self, run: str) -> WorkerConfig:
+        return WorkerConfig(
+            self.profile,
+            *self.index(),
+            self.folder.vectors,
+            self.journal_folder,
+            run,
+            self.retry_failed,
+            self.extra_classifiers,
+            self.shots,
+        )
 
 
-def check_plan(sitting: CollectionPlan) -> None:
-    """Raises `CoeError` for all that an examiner could not start with: before there is a folder, and in one line."""
-    _refuse_secrets(sitting.journal)
-    profile = sitting.profile
+def check_plan(plan: CollectionPlan) -> None:
+    """Raises `CoeError` for whatever would keep a worker from starting; before there is a folder."""
+    check_is_folder(plan.journal_folder)
+    profile = plan.profile
     make_local_models(profile)
     if not profile.classifier.k:
         return
     fetch_weights(profile.retrieval.encoder)
-    index, examples = sitting.examples()
+    index, examples = plan.index()
     if not examples and not has_index(index):
-        where = sitting.benchmark.name
-        raise DataError(f"{index}: no retrieval index there, and {where} has no examples; use jobs/index.py")
+        name = plan.benchmark.name
+        raise DataError(f"{index}: no retrieval index there, and {name} has no examples; use `coe-ray index`")
 
 
-def _refuse_secrets(journal: str | None) -> None:
-    if journal and urlsplit(journal).username is not None:
-        raise ConfigError(
-            "--journal: a URI with credentials would stand in the run's files; give them in the environment"
-        )
+def collect_answers(
+    plan: CollectionPlan, report_line: ReportLine, deploy: DeployModels, shutdown: GracefulShutdown
+) -> str:
+    """Make the calls that the journal does not have, and write the records; returns the run's id. Raises `CoeError`."""
+    folder, benchmark, total = plan.folder, plan.benchmark, len(plan.questions)
+    run = folder.begin(plan.identity, plan.questions, {"tasks": [asdict(task) for task in benchmark.tasks]})
+    write_rejected(folder.rejected, benchmark.rejected)
+    report_line(f"{total} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
+    if _is_complete(folder, total):
+        report_line("every question is answered already; nothing is asked")
+        return run
+    folder.records_file.unlink(missing_ok=True)  # they lack what this start will add
+    progress = ProgressReporter(folder, total, report_line)
+    with progress.running(shutdown), _hosted_models(plan, report_line, deploy, shutdown):
+        if calls := sum(audit.completed for audit in audit_calls(plan.journal_folder, run).values()):
+            report_line(f"going on: the journal has {calls} finished calls of this run")
+        tracker = start_tracker(total)
+        with shutdown.step(lambda: commit_workers(tracker)), progress.reading(tracker):
+            folder.write_records(stream_records(plan.worker_config(run), folder, tracker))
+    return run
 
 
-def _examine(
-    reference: str,
-    assignment: WorkerConfig,
-    folder: RunFolder,
-    total: int,
-    say: Say,
-    deploy: Deploy,
-    leaving: GracefulShutdown,
-    progress: ProgressFile,
-) -> None:
-    """Ask what is not yet answered."""
-    done = folder.finished()
-    if done == total:
-        say("every question is answered already; nothing is asked")
-        return
-    with _serving(reference, assignment.profile, say, deploy, leaving):
-        if done:
-            say(f"going on after {done} of {total} questions")
-        desk = start_tracker(done, total)
-        with leaving.by(lambda: commit(desk)), report_progress(desk, say), progress.of(desk):
-            stream_questions(assignment, folder, desk)
+def _is_complete(folder: RunFolder, total: int) -> bool:
+    """Whether a former start came to its end, as records are written only then, and no call of it failed."""
+    return folder.records_file.exists() and sum(not failed_calls(record) for record in folder.records()) == total
 
 
 @contextmanager
-def _serving(reference: str, profile: Profile, say: Say, deploy: Deploy, leaving: GracefulShutdown) -> Iterator[None]:
+def _hosted_models(
+    plan: CollectionPlan, report_line: ReportLine, deploy: DeployModels, shutdown: GracefulShutdown
+) -> Iterator[None]:
     """The profile's hosted models, deployed for this run only where they are not yet serving."""
-    names = hosted_model_names(profile)
-    if not names or is_serving(profile):
+    names = hosted_model_names(plan.profile)
+    if not names or is_serving(plan.profile):
         yield
         return
-    say(f"deploying {', '.join(names)}: not serving yet")
-    ensure_profile_index(load_profile(reference))
-    with leaving.by(lambda: delete_application(APPLICATION)):
-        deploy(reference)
+    report_line(f"deploying {', '.join(names)}: not serving yet")
+    ensure_profile_index(load_profile(plan.reference))
+    with shutdown.step(lambda: delete_application(APPLICATION)):
+        deploy(plan.reference)
         try:
             yield
         finally:
-            say("stopping what was deployed for this run")
+            report_line("stopping what was deployed for this run")
             serve.delete(APPLICATION)

@@ -1,4 +1,4 @@
-"""Calls that failed for good: each for the file, and all of a kind together with what to do about them."""
+"""Dead letters: the calls that failed for good, one row each, and counted by kind with a remedy."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,38 +9,38 @@ from coe_ray.core.errors import CallError, NoSuchModel, NotInJournal, call_error
 from coe_ray.core.run_folder import QuestionRecord
 
 CLASSIFIER = "classifier"
-"""The name under which calls of the first stage stand among those of the experts."""
+"""System name of the first stage's calls, beside the experts' names."""
 
-_KEPT = ("error", "message", "status", "attempts", "body")
+_COLUMNS = ("error", "message", "status", "attempts", "body")
 
 
 @dataclass(slots=True)
 class DeadLetters:
-    """`models` has the model behind the classifier and each expert."""
+    """Rows and counts of failed calls; `models` maps the classifier and each expert to its model."""
 
     models: Mapping[str, str]
     _calls: Counter[tuple[str, str]] = field(default_factory=Counter)
     _messages: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def rows(self, records: Iterable[QuestionRecord]) -> Iterator[dict[str, Any]]:
-        """One row a failed call, counted as it passes."""
+        """One row a failed call, counted as it passes; a refusal is an answer."""
         for record in records:
-            for system, said in {CLASSIFIER: record["classification_error"], **record["answers"]}.items():
-                if said and "error" in said and not said.get("refused"):
+            for system, result in {CLASSIFIER: record["classification_error"], **record["answers"]}.items():
+                if result and "error" in result and not result.get("refused"):
                     model = self.models[system]
-                    self._count(model, said)
-                    kept = {name: said.get(name) for name in _KEPT}
-                    yield {"question_id": record["id"], "system": system, "model": model, **kept}
+                    self._count(model, result)
+                    columns = {name: result.get(name) for name in _COLUMNS}
+                    yield {"question_id": record["id"], "system": system, "model": model, **columns}
 
-    def _count(self, model: str, said: Mapping[str, Any]) -> None:
-        kind = model, said["error"]
+    def _count(self, model: str, failure: Mapping[str, Any]) -> None:
+        kind = model, failure["error"]
         self._calls[kind] += 1
-        # What was not asked at all repeats the message of the call that was.
-        if kind not in self._messages or said.get("attempts"):
-            self._messages[kind] = said["message"]
+        # A call that was never sent repeats the message of the one that stopped its model.
+        if kind not in self._messages or failure.get("attempts"):
+            self._messages[kind] = failure["message"]
 
     def kinds(self) -> list[dict[str, Any]]:
-        """By model and class of error: how many, one message of them, and what to do."""
+        """For each model and error class: the number of calls, one of their messages, and the remedy."""
         return [
             {
                 "model": model,

@@ -1,62 +1,52 @@
-"""SIGTERM to a bench: it commits and leaves within the three seconds that `ray job stop` gives it."""
+"""Graceful shutdown of a bench: on SIGTERM it commits and ends within the three seconds that `ray job stop` gives."""
 
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import ray
 
 STOPPED = 128 + signal.SIGTERM
-PATIENCE_S = 1.5
-"""How long the examiners may take to write what they know."""
+"""Exit code of a stopped run."""
 
 Step = Callable[[], None]
 
 
 class GracefulShutdown:
-    """What is still to be done when the process is told to end, last thing first."""
+    """Steps that are still to be taken when the process is told to end; the last one added is taken first."""
 
     def __init__(self) -> None:
         self._steps: list[Step] = []
 
     @contextmanager
-    def by(self, step: Step) -> Iterator[None]:
-        """While the block runs, `step` is part of leaving."""
+    def step(self, step: Step) -> Iterator[None]:
+        """While the block runs, `step` is part of the shutdown."""
         self._steps.append(step)
         try:
             yield
         finally:
             self._steps.remove(step)
 
-    def on_sigterm(self, say: Callable[[str], None]) -> None:
-        """Watch for SIGTERM from now on. Call it in the main thread and after `ray.init`, which has its own way to die.
+    def take_steps(self) -> None:
+        for step in reversed(self._steps):
+            step()
 
-        A thread hears of it through a pipe, so that it acts whatever the main thread is in the middle of.
+    def on_sigterm(self, report_line: Callable[[str], None]) -> None:
+        """Shut down on SIGTERM from now on. Call it in the main thread, after `ray.init`, which sets its own handler.
+
+        A thread reads the signal from a pipe, so that it acts whatever the main thread is in the middle of.
         """
-        heard, told = os.pipe()
-        os.set_blocking(told, False)  # as signal.set_wakeup_fd wants it
-        signal.set_wakeup_fd(told)
+        read_end, write_end = os.pipe()
+        os.set_blocking(write_end, False)  # signal.set_wakeup_fd requires it
+        signal.set_wakeup_fd(write_end)
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-        threading.Thread(target=self._wait, args=(heard, say), daemon=True).start()
+        threading.Thread(target=self._wait, args=(read_end, report_line), daemon=True).start()
 
-    def _wait(self, heard: int, say: Callable[[str], None]) -> None:
-        while signal.SIGTERM not in os.read(heard, 64):
+    def _wait(self, read_end: int, report_line: Callable[[str], None]) -> None:
+        while signal.SIGTERM not in os.read(read_end, 64):
             pass  # another signal's number
         try:
-            for step in reversed(self._steps):
-                step()
-            say("stopped; every finished call is kept, and the same command goes on from here")
+            self.take_steps()
+            report_line("stopped; every finished call is kept, and the same command goes on from here")
         finally:
             os._exit(STOPPED)
-
-
-def commit(desk: Any) -> None:
-    """Have every examiner write what it knows, and wait for them as long as there is time."""
-    ray.get(desk.leave.remote(), timeout=PATIENCE_S)
-    deadline = time.monotonic() + PATIENCE_S
-    while not ray.get(desk.all_left.remote(), timeout=PATIENCE_S) and time.monotonic() < deadline:
-        time.sleep(0.05)

@@ -1,15 +1,22 @@
-"""Indexes: a profile's, of the labelled examples that it names, and a run's own."""
+"""Retrieval indexes: a profile's, made of the labelled examples that it names, and a run's own."""
 
-from collections.abc import Sequence
+import hashlib
+import uuid
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.core.files import hold_lock
 from coe_ray.core.types import Neighbour, Question
 from coe_ray.llm.weights import fetch_weights
 from coe_ray.profile.profile import Profile
-from coe_ray.retrieval.encoder import SentenceEncoder, encoder_name
-from coe_ray.retrieval.index import Index, Retriever, build_index, has_index, is_index_of
+from coe_ray.retrieval.batching import BatchingEncoder
+from coe_ray.retrieval.encoder import Encoder, SentenceEncoder, Vectors, encoder_name
+from coe_ray.retrieval.index import ExampleIndex, Retriever, build_index, has_index, is_index_of
 
 
 def build_profile_index(profile: Profile) -> int:
@@ -28,45 +35,97 @@ def ensure_profile_index(profile: Profile) -> None:
         build_profile_index(profile)
 
 
-def opened_profile_index(profile: Profile) -> tuple[Index, tuple[Question, ...]]:
+def open_profile_index(profile: Profile) -> tuple[ExampleIndex, tuple[Question, ...]]:
     """The endpoint's index, built where there is none, and the examples in it."""
     ensure_profile_index(profile)
-    return Index(profile.index_folder, _encoder(profile)), _examples(profile)
+    return ExampleIndex(profile.index_folder, _encoder(profile)), _examples(profile)
 
 
-def ensured_index(profile: Profile, index: Path, examples: Sequence[Question]) -> Retriever:
-    """A run's index, made where there is none yet."""
-    return Indexes(profile).at(index, examples, profile.classifier.k)
+def open_run_index(profile: Profile, index: Path, examples: Sequence[Question]) -> Retriever:
+    """A run's index, built where there is none yet."""
+    return Indexes(profile).open(index, examples, profile.classifier.k)
 
 
 class Indexes:
-    """The indexes that one profile's classifiers look into, each opened once; all share one encoder."""
+    """The indexes that one profile's classifiers look into, each opened once; all share one encoder.
 
-    def __init__(self, profile: Profile) -> None:
+    With a folder for `vectors` no text is encoded twice, in whatever process.
+    """
+
+    def __init__(self, profile: Profile, vectors: Path | None = None) -> None:
         self._profile = profile
-        self._encoder: SentenceEncoder | None = None
-        self._opened: dict[Path, Index] = {}
+        self._vectors = vectors
+        self._encoder: Encoder | None = None
+        self._batching: BatchingEncoder | None = None
+        self._opened: dict[Path, ExampleIndex] = {}
 
-    def at(self, folder: Path, examples: Sequence[Question], k: int) -> Retriever:
-        """The one at `folder`, built of `examples` where there is none; nothing to look into where `k` is 0."""
+    def open(self, folder: Path, examples: Sequence[Question], k: int) -> Retriever:
+        """The index at `folder`, built of `examples` where there is none; an empty one where `k` is 0."""
         if not k:
             return NoExamples()
         if folder not in self._opened:
-            self._opened[folder] = self._index(folder, examples)
+            self._opened[folder] = self._open(folder, examples)
         return self._opened[folder]
 
-    def _index(self, folder: Path, examples: Sequence[Question]) -> Index:
-        self._encoder = self._encoder or _encoder(self._profile)
+    def _open(self, folder: Path, examples: Sequence[Question]) -> ExampleIndex:
+        if self._encoder is None or self._batching is None:
+            self._encoder = _encoder(self._profile) if self._vectors is None else self._stored_vectors(self._vectors)
+            self._batching = BatchingEncoder(self._encoder)
         if not has_index(folder):
-            # By one examiner, while those on other nodes wait for it.
+            # One worker builds it, while those on other nodes wait.
             with hold_lock(folder.with_name(f"{folder.name}.lock"), wait=True):
                 if not has_index(folder):
                     build_index(folder, examples, self._encoder)
-        return Index(folder, self._encoder)
+        return ExampleIndex(folder, self._batching)
+
+    def _stored_vectors(self, folder: Path) -> "StoredVectors":
+        name = encoder_name(self._profile.retrieval.encoder.hub)
+        return StoredVectors(name, lambda: _encoder(self._profile), folder)
+
+
+class StoredVectors:
+    """Encoder that keeps each vector in a file of `folder`, where the next process finds it.
+
+    Each process appends to a file of its own, named for the dimension: 16 bytes of the text's hash and the float32
+    values a vector. What a crash cuts off at the end of a file is encoded again. The encoder itself is loaded when the
+    first vector is missing, which takes seconds.
+    """
+
+    def __init__(self, name: str, load_encoder: Callable[[], Encoder], folder: Path) -> None:
+        self.name = name
+        self._encoder = cache(load_encoder)
+        self._folder = folder
+        self._own_file: BinaryIO | None = None
+        self._stored: dict[bytes, Vectors] = {}
+        for file in folder.glob("*.bin"):
+            dimension = int(file.name.partition("-")[0])
+            rows = np.fromfile(file, np.dtype([("key", np.void, 16), ("vector", np.float32, dimension)]))
+            self._stored.update(zip(map(bytes, rows["key"]), rows["vector"], strict=True))
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Raises `OSError` where the file cannot be written."""
+        keys = [self._key(text) for text in texts]
+        missing = [place for place, key in enumerate(keys) if key not in self._stored]
+        vectors = [self._stored.get(key) for key in keys]
+        if missing:
+            for place, vector in zip(missing, self._encoder().encode([texts[each] for each in missing]), strict=True):
+                self._append(keys[place], vector)
+                vectors[place] = vector
+        return np.array(vectors, np.float32)
+
+    def _append(self, key: bytes, vector: Vectors) -> None:
+        if self._own_file is None:
+            self._folder.mkdir(exist_ok=True)
+            self._own_file = (self._folder / f"{len(vector)}-{uuid.uuid4().hex}.bin").open("ab", buffering=0)
+        self._own_file.write(key + vector.astype(np.float32).tobytes())
+
+    def _key(self, text: str) -> bytes:
+        content = f"{self.name}\0{text}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(content, digest_size=16).digest()
 
 
 class NoExamples:
-    """What a classifier without retrieval has in place of an index."""
+    """Retriever of a classifier without retrieval: it finds nothing."""
 
     async def nearest(self, _question: Question, _k: int) -> tuple[Neighbour, ...]:
         return ()

@@ -1,6 +1,6 @@
-"""What a run's records say beyond accuracies: how sure the verdict is, what is lost where, costs, and misroutes.
+"""Insights into a run beyond accuracies: verdict with its certainty, bounds, losses, regret, costs and misroutes.
 
-Records are taken one after the other and their texts forgotten, but for the few misroutes that are shown.
+Records pass one after the other; their texts are not kept, but for the few misroutes that are shown.
 """
 
 import heapq
@@ -22,6 +22,7 @@ from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.profile.models import PythonModel
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.routing.router import rank_experts
 
 SHOWN = 8
 """Misroutes that are shown: those that the classifier was surest of."""
@@ -31,7 +32,7 @@ LONGEST = 1200
 
 
 class Insights:
-    """Takes records, then tells. A run with failed calls tells of the questions without any."""
+    """Insights over a run's questions without failed calls: first `add` its records, then take the `summary`."""
 
     def __init__(self, profile: Profile, questions: Mapping[str, Question], boards: Boards) -> None:
         self._profile = profile
@@ -42,22 +43,22 @@ class Insights:
         self._refused: set[str] = set()
         self._misroutes: list[tuple[float, str, dict[str, Any]]] = []
 
-    def take(self, records: Iterable[QuestionRecord]) -> None:
-        """All of a run's records. Without a record there is nothing to tell."""
+    def add(self, records: Iterable[QuestionRecord]) -> None:
+        """Add all of a run's records."""
         try:
-            self._matrix = Matrix.from_records(self._questions, self._seen(records)).complete()
+            self._matrix = Matrix.from_records(self._questions, self._passing(records)).complete()
         except DataError:
-            return
+            return  # there are no records
 
-    def told(self) -> dict[str, Any]:
-        """Parts of `summary.json`; `None` each where nothing is complete enough."""
+    def summary(self) -> dict[str, Any]:
+        """Parts of `summary.json`; each is `None` where no question is complete."""
         matrix = self._matrix
         if matrix is None or not matrix.size:
             return dict.fromkeys(("verdict", "bounds", "losses", "regret", "costs"), None) | {"misroutes": []}
-        best, nobody = self._picked(matrix, matrix.tasks), len(matrix.experts)
-        # Where the classifier refused, nobody is asked: the last row, which is never right and has no letter.
+        best, nobody = self._routed(matrix, matrix.tasks), len(matrix.experts)
+        # Where the classifier refused, no expert is asked: the last row, which is never right and has no letter.
         refused = np.array([question.id in self._refused for question in matrix.questions])
-        picked = np.where(refused, nobody, self._picked(matrix, matrix.labels[OWN]))
+        picked = np.where(refused, nobody, self._routed(matrix, matrix.labels[OWN]))
         right = np.vstack([matrix.right, np.zeros((1, matrix.size), dtype=np.bool_)])
         unread = np.vstack([matrix.unread, np.ones((1, matrix.size), dtype=np.bool_)])
         named, true = np.array(matrix.labels[OWN]), np.array(matrix.tasks)
@@ -73,7 +74,7 @@ class Insights:
             "misroutes": [shown for _, _, shown in sorted(self._misroutes, key=lambda each: each[:2], reverse=True)],
         }
 
-    def _seen(self, records: Iterable[QuestionRecord]) -> Iterator[QuestionRecord]:
+    def _passing(self, records: Iterable[QuestionRecord]) -> Iterator[QuestionRecord]:
         for record in records:
             label = record["classification"]
             if label is None:
@@ -82,11 +83,11 @@ class Insights:
                 usage = label.get("usage") or {}
                 tokens = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
                 self._label_tokens[record["id"]] = tokens
-                self._note_misroute(record, label)
+                self._add_misroute(record, label)
             yield record
 
-    def _picked(self, matrix: Matrix, labels: Iterable[str | None]) -> Ints:
-        """The expert that each question is sent to by such a label."""
+    def _routed(self, matrix: Matrix, labels: Iterable[str | None]) -> Ints:
+        """The expert, by its row in the matrix, that each question is sent to with this label."""
         boards = (self._boards.board(question.id) for question in matrix.questions)
         picks = [matrix.experts.index(_best(board, label)) for board, label in zip(boards, labels, strict=True)]
         return np.array(picks, dtype=np.intp)
@@ -94,9 +95,9 @@ class Insights:
     def _verdict(self, matrix: Matrix, coe: Bools) -> dict[str, Any]:
         """CoE against the best single expert, paired; `coe` (N,) marks its right answers."""
         single = min(matrix.experts, key=lambda name: (-alone(matrix, name).right.mean(), name))
-        found = compare(coe, alone(matrix, single).right, matrix.clusters)
+        comparison = compare(coe, alone(matrix, single).right, matrix.clusters)
         interval = accuracy_interval(coe, matrix.clusters)
-        return {"best_single": single, "questions": matrix.size, "method": interval.method, **asdict(found)}
+        return {"best_single": single, "questions": matrix.size, "method": interval.method, **asdict(comparison)}
 
     def _bounds(self, matrix: Matrix, best: Ints) -> dict[str, float]:
         oracle, vote = question_oracle("", matrix), majority("", matrix)
@@ -108,7 +109,7 @@ class Insights:
         }
 
     def _costs(self, matrix: Matrix, picked: Ints, accuracy: float) -> dict[str, dict[str, float | None]]:
-        """What each system costs for the questions of the matrix, and its accuracy on them.
+        """Cost and accuracy of each system on the questions of the matrix.
 
         CoE, whose accuracy is given, pays its classifier and the one expert that is `picked` (N,).
         """
@@ -120,15 +121,17 @@ class Insights:
             tokens, mine = matrix.tokens[:, row], picked == row
             if mine.any():
                 coe.append((model, tokens[:, mine].sum(axis=1)))
-            costs[name] = self._paid([(model, tokens.sum(axis=1))]) | {"accuracy": float(matrix.right[row].mean())}
-        costs[COE] = self._paid(coe) | {"accuracy": accuracy}
+            costs[name] = self._total_cost([(model, tokens.sum(axis=1))]) | {
+                "accuracy": float(matrix.right[row].mean())
+            }
+        costs[COE] = self._total_cost(coe) | {"accuracy": accuracy}
         return costs
 
-    def _paid(self, parts: Sequence[tuple[str, Ints]]) -> dict[str, float | None]:
-        """Of (model, prompt and completion tokens): tokens in all, and money where every model has a price."""
+    def _total_cost(self, parts: Sequence[tuple[str, Ints]]) -> dict[str, float | None]:
+        """Sum over (model, prompt and completion tokens): all tokens, and the cost where every model has a price."""
         costs = [self._cost(model, *map(int, tokens)) for model, tokens in parts]
-        money = None if None in costs else sum(each or 0.0 for each in costs)
-        return {"tokens": int(sum(tokens.sum() for _, tokens in parts)), "cost": money}
+        cost = None if None in costs else sum(each or 0.0 for each in costs)
+        return {"tokens": int(sum(tokens.sum() for _, tokens in parts)), "cost": cost}
 
     def _cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
         """In the currency of the profile's prices; `None` where it is not known: of GPUs, or an API without a price."""
@@ -136,16 +139,16 @@ class Insights:
             return 0.0
         return self._profile.token_cost(model, prompt_tokens, completion_tokens)
 
-    def _note_misroute(self, record: QuestionRecord, label: Mapping[str, Any]) -> None:
-        """A question under a wrong label, whose expert was wrong where the true task's would have been right."""
+    def _add_misroute(self, record: QuestionRecord, label: Mapping[str, Any]) -> None:
+        """Add the question if its label is wrong, and its expert too, where the true task's expert was right."""
         question, board = self._questions[record["id"]], self._boards.board(record["id"])
         if board is None or question.task is None or label["task"] == question.task:
             return
         asked, meant = _best(board, label["task"]), _best(board, question.task)
-        outcomes = {name: outcome_of(question, said) for name, said in record["answers"].items()}
+        outcomes = {name: outcome_of(question, answer) for name, answer in record["answers"].items()}
         if outcomes[meant] == "correct" and outcomes[asked] not in ("correct", "failed"):
-            said = {"asked": _said(asked, record, outcomes), "meant": _said(meant, record, outcomes)}
-            shown = _misroute(question, label) | said
+            answers = {"asked": _answer(asked, record, outcomes), "meant": _answer(meant, record, outcomes)}
+            shown = _misroute(question, label) | answers
             entry = (float(label["confidence"]), question.id, shown)
             keep = heapq.heappush if len(self._misroutes) < SHOWN else heapq.heappushpop
             keep(self._misroutes, entry)
@@ -154,15 +157,14 @@ class Insights:
 def _best(board: Leaderboard | None, task: str | None) -> str:
     if board is None:
         raise DataError("there is no leaderboard to route by")
-    standing = board.best(task) if task not in (None, UNKNOWN) else None
-    return (standing or board.best_on_average()).expert
+    return rank_experts(task, board)[0].expert
 
 
 def _misroute(question: Question, label: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "question_id": question.id,
-        "text": _beginning(question.text),
-        "options": [_beginning(option) for option in question.options],
+        "text": _shorten(question.text),
+        "options": [_shorten(option) for option in question.options],
         "answer": question.answer,
         "task": question.task,
         "label": label["task"],
@@ -171,7 +173,7 @@ def _misroute(question: Question, label: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _said(expert: str, record: QuestionRecord, outcomes: Mapping[str, str]) -> dict[str, Any]:
+def _answer(expert: str, record: QuestionRecord, outcomes: Mapping[str, str]) -> dict[str, Any]:
     answer = record["answers"][expert]
     text = str(answer.get("text") or answer.get("message") or "")
     # Its end is kept: the letter stands there.
@@ -179,5 +181,5 @@ def _said(expert: str, record: QuestionRecord, outcomes: Mapping[str, str]) -> d
     return {"expert": expert, "letter": answer.get("letter"), "outcome": outcomes[expert], "text": cut}
 
 
-def _beginning(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,30 +1,29 @@
-"""A replay: a finished run's figures again, or by another leaderboard or profile, without a single call.
+"""Replay: a run's figures made again, or by another leaderboard or profile, without a single call.
 
-What the run's records cannot tell is read out of its journal; what the journal does not have is missing, and said.
+What the run's records do not tell is read out of its journal; what the journal does not have counts as failed.
 """
 
 import asyncio
-import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coe_ray.bench.billing import make_bill
-from coe_ray.bench.indexing import ensured_index
-from coe_ray.bench.results import write_results
-from coe_ray.bench.results_table import evaluate_question, has_failed
+from coe_ray.bench.collect import ReportLine
+from coe_ray.bench.indexing import open_run_index
+from coe_ray.bench.records import evaluate_question
+from coe_ray.bench.results import make_bill, write_results
 from coe_ray.bench.run import adopt_tasks, settings_fingerprint
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.core.errors import ConfigError
-from coe_ray.core.files import hold_lock, write_atomic
-from coe_ray.core.run_folder import QUESTIONS_PER_FILE, QuestionRecord, RunFolder, read_questions, write_records
+from coe_ray.core.files import hold_lock
+from coe_ray.core.run_folder import QUESTIONS_PER_FILE, RunFolder, read_questions, records_table
 from coe_ray.core.types import Question, Task
 from coe_ray.journal.audit import audit_calls
 from coe_ray.journal.journal import Journal
@@ -32,8 +31,6 @@ from coe_ray.llm.factory import make_local_models, wrap_in_journal
 from coe_ray.profile.models import RecordedModel, ScriptedModelConfig
 from coe_ray.profile.profile import LeaderboardConfig, Profile, load_profile
 from coe_ray.routing.pipeline import CompositionOfExperts
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +43,19 @@ class ReplayRequest:
     leaderboard: Path | None = None
 
 
-def replay(order: ReplayRequest, say: Say) -> dict[str, Any]:
-    """The summary, which is also written. Raises `CoeError`. Needs no Ray and no network."""
+def replay(request: ReplayRequest, report_line: ReportLine) -> dict[str, Any]:
+    """Returns the summary, which is also written. Raises `CoeError`. Needs no Ray and no network."""
     started = time.monotonic()
-    source, target = RunFolder(order.run), RunFolder(_target(order))
+    source, target = RunFolder(request.run), RunFolder(_target(request))
     card = source.card()
-    profile = _profile(order, card, say)
+    profile = _profile(request, card, report_line)
     questions = {question.id: question for question in read_questions(source.questions)}
     with hold_lock(target.lock):
-        _fill(source, target, card, profile, questions, say)
+        _fill(source, target, card, profile, tuple(questions.values()), report_line)
+        # The run's own bill where its own results are made again; another replay issued nothing.
+        audits = audit_calls(_journal(source, card), card["run"]) if target.root == source.root else {}
         facts = {
-            "calls": _calls(source, target, card, profile),
+            "calls": make_bill(audits, profile),
             "rejected": pq.read_metadata(source.rejected).num_rows,
             "seconds": round(time.monotonic() - started, 1),
             "data": card["data"],
@@ -66,20 +65,20 @@ def replay(order: ReplayRequest, say: Say) -> dict[str, Any]:
         return write_results(target, profile, questions, facts)
 
 
-def _target(order: ReplayRequest) -> Path:
-    if order.out is None and (order.profile or order.leaderboard):
+def _target(request: ReplayRequest) -> Path:
+    if request.out is None and (request.profile or request.leaderboard):
         raise ConfigError(
             "give --out for a replay by another profile or leaderboard: it must not replace the run's own results"
         )
-    return order.out or order.run
+    return request.out or request.run
 
 
-def _profile(order: ReplayRequest, card: dict[str, Any], say: Say) -> Profile:
-    profile = load_profile(order.profile or card["profile"]).served
-    if order.leaderboard is not None:
-        path = str(order.leaderboard.absolute())
+def _profile(request: ReplayRequest, card: dict[str, Any], report_line: ReportLine) -> Profile:
+    profile = load_profile(request.profile or card["profile"]).without_study
+    if request.leaderboard is not None:
+        path = str(request.leaderboard.absolute())
         profile = profile.model_copy(update={"leaderboard": LeaderboardConfig(path=path)})
-    return adopt_tasks(profile, tuple(Task(**task) for task in card["tasks"]), say)
+    return adopt_tasks(profile, tuple(Task(**task) for task in card["tasks"]), report_line)
 
 
 def _fill(
@@ -87,14 +86,12 @@ def _fill(
     target: RunFolder,
     card: dict[str, Any],
     profile: Profile,
-    questions: dict[str, Question],
-    say: Say,
+    questions: Sequence[Question],
+    report_line: ReportLine,
 ) -> None:
-    """Bring every record that can be had into the target: the run's own, and those that its journal tells."""
+    """Write the target's records: the run's own, or where the profile differs, those that its journal tells."""
     settings = settings_fingerprint(profile)
-    same = settings == card["settings"]
-    known = source.records() if same else iter(())
-    own = target.root == source.root
+    same, own = settings == card["settings"], target.root == source.root
     if own and not same:
         raise ConfigError(
             f"profile {profile.name!r} has changed since the run; "
@@ -102,50 +99,33 @@ def _fill(
         )
     if not own:
         _begin(target, source, card, settings)
-        known = _kept(known, target.rows, target.failures)
-    missing = questions.keys() - {record["id"] for record in known}
-    if missing:
-        say(f"{len(missing)} of {len(questions)} questions are read out of the journal")
-        rest = [questions[id_] for id_ in sorted(missing)]
-        with closing(Journal.open(_journal(source, card))) as journal:
-            coe = _pipeline(_index(source, card), profile, journal)
-            # In the run itself what has no checkpoint is no row: the next start of the run looks at it again.
-            for _ in _kept(_examined(coe, rest), target.failures if own else target.rows, target.failures):
-                pass
+    if same and source.records_file.exists():
+        if not own:
+            shutil.copy(source.records_file, target.records_file)
+        return
+    report_line(f"{len(questions)} questions are read out of the journal")
+    with closing(Journal.open(_journal(source, card))) as journal:
+        target.write_records(_evaluate(_pipeline(_index(source, card), profile, journal), questions))
 
 
 def _begin(target: RunFolder, source: RunFolder, card: dict[str, Any], settings: str) -> None:
-    """A folder of its own, made anew. Raises `ConfigError` where a run lives in it."""
-    path = target.root / "run.json"
-    if path.is_file() and "replay" not in target.card():
+    """Make the target's folder anew. Raises `ConfigError` where it holds a run."""
+    if target.card_file.is_file() and "replay" not in target.card():
         raise ConfigError(f"{target.root}: holds a run; give another --out for the replay")
     # The run's journal and index stay where they are: a replay of this replay finds them there.
     elsewhere = {"journal": _journal(source, card), "index": str(_index(source, card)), "replay": str(source.root)}
-    content = {**card, "settings": settings, **elsewhere}
-    write_atomic(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    for folder in (target.rows, target.failures):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+    target.write_card({**card, "settings": settings, **elsewhere})
     shutil.copytree(source.questions, target.questions, dirs_exist_ok=True)
     shutil.copy(source.rejected, target.rejected)
 
 
-def _kept(records: Iterable[QuestionRecord], finished: Path, failed: Path) -> Iterator[QuestionRecord]:
-    """The same records, each written down on its way: among the finished ones, or those with a failed call."""
-    left = iter(records)
-    while batch := list(itertools.islice(left, QUESTIONS_PER_FILE)):
-        write_records(finished, [record for record in batch if not has_failed(record)])
-        write_records(failed, [record for record in batch if has_failed(record)])
-        yield from batch
-
-
-def _examined(coe: CompositionOfExperts, questions: list[Question]) -> Iterator[QuestionRecord]:
-    async def together(part: list[Question]) -> list[QuestionRecord]:
-        return await asyncio.gather(*(evaluate_question(coe, question) for question in part))
+def _evaluate(coe: CompositionOfExperts, questions: Sequence[Question]) -> Iterator[pa.Table]:
+    async def evaluate_all(part: Sequence[Question]) -> pa.Table:
+        return records_table(await asyncio.gather(*(evaluate_question(coe, question) for question in part)))
 
     with asyncio.Runner() as runner:
         for start in range(0, len(questions), QUESTIONS_PER_FILE):
-            yield from runner.run(together(questions[start : start + QUESTIONS_PER_FILE]))
+            yield runner.run(evaluate_all(questions[start : start + QUESTIONS_PER_FILE]))
 
 
 def _journal(source: RunFolder, card: dict[str, Any]) -> str:
@@ -158,19 +138,13 @@ def _index(source: RunFolder, card: dict[str, Any]) -> Path:
 
 def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfExperts:
     """The profile's pipeline, each model replaced by what the journal has of it."""
-    tables = {
-        name for name, config in profile.models.items() if isinstance(config, RecordedModel | ScriptedModelConfig)
-    }
     # A table of answers or a script is a record itself: nobody is called where it is asked.
-    asked = make_local_models(profile.model_copy(update={"models": {name: profile.models[name] for name in tables}}))
+    local = {
+        name: each for name, each in profile.models.items() if isinstance(each, RecordedModel | ScriptedModelConfig)
+    }
+    tables = make_local_models(profile.model_copy(update={"models": local}))
     models: dict[str, ChatModel] = {
-        name: asked.get(name) or wrap_in_journal(profile, name, journal, None) for name in profile.models
+        name: tables.get(name) or wrap_in_journal(profile, name, journal, None) for name in profile.models
     }
     index = index if index.is_dir() else profile.index_folder
-    return CompositionOfExperts(profile, models, ensured_index(profile, index, ()), None)
-
-
-def _calls(source: RunFolder, target: RunFolder, card: dict[str, Any], profile: Profile) -> dict[str, Any]:
-    """The run's own bill where its own results are made again; another replay issued nothing."""
-    own = target.root == source.root
-    return make_bill(audit_calls(_journal(source, card), card["run"]) if own else {}, profile)
+    return CompositionOfExperts(profile, models, open_run_index(profile, index, ()), None)

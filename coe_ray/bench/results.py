@@ -1,12 +1,13 @@
-"""What a run folder says in the end: answers/, dead_letters.parquet, summary.json, report.html.
+"""Results of a run: answers/, dead_letters.parquet, summary.json, report.html.
 
-All of it follows from the records and the journal, so it can be made again at any time, and by other routes.
+All of it follows from the records and the journal, so it can be made again at any time, also by other routes.
 """
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -25,8 +26,9 @@ from coe_ray.bench.scoring import (
     expert_rows,
 )
 from coe_ray.core.files import write_atomic
-from coe_ray.core.run_folder import QuestionRecord, RunFolder
+from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
+from coe_ray.journal.audit import Audit
 from coe_ray.profile.profile import Profile
 from coe_ray.routing.pipeline import load_leaderboard
 
@@ -34,22 +36,22 @@ from coe_ray.routing.pipeline import load_leaderboard
 def write_results(
     folder: RunFolder, profile: Profile, questions: Mapping[str, Question], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Score the folder's records; `facts` of how they were made go into the summary, which is returned."""
-    boards, leaderboard = _mapping(profile, questions, folder)
+    """Score the folder's records; returns the summary, with `facts` about how they were made."""
+    boards, leaderboard = _boards(profile, questions, folder)
     ledger, insights = Ledger(), Insights(profile, questions, boards)
-    folder.write_answers(ledger.through(all_rows(questions, _records(folder, questions), boards)))
-    insights.take(_records(folder, questions))
+    folder.write_answers(ledger.through(all_rows(questions, folder.records(), boards)))
+    insights.add(folder.records())
     letters = DeadLetters(_models(profile))
-    folder.write_dead_letters(letters.rows(_records(folder, questions)))
+    folder.write_dead_letters(letters.rows(folder.records()))
     summary = {
         **ledger.figures(questions),
-        **insights.told(),
+        **insights.summary(),
         "failures": letters.kinds(),
         **facts,
         "profile": profile.name,
         "leaderboard": leaderboard,
         "version": version("coe_ray"),
-        "commit": commit(),
+        "commit": current_commit(),
         "command": " ".join(sys.argv),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -58,34 +60,41 @@ def write_results(
     return summary
 
 
-def _records(folder: RunFolder, questions: Mapping[str, Question]) -> Iterator[QuestionRecord]:
-    return (record for record in folder.records() if record["id"] in questions)
-
-
 def _models(profile: Profile) -> dict[str, str]:
     """The model behind each system that is called."""
     return {CLASSIFIER: profile.classifier.model} | {name: each.model for name, each in profile.experts.items()}
 
 
-def _mapping(profile: Profile, questions: Mapping[str, Question], folder: RunFolder) -> tuple[Boards, dict[str, str]]:
-    """The leaderboard that routes each question, and what to say of it."""
+def _boards(profile: Profile, questions: Mapping[str, Question], folder: RunFolder) -> tuple[Boards, dict[str, str]]:
+    """The leaderboard that routes each question, and its description."""
     board = load_leaderboard(profile)
     tasks = {question.task for question in questions.values()}
     if board is not None and tasks <= set(board.tasks) and set(profile.experts) <= set(board.experts):
         own = board.narrowed(profile.experts)
         note = f"the profile's, made of {board.provenance.data} {board.provenance.split}".strip()
         return OneBoard(own), {"version": own.version, "mapping": "profile", "note": note}
-    boards = cross_fitted(expert_rows(questions, _records(folder, questions)), questions)
+    boards = cross_fitted(expert_rows(questions, folder.records()), questions)
     if boards.whole is None:
         return boards, {"version": "none", "mapping": "cross-fitted", "note": "no expert has answered anything yet"}
     note = "the profile has no leaderboard for these tasks: each question is routed by the other folds' answers"
     return boards, {"version": boards.whole.version, "mapping": "cross-fitted", "note": note}
 
 
-def commit() -> str | None:
-    """The commit that runs: of the environment in a job, whose working folder is a copy without git."""
-    if stated := os.environ.get("COE_RAY_COMMIT"):
-        return stated
+def make_bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:
+    """`calls` of the summary: each model and all together, from the journal. `cost` is None where none has a price."""
+    by_model = {
+        name: {**asdict(audit), "cost": profile.token_cost(name, audit.prompt_tokens, audit.completion_tokens)}
+        for name, audit in audits.items()
+    }
+    totals = {field.name: sum(getattr(audit, field.name) for audit in audits.values()) for field in fields(Audit)}
+    costs = [bill["cost"] for bill in by_model.values() if bill["cost"] is not None]
+    return {**totals, "cost": sum(costs) if costs else None, "by_model": by_model}
+
+
+def current_commit() -> str | None:
+    """The commit that runs: from the environment in a job, whose working folder is a copy without git."""
+    if commit := os.environ.get("COE_RAY_COMMIT"):
+        return commit
     git = ["git", "rev-parse", "--short", "HEAD"]
-    asked = subprocess.run(git, capture_output=True, text=True, check=False)  # noqa: S603  # a constant command
-    return asked.stdout.strip() or None
+    output = subprocess.run(git, capture_output=True, text=True, check=False).stdout  # noqa: S603  # a constant command
+    return output.strip() or None

@@ -1,7 +1,6 @@
-"""A bench run: questions/ → Ray Data → rows/ (checkpointed) → answers/, summary.json, report.html.
+"""A bench run: questions/ → Ray Data → records.parquet → answers/, summary.json, report.html.
 
-The same call on the same folder goes on where it stopped: questions that stand in rows/ are not looked at again,
-and calls that stand in the journal are not made again.
+The same call on the same folder resumes: every question is streamed again, and calls that the journal has are not made.
 """
 
 import hashlib
@@ -12,11 +11,10 @@ from typing import Any
 
 import orjson
 
-from coe_ray.bench.billing import make_bill
-from coe_ray.bench.collect import CollectionPlan, Deploy, Say, check_plan, collect_answers
+from coe_ray.bench.collect import CollectionPlan, DeployModels, ReportLine, check_plan, collect_answers
 from coe_ray.bench.datasets.load import Benchmark, Split, load_benchmark, sample_by_task
 from coe_ray.bench.graceful_shutdown import GracefulShutdown
-from coe_ray.bench.results import write_results
+from coe_ray.bench.results import make_bill, write_results
 from coe_ray.bench.stream import plain_errors
 from coe_ray.core.files import hold_lock
 from coe_ray.core.run_folder import RunFolder
@@ -28,10 +26,10 @@ from coe_ray.profile.profile import Profile, TaskConfig, load_profile
 
 @dataclass(frozen=True, slots=True)
 class BenchRequest:
-    """What to measure: `per_task` draws that many questions of each task (seeded), `None` takes all.
+    """What to measure. `per_task` draws that many questions of each task (seeded); `None` takes all.
 
-    `journal` is a folder or a `pyarrow.fs` URI; the run folder's own without it. `retry_failed` asks again what
-    failed for good.
+    `journal` is a folder on shared storage; without it, the run folder's own. `retry_failed` repeats calls that failed
+    permanently.
     """
 
     profile: str
@@ -44,29 +42,45 @@ class BenchRequest:
     retry_failed: bool = False
 
 
-def run_bench(order: BenchRequest, say: Say, deploy: Deploy, leaving: GracefulShutdown | None = None) -> dict[str, Any]:
-    """Run, or go on with, a bench; returns the summary that it also writes. Raises `CoeError`.
+def run_bench(
+    request: BenchRequest, report_line: ReportLine, deploy: DeployModels, shutdown: GracefulShutdown | None = None
+) -> dict[str, Any]:
+    """Start or resume a bench; returns the summary, which is also written. Raises `CoeError`.
 
-    Needs a running Ray. `summary["incomplete"]` says whether calls failed.
+    Needs a running Ray, unless every question is answered. `summary["incomplete"]` says whether calls failed.
     """
     started = time.monotonic()
-    profile = load_profile(order.profile).served
-    benchmark = load_benchmark(order.data, split=order.split, tasks=profile.task_list)
-    profile = adopt_tasks(profile, benchmark.tasks, say)
-    questions = sample_questions(benchmark, order.per_task, order.seed)
-    folder = RunFolder(order.out)
-    sitting = CollectionPlan(order.profile, profile, benchmark, questions, folder, order.journal, order.retry_failed)
-    check_plan(sitting)
-    with plain_errors(folder), hold_lock(folder.lock):
-        run = collect_answers(sitting, _identity(order, profile, questions), say, deploy, leaving or GracefulShutdown())
+    plan = _make_plan(request, report_line)
+    check_plan(plan)
+    with plain_errors(plan.folder), hold_lock(plan.folder.lock):
+        run = collect_answers(plan, report_line, deploy, shutdown or GracefulShutdown())
         facts = {
-            "calls": make_bill(audit_calls(sitting.journal_place, run), profile),
-            "rejected": len(benchmark.rejected),
+            "calls": make_bill(audit_calls(plan.journal_folder, run), plan.profile),
+            "rejected": len(plan.benchmark.rejected),
             "seconds": round(time.monotonic() - started, 1),
-            "data": order.data,
-            "split": order.split,
+            "data": request.data,
+            "split": request.split,
         }
-        return write_results(folder, profile, {question.id: question for question in questions}, facts)
+        return write_results(plan.folder, plan.profile, {question.id: question for question in plan.questions}, facts)
+
+
+def _make_plan(request: BenchRequest, report_line: ReportLine) -> CollectionPlan:
+    profile = load_profile(request.profile).without_study
+    benchmark = load_benchmark(request.data, split=request.split, tasks=profile.task_list)
+    profile = adopt_tasks(profile, benchmark.tasks, report_line)
+    questions = sample_questions(benchmark, request.per_task, request.seed)
+    identity = {
+        "profile": request.profile,
+        "settings": settings_fingerprint(profile),
+        "data": request.data,
+        "split": request.split,
+        "questions": hashlib.sha256("".join(question.id for question in questions).encode()).hexdigest(),
+        "journal": request.journal,
+    }
+    folder = RunFolder(request.out)
+    return CollectionPlan(
+        request.profile, profile, benchmark, questions, folder, identity, request.journal, request.retry_failed
+    )
 
 
 def sample_questions(benchmark: Benchmark, per_task: int | None, seed: int) -> tuple[Question, ...]:
@@ -74,32 +88,20 @@ def sample_questions(benchmark: Benchmark, per_task: int | None, seed: int) -> t
     return benchmark.questions if per_task is None else sample_by_task(benchmark.questions, per_task, seed)
 
 
-def adopt_tasks(profile: Profile, tasks: tuple[Task, ...], say: Say) -> Profile:
+def adopt_tasks(profile: Profile, tasks: tuple[Task, ...], report_line: ReportLine) -> Profile:
     """The profile, with the benchmark's tasks where it lacks some of them."""
     if {task.name for task in tasks} <= {task.name for task in profile.task_list}:
         return profile
-    say(f"profile {profile.name!r} has other tasks than the benchmark; classifying over the benchmark's own")
+    report_line(f"profile {profile.name!r} has other tasks than the benchmark; classifying over the benchmark's own")
     own = tuple(TaskConfig(name=task.name, description=task.description) for task in tasks)
     return profile.model_copy(update={"tasks": own})
 
 
 def settings_fingerprint(profile: Profile) -> str:
-    """A hash of everything in a profile that decides what is asked, and of nothing else.
+    """Hash of everything in a profile that decides what is asked.
 
-    How often, how fast and with which key may change from one start to the next, and so may the leaderboard.
+    Attempts, rates, keys and the leaderboard are left out: they may change from one start to the next.
     """
     settings = profile.model_dump(mode="json", include={"tasks", "experts", "classifier", "retrieval"})
     settings["models"] = {name: model_fingerprint(config, profile) for name, config in profile.models.items()}
     return hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _identity(order: BenchRequest, profile: Profile, questions: tuple[Question, ...]) -> dict[str, Any]:
-    ids = hashlib.sha256("".join(question.id for question in questions).encode()).hexdigest()
-    return {
-        "profile": order.profile,
-        "settings": settings_fingerprint(profile),
-        "data": order.data,
-        "split": order.split,
-        "questions": ids,
-        "journal": order.journal,
-    }

@@ -1,10 +1,10 @@
-"""The actor of a bench: puts every question of a batch through the pipeline and notes what came of it."""
+"""Worker actor of a bench: puts every question of a batch through the pipeline and returns the records."""
 
 import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from ray.exceptions import RayError
 
 from coe_ray.bench.indexing import Indexes
 from coe_ray.bench.progress import ProgressUpdate
-from coe_ray.bench.results_table import evaluate_question, failures, has_failed
+from coe_ray.bench.records import evaluate_question, failed_calls
 from coe_ray.cluster.governors import connect_governors
 from coe_ray.cluster.health import tune_garbage_collector
 from coe_ray.cluster.hosted import make_hosted_models
-from coe_ray.core.run_folder import QuestionRecord, read_question_row, records_table, write_records
-from coe_ray.core.traffic import Traffic
+from coe_ray.core.call_activity import CallActivity
+from coe_ray.core.run_folder import QuestionRecord, read_question_row, records_table
 from coe_ray.core.types import Question
 from coe_ray.journal.journal import Journal
 from coe_ray.llm.factory import make_local_models, wrap_in_journal
@@ -29,16 +29,15 @@ from coe_ray.routing.pipeline import CompositionOfExperts, Shots
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 1024
-"""Questions under way in one actor; how many calls are, the gates and the hosted models say."""
+QUESTIONS_AT_ONCE = 1024
+"""Questions under way in one worker; the limiters and the hosted models decide how many calls are."""
 
-TELL_S = 0.5
-"""How often an examiner tells its news."""
+REPORT_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraClassifier:
-    """One more classifier that looks at every question: a profile's, over its tasks and with its examples."""
+    """A further classifier that labels every question: a profile's, over its tasks and with its examples."""
 
     profile: Profile
     index: Path
@@ -47,102 +46,93 @@ class ExtraClassifier:
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What an examiner needs to know; plain data, so that it can be sent to its process."""
+    """What a worker needs to know: plain data, which is sent to its process."""
 
     profile: Profile
     index: Path
     examples: tuple[Question, ...]
-    failures: Path
+    vectors: Path
     journal: str
     run: str
     retry_failed: bool
-    labellers: Mapping[str, ExtraClassifier] = field(default_factory=dict)
+    extra_classifiers: Mapping[str, ExtraClassifier] = field(default_factory=dict)
     shots: Shots = field(default_factory=dict)
 
 
 class EvalWorker:
-    """Every call stands in the journal before it counts.
+    """Every call is in the journal before it counts, and what is in the journal is not called again."""
 
-    Questions with a failed call are no output: they are noted in `failures/`, stay without a checkpoint, and so
-    are looked at again when the same run is started again.
-    """
-
-    def __init__(self, assignment: WorkerConfig, desk: ActorHandle) -> None:
+    def __init__(self, config: WorkerConfig, tracker: ActorHandle) -> None:
         tune_garbage_collector()
-        self._traffic = Traffic()
-        self._journal = Journal.open(assignment.journal, assignment.run)
-        self._coe, self._labellers = _pipelines(assignment, self._journal, self._traffic)
-        self._failures = assignment.failures
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._activity = CallActivity()
+        self._journal = Journal.open(config.journal, config.run)
+        self._coe, self._extra_classifiers = _pipelines(config, self._journal, self._activity)
+        self._slots = asyncio.Semaphore(QUESTIONS_AT_ONCE)
         self._name = uuid.uuid4().hex
-        self._desk = desk
-        self._done: dict[str, bool] = {}
-        self._failed: dict[str, list[str]] = {}
+        self._tracker = tracker
+        self._done: dict[str, Sequence[str]] = {}
         self._batches = 0
-        self._teller: asyncio.Task[None] | None = None
-        self._leaving = False
+        self._reporter: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def __call__(self, batch: pa.Table) -> pa.Table:
-        await self._journal.refresh()  # another examiner may have begun this batch, and died
-        async with self._telling():
-            records = await asyncio.gather(*(self._examined(read_question_row(row)) for row in batch.to_pylist()))
-        write_records(self._failures, [record for record in records if has_failed(record)])
-        return records_table(record for record in records if not has_failed(record))
+        await self._journal.refresh()  # another worker may have begun this batch, and died
+        async with self._reporting():
+            records = await asyncio.gather(*(self._evaluate(read_question_row(row)) for row in batch.to_pylist()))
+        return records_table(records)
 
-    async def _examined(self, question: Question) -> QuestionRecord:
+    async def _evaluate(self, question: Question) -> QuestionRecord:
         async with self._slots:
-            record = await evaluate_question(self._coe, question, self._labellers)
-        self._done[question.id] = has_failed(record)
-        if failed := failures(record):
-            self._failed[question.id] = failed
+            record = await evaluate_question(self._coe, question, self._extra_classifiers)
+        self._done[question.id] = failed_calls(record)
         return record
 
     @contextlib.asynccontextmanager
-    async def _telling(self) -> AsyncIterator[None]:
-        """Tell the desk how things are while any batch is under way, and at the end of each."""
+    async def _reporting(self) -> AsyncIterator[None]:
+        """Report progress while any batch is under way, and at the end of each."""
         self._batches += 1
-        if self._teller is None or self._teller.done():
-            self._teller = asyncio.create_task(self._tell_on())
+        if self._reporter is None or self._reporter.done():
+            self._reporter = asyncio.create_task(self._keep_reporting())
         try:
             yield
         finally:
             self._batches -= 1
-            await self._tell()
+            await self._report()
 
-    async def _tell_on(self) -> None:
+    async def _keep_reporting(self) -> None:
         while self._batches:
-            await self._tell()
-            await asyncio.sleep(TELL_S)
+            await self._report()
+            await asyncio.sleep(REPORT_INTERVAL_S)
 
-    async def _tell(self) -> None:
+    async def _report(self) -> None:
         done, self._done = self._done, {}
-        failed, self._failed = self._failed, {}
-        traffic = self._traffic
-        news = ProgressUpdate(done, traffic.in_flight, traffic.waiting, dict(traffic.backing_off), failed)
+        activity = self._activity
+        update = ProgressUpdate(done, activity.in_flight, activity.waiting, dict(activity.backing_off))
         try:
-            if await self._desk.tell.remote(self._name, news) and not self._leaving:
-                self._leaving = True
-                self._journal.flush()
-                await self._desk.left.remote(self._name)
-        except RayError as error:  # the desk is gone: what is asked and kept does not depend on it
-            log.warning("the progress cannot be told: %s", error)
+            if await self._tracker.report.remote(self._name, update) and not self._stopping:
+                self._stopping = True
+                await asyncio.to_thread(self._journal.flush)
+                await self._tracker.confirm_commit.remote(self._name)
+        except RayError as error:  # the tracker is gone: nothing that is asked or kept depends on it
+            log.warning("the progress cannot be reported: %s", error)
 
 
 def _pipelines(
-    assignment: WorkerConfig, journal: Journal, traffic: Traffic
+    config: WorkerConfig, journal: Journal, activity: CallActivity
 ) -> tuple[CompositionOfExperts, dict[str, CompositionOfExperts]]:
     """The profile's pipeline and those that only classify, each model behind the journal."""
-    profile, indexes = assignment.profile, Indexes(assignment.profile)
-    models = make_local_models(profile, LimiterRegistry(connect_governors(), traffic)) | make_hosted_models(
-        profile, traffic
+    profile, indexes = config.profile, Indexes(config.profile, config.vectors)
+    models = make_local_models(profile, LimiterRegistry(connect_governors(), activity)) | make_hosted_models(
+        profile, activity
     )
-    behind = {
-        name: wrap_in_journal(profile, name, journal, model, retry_failed=assignment.retry_failed)
+    journaled = {
+        name: wrap_in_journal(profile, name, journal, model, retry_failed=config.retry_failed)
         for name, model in models.items()
     }
 
-    def pipeline(of: Profile, index: Path, examples: tuple[Question, ...]) -> CompositionOfExperts:
-        return CompositionOfExperts(of, behind, indexes.at(index, examples, of.classifier.k), None, assignment.shots)
+    def pipeline(profile: Profile, index: Path, examples: tuple[Question, ...]) -> CompositionOfExperts:
+        retriever = indexes.open(index, examples, profile.classifier.k)
+        return CompositionOfExperts(profile, journaled, retriever, None, config.shots)
 
-    others = {name: pipeline(each.profile, each.index, each.examples) for name, each in assignment.labellers.items()}
-    return pipeline(profile, assignment.index, assignment.examples), others
+    extra = {name: pipeline(each.profile, each.index, each.examples) for name, each in config.extra_classifiers.items()}
+    return pipeline(profile, config.index, config.examples), extra

@@ -41,6 +41,10 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--journal and --retry-failed are for runs: a replay only reads its run's journal")
     if args.leaderboard and args.replay is None:
         raise ConfigError("--leaderboard goes with --replay; a run takes its profile's")
+    if args.journal:
+        from coe_ray.journal.segments import check_is_folder
+
+        check_is_folder(args.journal)
     return _replay(args) if args.replay else _measure(args)
 
 
@@ -51,9 +55,7 @@ def _measure(args: argparse.Namespace) -> int:
     from coe_ray.bench.run import BenchRequest, run_bench  # reads variables that start_driver sets
 
     out = require_lasting_path("--out", args.out)
-    journal = args.journal
-    if journal and "://" not in journal:
-        journal = str(require_lasting_path("--journal", Path(journal)))
+    journal = str(require_lasting_path("--journal", Path(args.journal))) if args.journal else None
     request = BenchRequest(
         args.profile or "local-cpu",
         args.data,

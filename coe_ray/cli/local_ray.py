@@ -1,7 +1,5 @@
 """A Ray of this process's own on this machine, on loopback only: for `coe-ray serve`, the demo and measurements."""
 
-import errno
-import logging
 import os
 import signal
 import socket
@@ -15,6 +13,7 @@ from pathlib import Path
 
 from coe_ray.cli.ray_driver import accepts_connections, address_file, connect
 from coe_ray.core.errors import ConfigError
+from coe_ray.core.ports import bind_error, require_free_port
 from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 
 ADDRESS = "127.0.0.1:6379"
@@ -51,7 +50,7 @@ def prepare_environment() -> None:
 def require_ray_ports() -> None:
     """Raises `ConfigError` where a port is taken that Ray needs."""
     for number, purpose in PORTS.items():
-        if _refusal("127.0.0.1", number) is not None:
+        if bind_error("127.0.0.1", number) is not None:
             raise ConfigError(
                 f"port {number} is taken, and Ray needs it for {purpose}; if another Ray runs here, stop it: `ray stop`"
             )
@@ -60,23 +59,7 @@ def require_ray_ports() -> None:
 def require_free_ports(host: str, port: int) -> None:
     """Raises `ConfigError` where a port is taken that Ray or the endpoint needs."""
     require_ray_ports()
-    if (error := _refusal(host, port)) is not None:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port {port} of {host} is taken; stop what listens there, or give another --port")
-        raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}; give another --host or --port")
-
-
-def _refusal(host: str, port: int) -> OSError | None:
-    """The error of listening there, `None` where it works."""
-    try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # or the last server's connections refuse it
-            probe.bind(place)
-            probe.listen(1)
-    except OSError as error:
-        return error
-    return None
+    require_free_port(host, port)
 
 
 @contextmanager
@@ -152,7 +135,6 @@ def _disconnect() -> None:
     from ray import serve
 
     if ray.is_initialized():
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it says that there is nothing to shut down
         serve.shutdown()  # or its HAProxy would outlive it
         ray.shutdown()  # or this process would wait for the Ray that it stops
 

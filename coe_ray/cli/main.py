@@ -24,6 +24,8 @@ COMMANDS = (
 """Each is the module of its name beside this one, with `add_arguments(parser)` and `run(args)`; all import quickly."""
 CHECKOUT_COMMANDS = {"load": "jobs.load", "compare": "jobs.compare", "bench-load": "jobs.bench_load"}
 """Modules outside the package, with the same two functions."""
+ENVIRONMENT = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""Of every command: Ray asks for a token, and neither Ray nor the hub reports to its makers."""
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -63,9 +65,8 @@ def make_parser(modules: dict[str, ModuleType]) -> argparse.ArgumentParser:
 
 def set_environment() -> None:
     """Set what libraries read when they are imported. A variable that is set already stays."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars are for terminals, not for logs
 

@@ -8,20 +8,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coe_ray.cli.stderr_filter import hide_core_lines
 from coe_ray.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from coe_ray.bench.graceful_shutdown import GracefulShutdown
 
 QUIET = {
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # lines of Ray's C++ core on standard error; what matters is raised as well
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "PYTHON worker processes have been started|ServeController.graceful_shutdown failed",
     "TQDM_DISABLE": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",  # a deployment is built here; replicas keep their own level
 }
 """Settings of this process alone. Ray's own log files are written all the same."""
 CONNECT_S = 3.0
 """Seconds that a Ray may take to accept a connection; a machine that is off answers nothing at all."""
-NO_RAY = "no Ray is running on this machine; start one with `ray start --head`, or set RAY_ADDRESS to one"
+NO_RAY = (
+    "no Ray is running on this machine; `coe-ray serve` in another terminal starts one, `ray start --head` a bare one; "
+    "or set RAY_ADDRESS to a cluster's"
+)
 
 
 def connect(address: str = "auto") -> None:
@@ -30,9 +34,13 @@ def connect(address: str = "auto") -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
+    import ray.serve  # sets the level of its logger, which is raised next
 
     if ray.is_initialized():
         return
+    hide_core_lines()
+    for name in ("ray.serve", "coe_ray"):  # what they say below a warning is for the log files of replicas
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="WARNING")
     except ConnectionError as error:
@@ -92,6 +100,8 @@ def require_ray(address: str = "auto") -> None:
         address = os.environ.get("RAY_ADDRESS") or "auto"
     if address == "auto":
         _remove_stale_address_file()
+        if not address_file().exists() and not _is_ray_process_running():
+            raise ConfigError(NO_RAY)
     elif "://" not in address and not accepts_connections(address):
         raise ConfigError(f"no Ray answers at {address}; is it running, and RAY_ADDRESS right?")
 
@@ -110,6 +120,18 @@ def _remove_stale_address_file() -> None:
             raise ConfigError(
                 f"{file} names a Ray at {address} that has ended; remove the file, or set RAY_ADDRESS to one that runs"
             ) from error
+
+
+def _is_ray_process_running() -> bool:
+    """Whether a Ray head may run here without an address file: Ray looks for its processes, too, but slowly."""
+    processes = Path("/proc")
+    if not processes.is_dir():
+        return True
+    for file in processes.glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if b"gcs_server" in file.read_bytes():
+                return True
+    return False
 
 
 def address_file() -> Path:

@@ -23,7 +23,7 @@ from coe_ray.core.command_line import positive_int
 from coe_ray.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from coe_ray.paper.plan_calls import StudyRequest
+    from coe_ray.paper.study_plan import StudyRequest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--per-task", type=positive_int, metavar="N", help="draw N questions a task (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--scoring", choices=["text", "next-token"], default="text", help="how letters are read")
-    parser.add_argument("--shots", type=int, default=0, metavar="K", help="solved questions before each question")
+    parser.add_argument("--shots", type=int, default=0, metavar="K", help="solved questions before the question")
     parser.add_argument("--mapping", type=Path, metavar="RUN", help="a run on other questions, for a held-out mapping")
     parser.add_argument("--leave-out-leaks", action="store_true", help="leave out examples that are scored questions")
     parser.add_argument("--fine-tune", action="store_true", help="also fine-tune an encoder as Bench-CoE (minutes)")
@@ -53,14 +53,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _measure(request: "StudyRequest") -> int:
     from coe_ray.cli.ray_driver import deploy_study, require_lasting_path, start_driver
-    from coe_ray.paper.reproduction import plan_studies, write_order
+    from coe_ray.paper.study import plan_studies, write_request
 
     plan_studies(request)  # raises before any call is made
     shutdown = start_driver(_report_line)
-    from coe_ray.paper.execute import execute_plan  # reads variables that start_driver sets
+    from coe_ray.paper.study_run import execute_plan  # reads variables that start_driver sets
 
     request = replace(request, out=require_lasting_path("--out", request.out))
-    write_order(request)
+    write_request(request)
     for plan in plan_studies(request):
         _report_line(f"profile {plan.profile.name}")
         execute_plan(request, plan, _report_line, deploy_study, shutdown)
@@ -68,29 +68,27 @@ def _measure(request: "StudyRequest") -> int:
 
 
 def _conclude(out: Path) -> int:
-    from coe_ray.paper.paper_figures import draw_figures
-    from coe_ray.paper.reproduction import conclude, plan_studies, read_order
+    from coe_ray.paper.study import plan_studies, read_request, write_study
 
-    request = read_order(out)
-    findings = conclude(request, plan_studies(request), _report_line, draw_figures)
+    request = read_request(out)
+    findings = write_study(request, plan_studies(request), _report_line)
     _report_line(f"tables, figures and findings.json in {out}")
     return 1 if any(profile.left_out for profile in findings) else 0
 
 
 def _print_plan(request: "StudyRequest") -> int:
-    from coe_ray.paper.estimate import COLUMNS, estimate_loads, rows
-    from coe_ray.paper.reproduction import plan_studies
-    from coe_ray.paper.table_format import Grid, text
+    from coe_ray.analysis.tables import format_text
+    from coe_ray.paper.call_estimate import estimate_table
+    from coe_ray.paper.study import plan_studies
 
     for plan in plan_studies(request):
-        size = f"{len(plan.questions)} questions, {len(plan.asked.experts)} experts, {len(plan.labellers)} classifiers"
-        print(text(Grid(f"profile {plan.profile.name}", size, COLUMNS, tuple(rows(estimate_loads(plan))))))
+        print(format_text(estimate_table(plan)))
     print("nothing was called")
     return 0
 
 
 def _request(args: argparse.Namespace) -> "StudyRequest":
-    from coe_ray.paper.plan_calls import StudyRequest
+    from coe_ray.paper.study_plan import StudyRequest
 
     return StudyRequest(
         profiles=tuple(args.profile or ["local-cpu"]),

@@ -9,7 +9,6 @@ Exit codes: 0 stopped by Ctrl-C, 2 could not be served.
 """
 
 import argparse
-import logging
 import time
 
 
@@ -24,7 +23,6 @@ def run(args: argparse.Namespace) -> int:
 
     prepare_environment()
     require_free_ports(args.host, args.port)
-    from coe_ray.bench.indexing import ensure_profile_index
     from coe_ray.core.api_keys import read_keys
     from coe_ray.profile.profile import load_profile
     from coe_ray.serve.auth.loopback import require_keys_or_loopback
@@ -33,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     require_keys_or_loopback(profile.access, args.host)
     if profile.keys_file is not None:
         read_keys(profile.keys_file)  # raises now, not when Ray is up
+    from coe_ray.bench.indexing import ensure_profile_index  # last, as it takes seconds to import
+
     print(f"retrieval index in {profile.index_folder}", flush=True)
     ensure_profile_index(profile)
     with local_ray():
@@ -45,13 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 def deploy_endpoint(profile: str, host: str, port: int) -> None:
     """Deploy the profile on this process's Ray; returns when it answers. Raises `CoeError` where it cannot be."""
-    from ray import serve
-
     from coe_ray.serve.app import AppArgs, deploy
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every deployment's options
-    serve.start(http_options={"host": host, "port": port})
-    deploy(AppArgs(profile=profile))
+    deploy(AppArgs(profile=profile), host, port)
 
 
 def _wait_for_interrupt() -> None:

@@ -14,14 +14,14 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from coe_ray.cluster.health import APPLICATION
+from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.coalescing import Coalescer
 from coe_ray.core.errors import CoeError, ConnectionFault, RateLimited, ServerFault
-from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Call, Completion, Delta, Neighbour, Question
 from coe_ray.llm.faults import FaultClassifier
+from coe_ray.llm.provider_key import ProviderKey
 from coe_ray.llm.replies import StreamReader, read_completion
 from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
-from coe_ray.llm.secret import Secret
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile
 
@@ -44,20 +44,20 @@ class HostedModel:
         name: str,
         handle: DeploymentHandle,
         retry: RetryPolicy = RetryPolicy(attempts=4),
-        traffic: Traffic | None = None,
+        activity: CallActivity | None = None,
         max_concurrency: int = UNLIMITED,
     ) -> None:
         self.name = name
         self._handle = handle
         self._retry = retry
-        self._traffic = traffic or Traffic()
+        self._activity = activity or CallActivity()
         self._slots = asyncio.Semaphore(max_concurrency)
-        self._faults = FaultClassifier(name, Secret(None), Timeouts())
+        self._faults = FaultClassifier(name, ProviderKey(None), Timeouts())
 
     async def complete(self, call: Call) -> Completion:
         watch = Stopwatch()
         completion, attempts = await call_with_retry(
-            self._retry, lambda: self._complete_once(call, watch), self._traffic, watch
+            self._retry, lambda: self._complete_once(call, watch), self._activity, watch
         )
         return replace(completion, attempts=attempts, seconds=watch.seconds)
 
@@ -65,7 +65,7 @@ class HostedModel:
         """The answer in pieces. Retried only until the first of them is there, never after it."""
         watch = Stopwatch()
         (first, rest), attempts = await call_with_retry(
-            self._retry, lambda: self._start_stream(call, watch), self._traffic, watch
+            self._retry, lambda: self._start_stream(call, watch), self._activity, watch
         )
         async with aclosing(rest):
             with count_attempts(attempts):
@@ -96,11 +96,11 @@ class HostedModel:
     async def _in_flight(self, watch: Stopwatch) -> AsyncGenerator[None, None]:
         """A slot of the deployment. Waiting for one is not part of the call: Serve has not taken it yet."""
         started = watch.seconds
-        with self._traffic.wait():
+        with self._activity.count_waiting():
             await self._slots.acquire()
-        watch.leave_out(watch.seconds - started)
+        watch.exclude(watch.seconds - started)
         try:
-            with self._traffic.flight():
+            with self._activity.count_in_flight():
                 yield
         finally:
             self._slots.release()
@@ -135,7 +135,7 @@ class HostedRetriever:
         self._coalescer: Coalescer[tuple[Question, int], tuple[Neighbour, ...]] = Coalescer(self._nearest_all)
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
-        return await self._coalescer.ask((question, k)) if k else ()
+        return await self._coalescer.submit((question, k)) if k else ()
 
     async def check(self) -> None:
         """Raises `DataError` where there is no such index, or one of another encoder."""
@@ -174,9 +174,9 @@ def _fault(name: str, error: Exception) -> CoeError:
 
 
 def make_hosted_models(
-    profile: Profile, traffic: Traffic | None = None, application: str = APPLICATION
+    profile: Profile, activity: CallActivity | None = None, application: str = APPLICATION
 ) -> dict[str, HostedModel]:
-    """Clients of the profile's hosted models in a running application; their requests are counted in `traffic`.
+    """Clients of the profile's hosted models in a running application; their requests are counted in `activity`.
 
     Each sends as many concurrent calls as all of its replicas together take.
     """
@@ -185,5 +185,5 @@ def make_hosted_models(
         if isinstance(model, VllmModel):
             handle = serve.get_deployment_handle(deployment_name(name), application)
             concurrency = model.scaling.max_replicas * model.scaling.max_ongoing_requests
-            hosted[name] = HostedModel(name, handle, traffic=traffic, max_concurrency=concurrency)
+            hosted[name] = HostedModel(name, handle, activity=activity, max_concurrency=concurrency)
     return hosted

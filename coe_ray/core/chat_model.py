@@ -1,4 +1,4 @@
-"""What every model looks like from here: one protocol, and the scripted model for tests and planted worlds."""
+"""`ChatModel`, the protocol of everything that answers calls; and a scripted model for tests."""
 
 import asyncio
 import re
@@ -12,7 +12,7 @@ from coe_ray.core.types import Call, Completion, Delta, Usage
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """A source of answers. Raises `CallError` where no answer could be had; never returns an empty stand-in."""
+    """A source of answers. Raises `CallError` where there is none; never returns an empty answer in its place."""
 
     @property
     def name(self) -> str: ...
@@ -27,14 +27,14 @@ class ChatModel(Protocol):
 
 
 async def stream_completion(model: ChatModel, call: Call) -> AsyncIterator[Delta]:
-    """`stream` for models that have their answer all at once."""
+    """`stream` of a model that has its answer all at once: one piece."""
     completion = await model.complete(call)
     yield Delta(completion.text, completion.finish_reason, completion.usage)
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptRule:
-    """When `pattern` is found in the last message, say `reply` (a regex template: `\\1` is the first group)."""
+    """Answers `reply` (a template: `\\1` is the first group) where `pattern` matches in the last message, or fails."""
 
     pattern: re.Pattern[str]
     reply: str
@@ -42,7 +42,7 @@ class ScriptRule:
 
 
 class ScriptedModel:
-    """Says what a script tells it: the first rule whose pattern is found wins. For tests and planted worlds."""
+    """Chat model that follows a script, for tests: the first rule whose pattern matches wins."""
 
     def __init__(self, name: str, rules: Sequence[ScriptRule], delay_s: float = 0.0) -> None:
         self.name = name
@@ -54,10 +54,10 @@ class ScriptedModel:
             await asyncio.sleep(self._delay_s)
         text = call.messages[-1].content
         for rule in self._rules:
-            if found := rule.pattern.search(text):
+            if match := rule.pattern.search(text):
                 if rule.fails:
                     raise ServerFault(self.name, rule.reply, status=503)
-                reply = found.expand(rule.reply)
+                reply = match.expand(rule.reply)
                 return Completion(reply, usage=Usage(len(text.split()), len(reply.split())))
         raise CoeError(f"scripted model {self.name!r} has no rule for: {text[:200]!r}; add a last rule '.'")
 

@@ -1,4 +1,4 @@
-"""The error tree. Each class knows whether asking again can help, and whether asking anything else can.
+"""The error tree. Each class knows whether another try can help, and whether any other call to the model can.
 
 CoeError
 ├── ConfigError            a profile or setting is wrong
@@ -45,15 +45,15 @@ class WeightsError(CoeError):
 class CallError(CoeError):
     """One call to `model` failed, after `attempts` tries (0: it was never sent).
 
-    `retry_after` is the provider's wish, in seconds; `body` what it answered last, without secrets and cut short.
-    `tried` are all the experts that were asked in vain, where it is the last one's error.
+    `retry_after` is the provider's Retry-After, in seconds; `body` its last reply, without secrets and cut short.
+    `tried` are all the experts that failed, where this is the last one's error.
     """
 
     retryable: ClassVar[bool] = False
-    """Asking again can help."""
+    """Another try can help."""
 
     stops: ClassVar[bool] = False
-    """Every other call to this model would fail the same way, until a person has done something about it."""
+    """Every other call to this model would fail the same way until a person repairs it."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class CallError(CoeError):
 
     def fields(self) -> dict[str, Any]:
         """What a journal keeps beside model and message, by name."""
-        return {name: getattr(self, name) for name in _WRITTEN_DOWN}
+        return {name: getattr(self, name) for name in _JOURNALED}
 
 
 class BadCredentials(CallError):
@@ -119,17 +119,17 @@ class ContentFiltered(CallError):
 
 
 class NotInJournal(CallError):
-    """A replay asks nobody, and this call was never made."""
+    """A replay makes no calls, and the journal does not have this one."""
 
 
 class RateLimited(CallError):
-    """Too many requests at once; asking later helps."""
+    """Too many requests at once; a later try helps."""
 
     retryable = True
 
 
 class ServerFault(CallError):
-    """The provider failed; asking again may help."""
+    """The provider failed; another try may help."""
 
     retryable = True
 
@@ -153,7 +153,7 @@ class MalformedReply(CallError):
 
 
 def call_error(kind: str, model: str, message: str, fields: Mapping[str, Any]) -> CallError:
-    """The error that was written down under the name of its class; `CallError` where there is no such class now."""
+    """A journaled error of class `kind`; a plain `CallError` where there is no such class any more."""
     return _rebuild(_BY_NAME.get(kind, CallError), model, message, fields)
 
 
@@ -161,6 +161,6 @@ def _rebuild(kind: type[CallError], model: str, message: str, fields: Mapping[st
     return kind(model, message, **fields)
 
 
-_WRITTEN_DOWN = ("status", "retry_after", "attempts", "body")
+_JOURNALED = ("status", "retry_after", "attempts", "body")
 
 _BY_NAME = {kind.__name__: kind for kind in CallError.__subclasses__()}

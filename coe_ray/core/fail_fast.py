@@ -1,30 +1,30 @@
-"""How patiently a call is made: a caller that has others to ask does not wait long for one.
+"""Fail-fast mode of calls: a caller that has other experts to ask does not wait long for one.
 
-Said around the call, not to it: between who knows of the others and the retry policy lie a journal, a gate, a handle.
+A context variable, because a journal, a limiter and a handle lie between the caller and the retry policy.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-ATTEMPTS = 2
-"""Tries of an impatient call, at most: the second is for a connection that broke."""
+FAIL_FAST_ATTEMPTS = 2
+"""Tries of a fail-fast call, at most: the second is for a connection that broke."""
 
-TURN_S = 5.0
-"""How long an impatient call waits for its turn at a gate."""
+FAIL_FAST_WAIT_S = 5.0
+"""How long a fail-fast call waits in a limiter's queue."""
 
-_IMPATIENT: ContextVar[bool] = ContextVar("impatient", default=False)
+_FAIL_FAST: ContextVar[bool] = ContextVar("fail_fast", default=False)
 
 
 @contextmanager
 def fail_fast() -> Iterator[None]:
-    """Calls begun within are tried `ATTEMPTS` times at most, and what is full is not waited for."""
-    token = _IMPATIENT.set(True)
+    """Calls made within are tried `FAIL_FAST_ATTEMPTS` times at most, and do not wait for a full provider."""
+    token = _FAIL_FAST.set(True)
     try:
         yield
     finally:
-        _IMPATIENT.reset(token)
+        _FAIL_FAST.reset(token)
 
 
 def must_fail_fast() -> bool:
-    return _IMPATIENT.get()
+    return _FAIL_FAST.get()

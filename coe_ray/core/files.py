@@ -1,4 +1,4 @@
-"""Files and folders that exist whole or not at all, and locks that end with their process."""
+"""Atomic writes of files and folders, and file locks that end with their process."""
 
 import fcntl
 import glob

@@ -1,27 +1,26 @@
-"""A run folder's files: what the bench job writes and the report and the console read.
+"""Run folder: the files that a bench run writes and that report, console, paper and replay read.
 
 questions/     Parquet, the questions of the run, written once
 rejected.parquet
-journal/       every call to a model, its answer or its failure (calls/journal.py)
+journal/       every call to a model with its answer or failure: the one checkpoint (journal/journal.py)
 index/         the retrieval index of the run
-rows/          Parquet (id, record), one row a finished question; a row exists once it is checkpointed
-checkpoint/    Ray Data's own
-failures/      records of questions with a failed call
-answers/       Parquet, one row a question and system, made of rows/ and failures/
+vectors/       the encoded questions, so that a restart need not encode them again (bench/indexing.py)
+records.parquet  (id, record as JSON), one row a question: all that was answered, written whole once all was asked
+answers/       Parquet, one row a question and system, made from the records
 dead_letters.parquet  one row a failed call
 run.json       what the run is; a folder never holds two
-progress.json  how far it is, written anew every second while it works (bench/notes.py)
+progress.json  how far it is, written anew every second while it works (bench/progress.py)
 lock           held while a run works in the folder
 summary.json, report.html
 """
 
-import glob
 import itertools
 import math
 import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -35,10 +34,10 @@ from coe_ray.core.files import write_atomic
 from coe_ray.core.types import Question
 
 QUESTIONS_PER_FILE = 512
-"""At most. One file is one block of Ray Data; what a crash takes of it is in the journal."""
+"""At most. One file is one block of Ray Data."""
 
 FILES_PER_RUN = 16
-"""At least, so that there is a block for every node and no long wait for the last one."""
+"""At least: a block for every node, and no long wait for the last one."""
 
 QUESTION_SCHEMA = pa.schema(
     [
@@ -86,7 +85,7 @@ ANSWER_SCHEMA = pa.schema(
 )
 
 ROWS_AT_ONCE = 4096
-"""Rows of answers/ held in memory while they are written."""
+"""Rows held in memory while a file is written or read."""
 
 QuestionRecord = dict[str, Any]
 
@@ -96,19 +95,16 @@ Phase: TypeAlias = Literal["preparing", "asking", "scoring", "stopped"]
 
 PROGRESS_LASTS_S = 15.0
 SCORING_LASTS_S = 120.0
-"""How long `progress.json` is believed: a process that has not written it anew for so long is gone. While it scores
-what was answered, it writes nothing until the summary."""
-
-_PENDING = ".pending.parquet"  # Ray Data's: renamed once the rows that it announces are written
+"""Age up to which `progress.json` counts as written by a living process. While scoring, it is not written anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run was at `at` (seconds since 1970). Questions: all, answered, failed since this start, and how many
-    a second came to their end lately.
+    """Progress of a run at `at` (seconds since 1970).
 
-    Calls: with their provider, waiting for their turn, and backing off, by the class of the error that they wait after.
-    `failures` are the calls that failed for good since this start, by class.
+    Questions: `total`, `done` and `failed` since this start, and the present `rate` a second. Calls: `in_flight` with
+    their provider, `waiting` for a free slot, `backing_off` by the error class that they wait after. `failures` counts
+    the calls that failed for good since this start, by error class.
     """
 
     total: int
@@ -123,123 +119,84 @@ class Progress:
     at: float = 0.0
 
     def is_live(self, now: float) -> bool:
-        """Whether somebody is still at work."""
+        """Whether a process still works on the run."""
         lasts = SCORING_LASTS_S if self.phase == "scoring" else PROGRESS_LASTS_S
         return self.phase != "stopped" and now - self.at < lasts
 
 
+class _Below:
+    """Path of a file or folder of a run, by its name below the run's `root`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: "RunFolder", _owner: type) -> Path:
+        return folder.root / self._name
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The files of one run below `root`."""
+    """The files of one run, below `root`."""
 
     root: Path
 
-    @property
-    def questions(self) -> Path:
-        return self.root / "questions"
-
-    @property
-    def rows(self) -> Path:
-        return self.root / "rows"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.root / "checkpoint"
-
-    @property
-    def failures(self) -> Path:
-        return self.root / "failures"
-
-    @property
-    def rejected(self) -> Path:
-        return self.root / "rejected.parquet"
-
-    @property
-    def journal(self) -> Path:
-        return self.root / "journal"
-
-    @property
-    def index(self) -> Path:
-        return self.root / "index"
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "lock"
-
-    @property
-    def dead_letters(self) -> Path:
-        return self.root / "dead_letters.parquet"
-
-    @property
-    def answers(self) -> Path:
-        return self.root / "answers"
-
-    @property
-    def progress(self) -> Path:
-        return self.root / "progress.json"
-
-    @property
-    def summary(self) -> Path:
-        return self.root / "summary.json"
+    card_file = _Below("run.json")
+    questions = _Below("questions")
+    rejected = _Below("rejected.parquet")
+    journal = _Below("journal")
+    index = _Below("index")
+    vectors = _Below("vectors")
+    records_file = _Below("records.parquet")
+    answers = _Below("answers")
+    dead_letters = _Below("dead_letters.parquet")
+    progress = _Below("progress.json")
+    summary = _Below("summary.json")
+    lock = _Below("lock")
 
     def begin(
-        self, identity: Mapping[str, Any], questions: Sequence[Question], notes: Mapping[str, Any] | None = None
+        self, identity: Mapping[str, Any], questions: Sequence[Question], extra: Mapping[str, Any] | None = None
     ) -> str:
-        """Make the folder, or go on in it; returns the run's id. Raises `DataError` where it holds another run.
+        """Make the folder, or resume in it; returns the run's id. Raises `DataError` where it holds another run.
 
-        `notes` are kept beside the identity, for a replay.
+        `extra` is kept in `run.json` beside the identity, for a replay.
         """
-        card = self.root / "run.json"
-        if not card.exists():
+        if not self.card_file.exists():
             self.root.mkdir(parents=True, exist_ok=True)
             write_questions(self.questions, questions)
-            # Last: a folder without it is begun anew.
-            content = {"run": uuid.uuid4().hex[:8], **identity, **(notes or {})}
-            write_atomic(card, orjson.dumps(content, option=orjson.OPT_INDENT_2))
-        found = self.card()
-        if "run" not in found or "replay" in found:
+            self.write_card({"run": uuid.uuid4().hex[:8], **identity, **(extra or {})})  # last: without it, begun anew
+        card = self.card()
+        if "run" not in card or "replay" in card:
             raise DataError(f"{self.root}: holds a replay, or a run of an older release; choose another --out")
-        self._same(found, identity)
-        self._drop_unfinished()
-        shutil.rmtree(self.failures, ignore_errors=True)
-        for folder in (self.rows, self.failures):
-            folder.mkdir(exist_ok=True)
-        return str(found["run"])
-
-    def card(self) -> dict[str, Any]:
-        """`run.json`. Raises `DataError` where no run was begun."""
-        path = self.root / "run.json"
-        if not path.is_file():
-            raise DataError(f"{self.root}: no run.json there; give the folder of a bench run (jobs/bench.py)")
-        card: dict[str, Any] = orjson.loads(path.read_bytes())
-        return card
-
-    def _same(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        if differing := [key for key in wanted if found.get(key) != wanted[key]]:
+        if differing := [key for key in identity if card.get(key) != identity[key]]:
             raise DataError(
                 f"{self.root}: holds another run ({', '.join(differing)} differ); "
                 "choose another --out, or repeat the command that began it"
             )
+        return str(card["run"])
 
-    def _drop_unfinished(self) -> None:
-        """Remove what a crash left half written in `rows/`: files whose checkpoint is still called pending."""
-        for pending in self.checkpoint.glob(f"*{_PENDING}"):
-            for file in self.rows.glob(f"{glob.escape(pending.name.removesuffix(_PENDING))}*"):
-                file.unlink()
-            pending.unlink()
+    def card(self) -> dict[str, Any]:
+        """`run.json`. Raises `DataError` where no run was begun."""
+        return _read_json(self.card_file, "give the folder of a bench run (`coe-ray bench`)")
+
+    def write_card(self, card: Mapping[str, Any]) -> None:
+        write_atomic(self.card_file, orjson.dumps(card, option=orjson.OPT_INDENT_2))
 
     def records(self) -> Iterator[QuestionRecord]:
-        """Every question's record once, finished or with a failed call, a file at a time."""
-        seen: set[str] = set()
-        for folder in (self.rows, self.failures):
-            for record in _records(folder):
-                if record["id"] not in seen:
-                    seen.add(record["id"])
-                    yield record
+        """Every question's record once. Raises `DataError` where the run has none yet, or they cannot be read."""
+        try:
+            with pq.ParquetFile(self.records_file) as file:
+                for batch in file.iter_batches(ROWS_AT_ONCE, columns=["record"]):
+                    yield from map(orjson.loads, batch.column("record").to_pylist())
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{self.records_file}: cannot be read ({error}); repeat the bench command: the journal has the answers"
+            ) from error
 
-    def finished(self) -> int:
-        """Questions that need no further call."""
-        return len({id_ for file in _parquet(self.rows) for id_ in _read(file, "id")})
+    def write_records(self, tables: Iterable[pa.Table]) -> None:
+        """Replace `records.parquet` by these tables, which `records_table` makes."""
+        with _replaced(self.records_file) as partial, pq.ParquetWriter(partial, RECORD_SCHEMA) as writer:
+            for table in tables:
+                writer.write_table(table)
 
     def write_answers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace `answers/` by these rows."""
@@ -252,42 +209,38 @@ class RunFolder:
 
     def write_dead_letters(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace `dead_letters.parquet` by these rows."""
-        aside = self.root / "dead_letters.partial"
-        write_rows(aside, DEAD_LETTER_SCHEMA, rows)
-        aside.replace(self.dead_letters)
+        with _replaced(self.dead_letters) as partial:
+            write_rows(partial, DEAD_LETTER_SCHEMA, rows)
 
     def read_answers(self) -> list[dict[str, Any]]:
         """The rows of `answers/`. Raises `DataError` where the run has none yet."""
         if not self.answers.is_dir():
-            raise DataError(f"{self.root}: no answers/ there; finish the bench first (jobs/bench.py)")
+            raise DataError(f"{self.root}: no answers/ there; finish the bench first (`coe-ray bench`)")
         rows: list[dict[str, Any]] = pq.read_table(self.answers, schema=ANSWER_SCHEMA).to_pylist()
         return rows
 
     def read_summary(self) -> dict[str, Any]:
         """`summary.json`. Raises `DataError` where the run has none yet."""
-        if not self.summary.is_file():
-            raise DataError(f"{self.root}: no summary.json there; finish the bench first (jobs/bench.py)")
-        summary: dict[str, Any] = orjson.loads(self.summary.read_bytes())
-        return summary
+        return _read_json(self.summary, "finish the bench first (`coe-ray bench`)")
 
     def write_progress(self, progress: Progress) -> None:
-        """Replace `progress.json`. Not synced to the disk: after a power loss it says nothing of use."""
+        """Replace `progress.json`, without fsync: after a power loss it is of no use."""
         aside = self.progress.with_name("progress.json.partial")
         aside.write_bytes(orjson.dumps(asdict(progress)))
         aside.replace(self.progress)
 
     def read_progress(self) -> Progress | None:
-        """`None` where nobody wrote one, or one that this version cannot read."""
+        """`None` where there is none, or none that this version can read."""
         try:
-            told = orjson.loads(self.progress.read_bytes())
-            return Progress(**{each.name: told[each.name] for each in fields(Progress) if each.name in told})
+            content = orjson.loads(self.progress.read_bytes())
+            return Progress(**{each.name: content[each.name] for each in fields(Progress) if each.name in content})
         except (OSError, ValueError, TypeError):
             return None
 
     def state(self, now: float | None = None) -> RunState:
-        """Whether a process works in it, has brought it to its end, or left it before."""
+        """`running` while a process works in it, `finished` once it has a summary, else `stopped`."""
         progress = self.read_progress()
-        # By the files' times, of one clock: a run that goes on after its end has the former summary for a while.
+        # Compared by file times, which come from one clock: a resumed run has its former summary for a while.
         if self.summary.is_file() and (progress is None or _written(self.summary) >= _written(self.progress)):
             return "finished"
         return "running" if progress and progress.is_live(time.time() if now is None else now) else "stopped"
@@ -308,6 +261,7 @@ def write_questions(folder: Path, questions: Sequence[Question]) -> None:
 
 
 def read_questions(folder: Path) -> list[Question]:
+    """The questions of a run, from its `questions/` folder."""
     return [read_question_row(row) for row in pq.read_table(folder, schema=QUESTION_SCHEMA).to_pylist()]
 
 
@@ -320,7 +274,7 @@ def read_question_row(row: Mapping[str, Any]) -> Question:
 
 
 def records_table(records: Iterable[QuestionRecord]) -> pa.Table:
-    """Records as `rows/` holds them."""
+    """Records as rows of `records.parquet`."""
     rows = [{"id": record["id"], "record": orjson.dumps(record).decode()} for record in records]
     return pa.Table.from_pylist(rows, RECORD_SCHEMA)
 
@@ -333,30 +287,16 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]])
             writer.write_table(pa.Table.from_pylist(batch, schema))
 
 
-def write_records(folder: Path, records: Sequence[QuestionRecord]) -> None:
-    """One more file of records, which exists only whole; none where there are none."""
-    if records:
-        name = uuid.uuid4().hex
-        pq.write_table(records_table(records), folder / f"{name}.partial")
-        (folder / f"{name}.partial").rename(folder / f"{name}.parquet")
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place once it is whole."""
+    partial = path.with_suffix(".partial")
+    yield partial
+    partial.replace(path)
 
 
-def _records(folder: Path) -> Iterator[QuestionRecord]:
-    for file in _parquet(folder):
-        for record in _read(file, "record"):
-            yield orjson.loads(record)
-
-
-def _read(file: Path, column: str) -> list[str]:
-    try:
-        cells: list[str] = pq.read_table(file, columns=[column]).column(column).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{file}: cannot be read ({error}); remove rows/ and checkpoint/ of the run and repeat its command: "
-            "the journal has the answers"
-        ) from error
-    return cells
-
-
-def _parquet(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.parquet"))
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError(f"{path.parent}: no {path.name} there; {remedy}")
+    content: dict[str, Any] = orjson.loads(path.read_bytes())
+    return content

@@ -1,8 +1,4 @@
-"""The vocabulary every step shares: frozen values, no behaviour beyond what their fields imply.
-
-Whoever reads one of these can trust that nobody changes it under their hands; every value is plain data,
-so it travels through Ray, Parquet and JSON unchanged.
-"""
+"""The vocabulary that all rooms share: frozen values without behaviour, which Ray, Parquet and JSON carry unchanged."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
@@ -10,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 UNKNOWN = "unknown"
-"""The one class beyond the task list: the question fits none of the tasks (eq. 7)."""
+"""The class beyond the task list: the question fits none of the tasks (eq. 7)."""
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -21,7 +17,7 @@ Language: TypeAlias = Literal["english", "chinese"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A class of questions: its name and the one line that tells a classifier what belongs there."""
+    """Task: a class of questions with a name and one line that tells a classifier what belongs there."""
 
     name: str
     description: str
@@ -29,7 +25,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question as asked: `text` without its options, which carry the letters A, B, C, … in order.
+    """Question: `text` without its options, which carry the letters A, B, C, … in order.
 
     `id` is the hash of its content; `task`, `answer` (a letter) and `category` (the file it comes from, such as
     `english/LogParser`) are known only for benchmark questions.
@@ -49,7 +45,7 @@ class Question:
 
     @property
     def full_text(self) -> str:
-        """The question with its lettered options, one a line: what is encoded and what is shown."""
+        """The question with its lettered options, one a line: what is encoded and shown."""
         options = (f"{letter}. {option}" for letter, option in zip(self.letters, self.options, strict=True))
         return "\n".join([self.text, *options])
 
@@ -133,9 +129,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model said. `refusal` is set when it declined to answer; `attempts` counts the tries it took.
+    """A model's answer. `refusal` is set where it declined to answer; `attempts` counts the tries it took.
 
-    `first_token` are the likeliest first tokens with their log-probabilities, where they were asked for.
+    `first_token` holds the likeliest first tokens with their log-probabilities, where the call asked for them.
     """
 
     text: str
@@ -158,7 +154,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A labelled question near the one asked: inner product and its softmax weight (eqs. 10 to 12)."""
+    """A labelled question similar to the one asked: inner product and its softmax weight (eqs. 10 to 12)."""
 
     question_id: str
     text: str
@@ -169,10 +165,10 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The task named for a question. `task` is of the list or `UNKNOWN`; `raw` is what the model really said.
+    """The task of a question: one of the list, or `UNKNOWN`; `raw` is the model's text.
 
-    `confidence` is the softmax weight of the neighbours that carry the label (0 without retrieval). Where they
-    agreed strongly enough, `by` is "neighbours": the LLM was not asked, and `raw` is empty.
+    `confidence` is the softmax weight of the neighbours with this label (0 without retrieval). Where that was high
+    enough, `by` is "neighbours": the LLM was not called, and `raw` is empty.
     """
 
     task: str
@@ -198,7 +194,7 @@ class RankedExpert:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An expert that was asked and did not answer: the error's class, what it says, and after how many seconds."""
+    """An expert that was called and failed: the error's class and message, and after how many seconds."""
 
     expert: str
     error: str
@@ -208,10 +204,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The decision, with its reasons. `row` is the leaderboard's row, best first.
+    """The routing decision, with its reasons. `row` is the leaderboard's row, best first.
 
-    `expert` is the one that answers: the best of the row, or after those `tried` in vain the next. `cached` says that
-    the decision was made when the same question was asked before.
+    `expert` is the one that answers: the best of the row, or the next after those that were `tried` and failed.
+    `cached`: the decision was made for the same question earlier.
     """
 
     expert: str
@@ -225,7 +221,7 @@ class Route:
     @property
     def by_rank(self) -> tuple[str, ...]:
         """The experts of the row, best first."""
-        return tuple(standing.expert for standing in self.row)
+        return tuple(ranked.expert for ranked in self.row)
 
     @property
     def runner_up(self) -> RankedExpert | None:
@@ -239,9 +235,9 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An expert's answer to one question: the letter read out of its text (`None`: unparsed) and the text.
+    """An expert's answer to one question: the letter parsed from its text (`None`: unparsed) and the text.
 
-    `chances` are the letters' probabilities among themselves, where the answer was scored by its next token.
+    `chances` are the letters' probabilities among themselves, where the next token is the answer.
     """
 
     expert: str
@@ -253,7 +249,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where figures come from: the run, its data, and when and with what it was made."""
+    """Provenance of figures: the run, its data, and when and with which profile and commit it was made."""
 
     run: str = ""
     data: str = ""

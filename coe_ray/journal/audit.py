@@ -1,4 +1,4 @@
-"""The billing audit: what a journal says was asked for, paid twice, given up or had for nothing."""
+"""Billing audit: counts of a journal's calls that were issued, repeated, abandoned or reused."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -8,17 +8,16 @@ from pathlib import Path
 from coe_ray.core.errors import CallError, ContentFiltered
 from coe_ray.core.types import Completion
 from coe_ray.journal.entries import JournalEntry
-from coe_ray.journal.segments import Segment, is_segment, run_of
-from coe_ray.journal.storage import JournalStorage, open_storage
+from coe_ray.journal.segments import SegmentReader, journal_folder, run_of, segment_names
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One model's calls, counted.
+    """Counts of one model's calls.
 
-    `issued` left the process, `completed` came to an answer, a refusal or a failure, and `abandoned` to nothing:
-    the worker died. `repeated` were issued though the same call had been before. `reused` came out of the journal.
-    `retried` are the tries beyond each completed call's first; `failed` counts no refusals.
+    `issued` left the process; `completed` ended in an answer, a refusal or a failure; `abandoned` never ended, as the
+    worker died. `repeated` were issued although the same call had been issued before. `reused` came out of the
+    journal. `retried` are the tries beyond each completed call's first; `failed` does not count refusals.
     """
 
     issued: int
@@ -32,33 +31,27 @@ class Audit:
     completion_tokens: int
 
 
-def audit_calls(place: str | Path, run: str = "") -> dict[str, Audit]:
-    """The calls of every model, by its name, in the segments that `run` wrote (all, where it has no name).
+def audit_calls(folder: str | Path, run: str = "") -> dict[str, Audit]:
+    """The calls of every model, by its name, in the segments of `run` (of all runs, where it is empty).
 
-    Raises `DataError` where the place cannot be read. What a killed worker had not sealed in an object store is
-    not there to be counted.
+    Raises `DataError` where the folder cannot be read.
     """
-    opened = open_storage(place)
     tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
     seen: set[bytes] = set()
-    try:
-        for record in _records(opened, run):
-            tallies[record.model].count(record, seen)
-    finally:
-        opened.close()
+    for entry in _entries(journal_folder(folder), run):
+        tallies[entry.model].count(entry, seen)
     return {model: tally.audit() for model, tally in sorted(tallies.items())}
 
 
-def _records(place: JournalStorage, run: str) -> Iterator[JournalEntry]:
-    place.fetch()
-    for path in sorted(place.folder.iterdir()):
-        if is_segment(path.name) and run in ("", run_of(path.name)):
-            yield from (record for _, _, record in Segment(path).records())
+def _entries(folder: Path, run: str) -> Iterator[JournalEntry]:
+    for name in segment_names(folder):
+        if run in ("", run_of(name)):
+            yield from (entry for _, _, entry in SegmentReader(folder / name).read_entries())
 
 
 @dataclass(slots=True)
 class _Tally:
-    """Counts in the making."""
+    """Running counts of one model."""
 
     issued: int = 0
     completed: int = 0
@@ -69,9 +62,9 @@ class _Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def count(self, record: JournalEntry, seen: set[bytes]) -> None:
-        """Count one record; `seen` are the keys that were issued before it."""
-        match record.outcome:
+    def count(self, entry: JournalEntry, seen: set[bytes]) -> None:
+        """Count one entry; `seen` are the keys that were issued before it."""
+        match entry.outcome:
             case Completion() as answer:
                 self._complete(answer.attempts)
                 self.prompt_tokens += answer.usage.prompt_tokens
@@ -80,19 +73,19 @@ class _Tally:
                 self._complete(error.attempts)
                 self.failed += not isinstance(error, ContentFiltered)
             case None:
-                self._pass(record, seen)
+                self._count_start(entry, seen)
 
     def audit(self) -> Audit:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return Audit(**values, abandoned=self.issued - self.completed)
 
-    def _pass(self, record: JournalEntry, seen: set[bytes]) -> None:
-        if record.kind == "reused":
+    def _count_start(self, entry: JournalEntry, seen: set[bytes]) -> None:
+        if entry.kind == "reused":
             self.reused += 1
             return
         self.issued += 1
-        self.repeated += record.key in seen
-        seen.add(record.key)
+        self.repeated += entry.key in seen
+        seen.add(entry.key)
 
     def _complete(self, attempts: int) -> None:
         self.completed += 1

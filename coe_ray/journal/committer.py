@@ -1,57 +1,48 @@
-"""Commits what was written in a thread of its own, so that an event loop never waits for a disk or a network."""
+"""Committer: the thread that brings appended lines to the disk, so that an event loop never waits for an fsync."""
 
 import threading
 from collections.abc import Callable
 
+WITHIN_S = 0.5
+"""Time from an append to its commit: with the fsync itself, less than a second is lost at a power failure."""
+
 
 class Committer:
-    """Calls `commit` at most `within_s` seconds after the first `touch` that no commit has covered yet.
+    """Thread that calls `commit` at most `WITHIN_S` seconds after the first `notify` that no commit has covered yet.
 
-    After an error of `commit` it does nothing more; `check` raises the error.
+    After an error of `commit` it ends; `check` raises the error.
     """
 
-    def __init__(self, commit: Callable[[], None], within_s: float) -> None:
+    def __init__(self, commit: Callable[[], None]) -> None:
         self._commit = commit
-        self._within_s = within_s
         self._dirty = threading.Event()
-        self._hurry = threading.Event()
-        self._stopped = False
+        self._stopped = threading.Event()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def touch(self, *, now: bool = False) -> None:
-        """Something was written; `now`: so much that it shall not wait."""
+    def notify(self) -> None:
+        """Something was appended."""
         self._dirty.set()
-        if now:
-            self._hurry.set()
 
     def check(self) -> None:
-        """Raise what the last commit raised."""
+        """Raise the error of the last commit."""
         if self._error:
             raise self._error
 
     def stop(self) -> None:
-        """Wait for a commit under way, and end."""
-        self._stopped = True
-        self.touch(now=True)
+        """End the thread, after a commit in progress."""
+        self._stopped.set()
+        self._dirty.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while self._due() and self._committed():
-            pass
-
-    def _due(self) -> bool:
-        self._dirty.wait()
-        self._hurry.wait(self._within_s)
-        # Before the commit: what is written during it needs another one.
-        self._dirty.clear()
-        self._hurry.clear()
-        return not self._stopped
-
-    def _committed(self) -> bool:
-        try:
-            self._commit()
-        except Exception as error:  # kept for `check`: this thread has nobody to tell
-            self._error = error
-        return self._error is None
+        while self._error is None:
+            self._dirty.wait()
+            if self._stopped.wait(WITHIN_S):
+                return
+            self._dirty.clear()  # before the commit: what is appended during it needs another one
+            try:
+                self._commit()
+            except Exception as error:  # kept for `check`: nobody waits for this thread
+                self._error = error

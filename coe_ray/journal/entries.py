@@ -1,4 +1,4 @@
-"""The lines of a journal: JSON objects, one a line, of three kinds, and the prompts in a file of their own.
+"""Lines of a journal: JSON objects, one a line, of four kinds; prompts are in a file of their own.
 
     {"issued": key, "model": …, "at": …, "prompt": hash}     a request leaves
     {"key": key, "model": …, "at": …, "answer": {…}}         it was answered
@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
 
-from coe_ray.core.counts import is_count, tokens_in, usage_in
+from coe_ray.core.counts import is_count, parse_token_logprobs, parse_usage
 from coe_ray.core.errors import CallError, ContentFiltered, call_error
 from coe_ray.core.types import Call, Completion
 
@@ -28,60 +28,61 @@ _ANSWER = tuple(field.name for field in fields(Completion))
 _FAILURE = tuple(CallError("", "").fields())
 
 CallOutcome: TypeAlias = Completion | CallError
-"""What becomes of a finished call."""
+"""The outcome of a finished call."""
 
 Part: TypeAlias = Literal["choices", "question"]
-"""What some models read of a call beside its messages and settings."""
+"""Parts of a call that only some models read, beside its messages and settings."""
 
 PARTS: frozenset[Part] = frozenset({"choices", "question"})
 
 
 class JournalEntry(NamedTuple):
-    """A line read back. `told` is the answer or the failure as it stands there, empty for the other kinds."""
+    """A line read back. `fields` are those of the answer or failure, as written; empty for the other kinds."""
 
     kind: Literal["issued", "answer", "failure", "reused"]
     key: bytes
     model: str
     at: float
-    told: Mapping[str, Any] = MappingProxyType({})
+    fields: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def is_answered(self) -> bool:
         """As `is_answer` of the outcome, without making it."""
-        return self.kind == "answer" or self.told.get("error") == ContentFiltered.__name__
+        return self.kind == "answer" or self.fields.get("error") == ContentFiltered.__name__
 
     @property
     def outcome(self) -> CallOutcome | None:
-        """What the call came to; made when asked for, as most records are only counted or indexed."""
+        """The answer or error; built on demand, as most entries are only counted or indexed."""
+        fields = self.fields
         if self.kind == "answer":
-            told = self.told
-            read = {"usage": usage_in(told.get("usage")), "first_token": tokens_in(told.get("first_token"))}
-            return Completion(**{**_known(_ANSWER, told), **read})
+            usage = parse_usage(fields.get("usage"))
+            first_token = parse_token_logprobs(fields.get("first_token"))
+            return Completion(**{**_known(_ANSWER, fields), "usage": usage, "first_token": first_token})
         if self.kind == "failure":
-            return call_error(self.told["error"], self.model, self.told["message"], _known(_FAILURE, self.told))
+            return call_error(fields["error"], self.model, fields["message"], _known(_FAILURE, fields))
         return None
 
 
 def call_key(identity: Mapping[str, object], call: Call, reads: Collection[Part] = PARTS) -> bytes:
-    """What a call is found by: 16 bytes out of the model's identity, the whole prompt and the settings.
+    """The key of a call: 16 bytes, a hash of the model's identity, the whole prompt and the settings.
 
-    `reads` are the other parts of a call that the model reads: what it is not sent cannot change what it says. Of
+    `reads` are the other parts that the model is sent; parts that it is not sent cannot change its answer. Of
     `call.question` the id counts. Raises `orjson.JSONEncodeError` for what JSON cannot hold, such as half a
     surrogate pair.
     """
     choices = call.choices if "choices" in reads else ()
     question = call.question.id if call.question and "question" in reads else None
-    told = [dict(identity), call.messages, choices, call.parameters, question]
-    return _hash(orjson.dumps(told, option=orjson.OPT_SORT_KEYS))
+    content = [dict(identity), call.messages, choices, call.parameters, question]
+    return _hash(orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
 
 
 def is_answer(outcome: CallOutcome) -> bool:
-    """Whether it is an answer or a refusal: used for good, and undone by no failure of the same call."""
+    """Whether it is an answer or a refusal: final, and not replaced by a later failure of the same call."""
     return isinstance(outcome, Completion | ContentFiltered)
 
 
 def prompt_hash(call: Call) -> bytes:
-    """What a prompt is found by in the file of prompts: 16 bytes."""
+    """The key of a prompt in the file of prompts: 16 bytes."""
     return _hash(orjson.dumps((call.messages, call.choices)))
 
 
@@ -95,49 +96,49 @@ def issued_line(key: bytes, model: str, prompt: bytes) -> bytes:
 
 def finished_line(key: bytes, model: str, at: float, outcome: CallOutcome) -> bytes:
     """Raises `orjson.JSONEncodeError` for what JSON cannot hold, such as half a surrogate pair."""
-    told = {"answer": outcome} if isinstance(outcome, Completion) else {"failure": _plain(outcome)}
-    return _line({"key": key.hex(), "model": model, "at": at, **told})
+    content = {"answer": outcome} if isinstance(outcome, Completion) else {"failure": _error_fields(outcome)}
+    return _line({"key": key.hex(), "model": model, "at": at, **content})
 
 
 def reused_line(key: bytes, model: str) -> bytes:
     return _line({"reused": key.hex(), "model": model, "at": time.time()})
 
 
-def record_in(line: bytes) -> JournalEntry | None:
-    """The record that a line holds; `None` where it holds none."""
+def parse_entry(line: bytes) -> JournalEntry | None:
+    """The entry that a line holds; `None` where it holds none."""
     try:
-        return _record(orjson.loads(line))
+        return _entry(orjson.loads(line))
     except (ValueError, TypeError, LookupError, AttributeError):  # whatever a broken disk may have made of it
         return None
 
 
-def _record(read: dict[str, Any]) -> JournalEntry:
-    if "answer" in read:
-        return JournalEntry("answer", *_head(read, "key"), _checked(read["answer"], "text"))
-    if "failure" in read:
-        return JournalEntry("failure", *_head(read, "key"), _checked(read["failure"], "error", "message"))
-    kind: Literal["issued", "reused"] = "issued" if "issued" in read else "reused"
-    return JournalEntry(kind, *_head(read, kind))
+def _entry(content: dict[str, Any]) -> JournalEntry:
+    if "answer" in content:
+        return JournalEntry("answer", *_head(content, "key"), _checked(content["answer"], "text"))
+    if "failure" in content:
+        return JournalEntry("failure", *_head(content, "key"), _checked(content["failure"], "error", "message"))
+    kind: Literal["issued", "reused"] = "issued" if "issued" in content else "reused"
+    return JournalEntry(kind, *_head(content, kind))
 
 
-def _head(read: dict[str, Any], name: str) -> tuple[bytes, str, float]:
-    key = bytes.fromhex(read[name])
+def _head(content: dict[str, Any], name: str) -> tuple[bytes, str, float]:
+    key = bytes.fromhex(content[name])
     if len(key) != HASH_BYTES:
-        raise ValueError(f"{len(key)} bytes are no key")
-    model, at = read["model"], read["at"]
+        raise ValueError(f"a key of {len(key)} bytes")
+    model, at = content["model"], content["at"]
     if not (_is_text(model) and _is_number(at)):
-        raise TypeError(f"{model!r} is no name, or {at!r} no time")
+        raise TypeError(f"model {model!r} at {at!r}")
     return key, model, float(at)
 
 
-def _checked(told: dict[str, Any], *needed: str) -> dict[str, Any]:
-    """`told` where it holds what is `needed`, and what this version knows is of its type."""
-    if any(name not in told for name in needed):
-        raise LookupError(f"no {needed}")
-    for name, value in told.items():
-        if (is_right := _CHECKS.get(name)) and not is_right(value):
+def _checked(fields: dict[str, Any], *required: str) -> dict[str, Any]:
+    """`fields`, if the required ones are there and the known ones have the right types."""
+    if any(name not in fields for name in required):
+        raise LookupError(f"one of {required} is missing")
+    for name, value in fields.items():
+        if (is_valid := _CHECKS.get(name)) and not is_valid(value):
             raise TypeError(f"{name} is {value!r}")
-    return told
+    return fields
 
 
 def _is_text(value: object) -> bool:
@@ -172,15 +173,15 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
     "retry_after": _is_number_or_none,
     "body": _is_text,
 }
-"""The fields of answers and failures; the tokens in `usage` are `usage_in`'s to judge."""
+"""Type checks of the fields of answers and failures; `parse_usage` checks the tokens in `usage`."""
 
 
-def _known(names: Iterable[str], told: Mapping[str, Any]) -> dict[str, Any]:
-    """What this version knows, out of what another may have written."""
-    return {name: told[name] for name in names if name in told}
+def _known(names: Iterable[str], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows: another version may have written more."""
+    return {name: fields[name] for name in names if name in fields}
 
 
-def _plain(error: CallError) -> dict[str, Any]:
+def _error_fields(error: CallError) -> dict[str, Any]:
     return {"error": type(error).__name__, "message": error.message, **error.fields()}
 
 

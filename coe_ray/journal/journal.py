@@ -1,22 +1,24 @@
-"""The call journal: what every finished call came to, written down before anything else uses it.
+"""Journal of calls: the outcome of every finished call, appended before anything else uses it.
 
-    begin → finish    appended at once to this process's own segment (segments.py), committed in groups (committer.py)
-    find              key → index (call_index.py) → the line, read from its file
-    refresh           what other workers have appended since
+    append_issued → append_outcome    appended at once to this process's own segment, committed in groups (committer.py)
+    find                              key → position in a dict → the line, read from its file
+    refresh                           reads what other workers have appended since, in a thread
 
-A folder's journal survives SIGKILL of any process at any time: at most the calls in flight are made again; after
-a power loss also those of the last second. In an object store (places.py) it is the calls since the last seal.
+A SIGKILL of any process at any time loses only the calls in flight, which are made again; a power failure also those
+of the last second. Memory is about 25 MB for 100,000 calls: positions are kept, answers stay in the files.
 """
 
 import asyncio
-import os
 import time
-from asyncio import Future
+from asyncio import Future, Task
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
 
 from coe_ray.core.errors import DataError
 from coe_ray.core.types import Call
-from coe_ray.journal.call_index import CallIndex, Entry
 from coe_ray.journal.committer import Committer
 from coe_ray.journal.entries import (
     CallOutcome,
@@ -24,170 +26,197 @@ from coe_ray.journal.entries import (
     finished_line,
     is_answer,
     issued_line,
+    parse_entry,
     prompt_hash,
     prompt_line,
-    record_in,
     reused_line,
 )
-from coe_ray.journal.segments import PROMPTS, SUFFIX, OpenFiles, OwnSegment, Segment, is_segment, new_stem, unreadable
-from coe_ray.journal.storage import JournalStorage, open_storage
+from coe_ray.journal.segments import (
+    PROMPTS,
+    SUFFIX,
+    FilePool,
+    SegmentReader,
+    SegmentWriter,
+    journal_folder,
+    new_stem,
+    segment_names,
+)
 
 __all__ = ["Journal", "call_key"]
 
+REFRESH_PIECE = 1000
+"""Entries that are read in one go by a refresh: the event loop indexes so many in about a millisecond."""
+
+
+class _Position(NamedTuple):
+    """Where a finished call stands: whether it is an answer or a refusal, its time, and the place of its line."""
+
+    answered: bool
+    at: float
+    segment: int
+    offset: int
+    length: int
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Clocks of two machines differ: they decide only between two answers, or between two failures."""
+        return self.answered, self.at
+
+
+_PACKED = Struct("<?dIQI")  # a position in half the memory of a tuple, and no work for the garbage collector
+
 
 class Journal:
-    """One process's view of a journal, for one event loop. `under_way` holds what it is asking now, by key.
+    """One process's view of a journal, for one event loop. `in_flight` holds the calls that it is making, by key.
 
-    Writing raises `DataError` where the disk is full, or where the last commit failed; what was written stays.
+    Appending raises `DataError` where the disk is full, or where the last commit failed; what was appended stays.
     """
 
-    def __init__(self, place: JournalStorage, run: str) -> None:
-        self.under_way: dict[bytes, Future[CallOutcome | None]] = {}
-        self._place = place
+    def __init__(self, folder: Path, run: str) -> None:
+        self.in_flight: dict[bytes, Future[CallOutcome | None]] = {}
+        self._folder = folder
         self._run = run
-        self._index = CallIndex()
-        self._segments: list[Segment] = []
+        self._positions: dict[bytes, bytes] = {}
+        self._segments: list[SegmentReader] = []
         self._numbers: dict[str, int] = {}
-        self._files = OpenFiles()
+        self._files = FilePool()
         self._writer: _Writer | None = None
+        self._refreshing: Task[None] | None = None
 
     @classmethod
-    def open(cls, place: str | Path, run: str = "") -> "Journal":
-        """Read the index of all that lies at `place`: a folder, made if missing, or a URI of `pyarrow.fs`.
+    def open(cls, folder: str | Path, run: str = "") -> "Journal":
+        """Open the journal in `folder`, made if missing, and read where its calls stand.
 
-        Files begin with the name of the `run`, and only with the first write. Raises `DataError` where the place
-        cannot be used. Lines that cannot be read are left out and reported: their calls are made again.
+        Names of new files begin with the `run`; nothing is created before the first append. Raises `DataError` where
+        the folder cannot be used, `ConfigError` for a URI. Unreadable lines are left out and logged: their calls are
+        made again.
         """
-        journal = cls(open_storage(place), run)
-        try:
-            journal._place.fetch()
-            journal._read_on()
-        except DataError:
-            journal.close()
-            raise
+        journal = cls(journal_folder(folder), run)
+        journal._index(journal._new_positions(journal._readers(segment_names(journal._folder))))
         for segment in journal._segments:
-            segment.report_torn()
+            segment.log_torn_line()
         return journal
 
     def find(self, key: bytes) -> CallOutcome | None:
-        """What the call came to when it was last finished. Raises `DataError` where the file was changed since."""
-        entry = self._index.get(key)
-        if entry is None:
+        """The outcome of the call when it was last finished. Raises `DataError` where the file was changed since."""
+        packed = self._positions.get(key)
+        if packed is None:
             return None
-        path = self._segments[entry.segment].path
-        record = record_in(self._files.read(path, entry.offset, entry.length))
-        if record is None:
-            raise DataError(f"{path}: changed while it was in use (byte {entry.offset}); run the same command again")
-        return record.outcome if record.key == key else None
+        position = _unpack(packed)
+        path = self._segments[position.segment].path
+        entry = parse_entry(self._files.read(path, position.offset, position.length))
+        if entry is None or entry.key != key:
+            raise DataError(f"{path}: changed while it was in use (byte {position.offset}); run the same command again")
+        return entry.outcome
 
-    def begin(self, key: bytes, model: str, call: Call) -> None:
-        """The request leaves now."""
-        prompt = prompt_hash(call)
-        writer = self._written_to()
-        writer.check()
-        if writer.prompts.get(prompt) is None:
-            writer.add_prompt(prompt, prompt_line(prompt, call))
-        writer.add(issued_line(key, model, prompt))
+    def append_issued(self, key: bytes, model: str, call: Call) -> None:
+        """Record that the request leaves now."""
+        self._open_writer().append_issued(key, model, call)
 
-    def finish(self, key: bytes, model: str, outcome: CallOutcome) -> None:
-        """The call is over, with an answer or for good. Raises `orjson.JSONEncodeError` as `finished_line` does."""
+    def append_outcome(self, key: bytes, model: str, outcome: CallOutcome) -> None:
+        """Record the answer or final failure. Raises `orjson.JSONEncodeError` as `finished_line` does."""
         at = time.time()
         line = finished_line(key, model, at, outcome)
-        writer = self._written_to()
-        offset = writer.add(line)
+        writer = self._open_writer()
+        offset = writer.append(line)
         number = self._numbers[writer.calls.path.name]
-        self._index.put(key, Entry(is_answer(outcome), at, offset, number, len(line)))
+        self._index([(key, _Position(is_answer(outcome), at, number, offset, len(line)))])
 
-    def reuse(self, key: bytes, model: str) -> None:
-        """The call was answered out of the journal."""
-        self._written_to().add(reused_line(key, model))
+    def append_reused(self, key: bytes, model: str) -> None:
+        """Record that the call was answered out of the journal."""
+        self._open_writer().append(reused_line(key, model))
 
     async def refresh(self) -> None:
-        """Read what other workers have written since. Cheap where there is nothing.
+        """Read what other workers have appended since. Cheap where there is nothing; raises `DataError`.
 
-        Calls go on while an object store is listed and copied from. Raises `DataError` where that fails.
+        Calls go on meanwhile. A reading goes to its end although its refresh is cancelled, and one follows the other.
         """
-        await asyncio.to_thread(self._place.fetch)
-        self._read_on()
-
-    def _read_on(self) -> None:
-        own = self._writer and self._writer.calls.path.name
-        for name in self._names():
-            if name != own:
-                self._read(self._numbered(name))
+        self._refreshing = asyncio.create_task(self._read_others(self._refreshing))
+        await asyncio.shield(self._refreshing)
 
     def flush(self) -> None:
-        """Make safe what was written so far: on the disk, or sealed in the store."""
+        """Commit what was appended so far: it is then on the disk. Any thread may call it."""
         if self._writer:
             self._writer.commit()
 
     def close(self) -> None:
-        """Commit, and let go of files and of the temporary folder. The last act."""
+        """Commit and close all files."""
         writer, self._writer = self._writer, None
         try:
             if writer:
                 writer.close()
         finally:
             self._files.close()
-            self._place.close()
 
-    def _names(self) -> list[str]:
-        try:
-            return sorted(filter(is_segment, os.listdir(self._place.folder)))  # noqa: PTH208  twice as fast
-        except OSError as error:
-            raise unreadable(self._place.folder, error) from error
+    async def _read_others(self, previous: Task[None] | None) -> None:
+        if previous:
+            await asyncio.wait([previous])
+        names = await asyncio.to_thread(segment_names, self._folder)
+        own = self._writer and self._writer.calls.path.name
+        positions = self._new_positions(self._readers(name for name in names if name != own))
+        while piece := await asyncio.to_thread(lambda: list(islice(positions, REFRESH_PIECE))):
+            self._index(piece)
 
-    def _numbered(self, name: str) -> int:
+    def _readers(self, names: Iterable[str]) -> list[tuple[int, SegmentReader]]:
+        return [(number, self._segments[number]) for number in map(self._number, names)]
+
+    def _number(self, name: str) -> int:
         if name not in self._numbers:
             self._numbers[name] = len(self._segments)
-            self._segments.append(Segment(self._place.folder / name))
+            self._segments.append(SegmentReader(self._folder / name))
         return self._numbers[name]
 
-    def _read(self, number: int) -> None:
-        for offset, length, record in self._segments[number].records():
-            if record.told:
-                self._index.put(record.key, Entry(record.is_answered, record.at, offset, number, length))
+    @staticmethod
+    def _new_positions(readers: Iterable[tuple[int, SegmentReader]]) -> Iterator[tuple[bytes, _Position]]:
+        for number, segment in readers:
+            for offset, length, entry in segment.read_entries():
+                if entry.fields:
+                    yield entry.key, _Position(entry.is_answered, entry.at, number, offset, length)
 
-    def _written_to(self) -> "_Writer":
+    def _index(self, positions: Iterable[tuple[bytes, _Position]]) -> None:
+        """Of two positions for one key an answer stays, else the later one."""
+        for key, position in positions:
+            known = self._positions.get(key)
+            if known is None or _unpack(known).rank <= position.rank:
+                self._positions[key] = _PACKED.pack(*position)
+
+    def _open_writer(self) -> "_Writer":
         if self._writer is None:
-            self._writer = _Writer(self._place, new_stem(self._run))
-            self._numbered(self._writer.calls.path.name)
+            self._writer = _Writer(self._folder, new_stem(self._run))
+            self._number(self._writer.calls.path.name)
         return self._writer
 
 
 class _Writer:
-    """This process's own two files. `prompts` knows which prompts were written."""
+    """This process's two segments: calls, and the prompts that their lines name by hash."""
 
-    def __init__(self, place: JournalStorage, stem: str) -> None:
-        self.calls = OwnSegment(place.folder / (stem + SUFFIX))
-        self.prompts = CallIndex()
-        self._texts = OwnSegment(place.folder / (stem + PROMPTS))
-        self._place = place
-        self._uncommitted = 0
-        self._refused: DataError | None = None
-        self._committer = Committer(self._commit, place.within_s)
+    def __init__(self, folder: Path, stem: str) -> None:
+        self._prompts = SegmentWriter(folder / (stem + PROMPTS))
+        self.calls = SegmentWriter(folder / (stem + SUFFIX))
+        self._written_prompts: set[bytes] = set()
+        self._failure: DataError | None = None
+        self._committer = Committer(self._sync)
 
-    def check(self) -> None:
-        """Raises what kept a line from being written. A shorter one might still fit, but not the answer after it."""
-        if self._refused:
-            raise self._refused
+    def append_issued(self, key: bytes, model: str, call: Call) -> None:
+        """Raises the failure of any earlier append: a shorter line might still fit, but not the answer after it."""
+        if self._failure:
+            raise self._failure
+        prompt = prompt_hash(call)
+        if prompt not in self._written_prompts:
+            self._append(self._prompts, prompt_line(prompt, call))
+            self._written_prompts.add(prompt)
+        self.append(issued_line(key, model, prompt))
 
-    def add_prompt(self, hashed: bytes, line: bytes) -> None:
-        self._append(self._texts, line)
-        self._uncommitted += len(line)
-        self.prompts.put(hashed, Entry(False, 0, 0, 0, 0))
-
-    def add(self, line: bytes) -> int:
-        """Append the line, and tell of a commit that failed: after it, so that nothing in hand is lost."""
+    def append(self, line: bytes) -> int:
+        """Append a line about a call; returns its offset. Raises the error of a failed commit, after the append."""
         offset = self._append(self.calls, line)
-        self._uncommitted += len(line)
-        self._committer.touch(now=self._uncommitted >= self._place.within_bytes)
+        self._committer.notify()
         self._committer.check()
         return offset
 
     def commit(self) -> None:
-        """Commit now; tells of an earlier failure too, for a disk reports it only once."""
-        self._commit()
+        """Commit now. Raises an earlier failure too, for a disk reports it only once."""
+        self._sync()
         self._committer.check()
 
     def close(self) -> None:
@@ -195,19 +224,20 @@ class _Writer:
         try:
             self.commit()
         finally:
-            for each in self._both():
-                each.close()
+            self._prompts.close()
+            self.calls.close()
 
-    def _commit(self) -> None:
-        self._uncommitted = 0
-        self._place.commit(self._both())
+    def _sync(self) -> None:
+        self._prompts.sync()  # first: a call's prompt is there before the call
+        self.calls.sync()
 
-    def _append(self, segment: OwnSegment, line: bytes) -> int:
+    def _append(self, segment: SegmentWriter, line: bytes) -> int:
         try:
             return segment.append(line)
         except DataError as error:
-            self._refused = self._refused or error
+            self._failure = self._failure or error
             raise
 
-    def _both(self) -> tuple[OwnSegment, OwnSegment]:
-        return self._texts, self.calls  # in this order: a call's prompt is there before it
+
+def _unpack(packed: bytes) -> _Position:
+    return _Position(*_PACKED.unpack(packed))

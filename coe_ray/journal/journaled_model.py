@@ -1,27 +1,27 @@
-"""A model behind the journal: asked only for what is not written down, and written down before anyone sees it."""
+"""Journaled model: calls its model only for what the journal lacks, and appends each outcome before returning it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 
 import orjson
 
+from coe_ray.core.call_activity import notify_when_sent
 from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import BadCall, CallError, ContentFiltered, MalformedReply, NotInJournal
-from coe_ray.core.traffic import notify_when_sent
 from coe_ray.core.types import Call, Completion, Delta
 from coe_ray.journal.entries import PARTS, CallOutcome, Part
 from coe_ray.journal.journal import Journal, call_key
 
 
 class JournaledModel:
-    """`ChatModel` that answers out of the journal what was asked before, and asks `model` for the rest.
+    """`ChatModel` that answers repeated calls out of the journal and sends the others to `model`.
 
-    Answers and refusals are always used again. A failure is, where neither time nor a person can have mended it:
-    an outage is over, and a key put right, when the same command runs again; with `retry_failed` every failure is
-    asked again. Without a `model` (a replay) whatever is written down is used, and the rest raises `NotInJournal`.
+    Answers and refusals are always reused. Failures are reused only if neither time nor a person can have repaired
+    them: when the same command runs again, an outage may be over and a key replaced. With `retry_failed` every failure
+    is tried again. Without a `model` (a replay) every outcome is reused, and other calls raise `NotInJournal`.
 
-    `identity` is what tells the model from others that might answer differently; `name` is only ours. `reads` says
-    what the model is sent beside messages and settings: only that makes two calls different ones.
+    `identity` distinguishes the model from others that might answer differently; `name` is only its local name.
+    `reads` are the parts of a call that the model is sent beside messages and settings: they too make calls different.
     """
 
     def __init__(
@@ -43,18 +43,18 @@ class JournaledModel:
         self._failed: set[bytes] = set()
 
     async def complete(self, call: Call) -> Completion:
-        """The answer. Raises `CallError` as the model did, and `DataError` where the journal cannot be written."""
+        """The answer. Raises the model's `CallError`, and `DataError` where the journal cannot be written."""
         key = self._key(call)
         while True:
-            if outcome := self._usable(key):
-                return self._reused(key, outcome)
-            if key not in self._journal.under_way:
-                return await self._asked(key, call)
-            if outcome := await self._others(key):
-                return self._reused(key, outcome)
+            if outcome := self._find_final(key):
+                return self._reuse(key, outcome)
+            if key not in self._journal.in_flight:
+                return await self._call_once(key, call)
+            if outcome := await self._wait_for_same(key):
+                return self._reuse(key, outcome)
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
-        """The answer all at once: jobs do not stream."""
+        """The answer as one delta: jobs do not stream."""
         return stream_completion(self, call)
 
     def _key(self, call: Call) -> bytes:
@@ -63,76 +63,78 @@ class JournaledModel:
         except orjson.JSONEncodeError as error:
             raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
 
-    def _usable(self, key: bytes) -> CallOutcome | None:
+    def _find_final(self, key: bytes) -> CallOutcome | None:
         outcome = self._journal.find(key)
         return outcome if outcome and self._is_final(key, outcome) else None
 
     def _is_final(self, key: bytes, outcome: CallOutcome) -> bool:
         if self._model is None or isinstance(outcome, Completion | ContentFiltered):
             return True
-        # What failed just now is not asked again for the next system that needs it.
+        # A call that failed in this process is not repeated for the next system that needs it.
         return key in self._failed or not (outcome.stops or outcome.retryable or self._retry_failed)
 
-    def _reused(self, key: bytes, outcome: CallOutcome) -> Completion:
+    def _reuse(self, key: bytes, outcome: CallOutcome) -> Completion:
         if self._model is not None:  # a replay leaves the journal as it is
-            self._journal.reuse(key, self.name)
+            self._journal.append_reused(key, self.name)
         if isinstance(outcome, Completion):
             return outcome
         raise type(outcome)(self.name, outcome.message, **outcome.fields())
 
-    async def _others(self, key: bytes) -> CallOutcome | None:
-        """What comes of the same call that is under way; `None` where nothing does."""
-        other = self._journal.under_way[key]
-        await asyncio.wait([other])  # unlike `await other`, it leaves the other alone when this one is cancelled
+    async def _wait_for_same(self, key: bytes) -> CallOutcome | None:
+        """The outcome of the same call, which is in flight; `None` where it is cancelled."""
+        other = self._journal.in_flight[key]
+        await asyncio.wait([other])  # unlike `await other`, cancelling this does not cancel the other
         return other.result()
 
-    async def _asked(self, key: bytes, call: Call) -> Completion:
-        done = self._journal.under_way[key] = asyncio.get_running_loop().create_future()
+    async def _call_once(self, key: bytes, call: Call) -> Completion:
+        done = self._journal.in_flight[key] = asyncio.get_running_loop().create_future()
         outcome: CallOutcome | None = None
         try:
-            outcome = await self._outcome(key, call)
+            outcome = await self._call_model(key, call)
         finally:
-            del self._journal.under_way[key]
+            del self._journal.in_flight[key]
             done.set_result(outcome)
         if isinstance(outcome, Completion):
             return outcome
         raise outcome
 
-    async def _outcome(self, key: bytes, call: Call) -> CallOutcome:
+    async def _call_model(self, key: bytes, call: Call) -> CallOutcome:
         if self._model is None:
-            raise NotInJournal(self.name, "the journal has no such call, and a replay asks nobody", attempts=0)
-        note = _Begun(self._journal, key, self.name, call)
+            raise NotInJournal(
+                self.name, "the journal does not have this call, and a replay makes no calls", attempts=0
+            )
+        record_issued = _RecordOnce(self._journal, key, self.name, call)
         outcome: CallOutcome
         try:
-            with notify_when_sent(note):
+            with notify_when_sent(record_issued):
                 outcome = await self._model.complete(call)
         except CallError as error:
             if not error.attempts:  # it was never sent
                 raise
             outcome = error
-        note()
-        return self._written(key, outcome)
+        record_issued()
+        return self._append_outcome(key, outcome)
 
-    def _written(self, key: bytes, outcome: CallOutcome) -> CallOutcome:
+    def _append_outcome(self, key: bytes, outcome: CallOutcome) -> CallOutcome:
         try:
-            self._journal.finish(key, self.name, outcome)
+            self._journal.append_outcome(key, self.name, outcome)
         except orjson.JSONEncodeError as error:
             message = f"the reply cannot be written as JSON: {error}"
-            return self._written(key, MalformedReply(self.name, message, attempts=outcome.attempts))
+            return self._append_outcome(key, MalformedReply(self.name, message, attempts=outcome.attempts))
         if isinstance(outcome, CallError):
             self._failed.add(key)
         return outcome
 
 
-class _Begun:
-    """Notes once that a call began: when its request leaves, or at its end where the model never tells."""
+class _RecordOnce:
+    """Records once that a call was issued: when its request leaves, or at its end if the model never notifies."""
 
     def __init__(self, journal: Journal, key: bytes, model: str, call: Call) -> None:
         self._journal = journal
-        self._about = (key, model, call)
-        self._noted = False
+        self._call = (key, model, call)
+        self._recorded = False
 
     def __call__(self) -> None:
-        if not self._noted:
-            self._journal.begin(*self._about)
-            self._noted = True
+        if not self._recorded:
+            self._journal.append_issued(*self._call)
+            self._recorded = True

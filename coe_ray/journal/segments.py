@@ -1,7 +1,7 @@
-"""The files of a journal. Each is appended to by one process alone, and read by all.
+"""Segments: the files of a journal. Each is appended to by one process alone and read by all.
 
-A line counts once its newline is there. What a crash leaves behind the last newline is never read, and never
-cut off either: it may be the line that a living worker is just writing.
+A line counts once its newline is there. Bytes after the last newline are never read and never cut off: they may be
+the line that another worker is just writing.
 
 On NFS a reader sees what a writer on another machine had committed when it opened the file (close-to-open
 consistency): up to the last second's calls may still be hidden from it.
@@ -18,8 +18,8 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from coe_ray.core.errors import DataError
-from coe_ray.journal.entries import JournalEntry, record_in
+from coe_ray.core.errors import ConfigError, DataError
+from coe_ray.journal.entries import JournalEntry, parse_entry
 
 SUFFIX = ".jsonl"
 PROMPTS = ".prompts.jsonl"
@@ -29,6 +29,31 @@ log = logging.getLogger(__name__)
 _READ_AHEAD = 4 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME = re.compile(r"(?P<run>.+)-[^-]+-\d+-[0-9a-f]{8}(-\d{5})?\.jsonl")
+
+
+def journal_folder(place: str | Path) -> Path:
+    """The journal's folder, made where it is missing.
+
+    Raises `ConfigError` for a URI (its password is not shown) and `DataError` where there can be no folder.
+    """
+    check_is_folder(place)
+    folder = Path(place)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise DataError(f"{folder}: not a folder, so it cannot hold a journal; name another place") from None
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return folder
+
+
+def check_is_folder(place: str | Path) -> None:
+    """Raises `ConfigError` for a URI: a journal lies in files that are appended to, which object stores cannot do."""
+    scheme, separator, _ = str(place).partition("://")
+    if separator:
+        raise ConfigError(
+            f"journal {scheme}://…: object stores hold no journal; give a folder on storage that all nodes share"
+        )
 
 
 def new_stem(run: str) -> str:
@@ -44,59 +69,64 @@ def run_of(name: str) -> str | None:
 
 
 def is_segment(name: str) -> bool:
-    """Whether a file of this name holds calls (prompts stand apart)."""
+    """Whether a file of this name holds calls; prompts are in files of their own."""
     return name.endswith(SUFFIX) and not name.endswith(PROMPTS)
 
 
-class Segment:
-    """One file of calls as a reader sees it. It goes on where it stopped; `torn` bytes behind it are no line yet."""
+def segment_names(folder: Path) -> list[str]:
+    """The names of the files with calls, sorted. Raises `DataError` where the folder cannot be read."""
+    try:
+        return sorted(filter(is_segment, os.listdir(folder)))  # noqa: PTH208  twice as fast
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+class SegmentReader:
+    """Reader of one file of calls. Each reading continues where the last one stopped."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offset = 0
         self._seen = 0
 
-    @property
-    def torn(self) -> int:
-        return self._seen - self._offset
-
-    def records(self) -> Iterator[tuple[int, int, JournalEntry]]:
-        """Offset, length and record of each line that was not read yet; what is no record is left out and reported.
+    def read_entries(self) -> Iterator[tuple[int, int, JournalEntry]]:
+        """Offset, length and entry of each new line. Lines that hold no entry are left out and logged.
 
         Raises `DataError` where the file cannot be read.
         """
         broken: list[int] = []
         for offset, line in self._new_lines():
-            if record := record_in(line):
-                yield offset, len(line), record
+            if entry := parse_entry(line):
+                yield offset, len(line), entry
             else:
                 broken.append(offset)
         if broken:
             log.warning(
-                "%s: %d lines are no records and were left out, the first at byte %d; their calls will be asked again",
+                "%s: %d lines are no entries and were left out, the first at byte %d; their calls will be made again",
                 self.path,
                 len(broken),
                 broken[0],
             )
 
-    def report_torn(self) -> None:
-        if self.torn:
+    def log_torn_line(self) -> None:
+        """Log bytes after the last newline, if there are any."""
+        if self._seen > self._offset:
             log.warning(
-                "%s: the last line has no end and was left out (%d bytes at byte %d); its call will be asked again, "
-                "unless its writer is still at it",
+                "%s: the last line has no end and was left out (%d bytes at byte %d); its call will be made again, "
+                "unless its writer still appends to it",
                 self.path,
-                self.torn,
+                self._seen - self._offset,
                 self._offset,
             )
 
     def _new_lines(self) -> Iterator[tuple[int, bytes]]:
         try:
             # Opened before its size is looked at: NFS answers a bare stat out of its cache.
-            with open(self.path, "rb", buffering=0, opener=_opened_at_once) as file:
+            with open(self.path, "rb", buffering=0, opener=_open_nonblocking) as file:
                 if os.fstat(file.fileno()).st_size != self._seen:
                     yield from self._whole_lines(file)
         except OSError as error:
-            raise unreadable(self.path, error) from error
+            raise _unreadable(self.path, error) from error
 
     def _whole_lines(self, file: FileIO) -> Iterator[tuple[int, bytes]]:
         file.seek(self._offset)
@@ -107,46 +137,47 @@ class Segment:
                 self._offset = self._seen
 
 
-class OwnSegment:
-    """A new file that this process alone appends to. `size` counts its whole lines' bytes. Raises `DataError`."""
+class SegmentWriter:
+    """Writer of a new file that this process alone appends to. Raises `DataError`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.size = 0
+        self._size = 0
+        self._is_listed = False
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
-            _sync_folder(path.parent)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise _unwritable(path, error) from error
 
     def append(self, line: bytes) -> int:
-        """Write a whole line or none of it; returns its offset."""
-        start = self.size
+        """Write a whole line or nothing of it; returns its offset. It survives the process, not yet a power failure."""
+        start = self._size
         try:
-            self._write(line)
+            rest = line
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
         except OSError as error:
             os.ftruncate(self._fd, start)
-            raise unwritable(self.path, error) from error
-        self.size = start + len(line)
+            raise _unwritable(self.path, error) from error
+        self._size += len(line)
         return start
 
     def sync(self) -> None:
-        """Bring what was written to the disk."""
+        """Bring what was appended to the disk, and at the first time the file's name."""
         try:
             os.fsync(self._fd)
+            if not self._is_listed:
+                _sync_folder(self.path.parent)
+                self._is_listed = True
         except OSError as error:
-            raise unwritable(self.path, error) from error
+            raise _unwritable(self.path, error) from error
 
     def close(self) -> None:
         os.close(self._fd)
 
-    def _write(self, line: bytes) -> None:
-        while line:
-            line = line[os.write(self._fd, line) :]
 
-
-class OpenFiles:
-    """Reads pieces of files; keeps the last few of them open, for there may be more than a process may open."""
+class FilePool:
+    """Reader of pieces of many files; keeps the last `at_most` of them open."""
 
     def __init__(self, at_most: int = 64) -> None:
         self._at_most = at_most
@@ -155,16 +186,16 @@ class OpenFiles:
     def read(self, path: Path, offset: int, length: int) -> bytes:
         """Raises `DataError` where the file cannot be read."""
         try:
-            fd = self._fds[path] if path in self._fds else self._opened(path)
+            fd = self._fds[path] if path in self._fds else self._open(path)
             return os.pread(fd, length, offset)
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise _unreadable(path, error) from error
 
     def close(self) -> None:
         while self._fds:
             os.close(self._fds.popitem()[1])
 
-    def _opened(self, path: Path) -> int:
+    def _open(self, path: Path) -> int:
         fd = os.open(path, os.O_RDONLY)
         if len(self._fds) >= self._at_most:
             os.close(self._fds.pop(next(iter(self._fds))))
@@ -172,19 +203,17 @@ class OpenFiles:
         return fd
 
 
-def _opened_at_once(path: str, flags: int) -> int:
-    """Whatever bears a segment's name: a pipe would wait for its writer."""
+def _open_nonblocking(path: str, flags: int) -> int:
+    """A pipe with a segment's name would wait for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{path}: cannot be read ({error.strerror}); a journal must be readable by those who go on with it"
-    )
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read ({error.strerror}); everyone who continues a journal must be able to")
 
 
-def unwritable(path: Path, error: OSError) -> DataError:
-    """Says whether space is missing, for that is what a person can do something about."""
+def _unwritable(path: Path, error: OSError) -> DataError:
+    """Says whether space is missing: a person can free some."""
     if error.errno in _NO_SPACE:
         what, remedy = "no space is left to write to it", "free some space"
     else:

@@ -24,7 +24,7 @@ from coe_ray.profile.profile import Profile
 from coe_ray.ratelimit.limiter import RateLimits
 from coe_ray.ratelimit.limiters import LimiterRegistry
 
-PATIENCE_S = 300.0
+MIN_RETRY_TIME_S = 300.0
 """The least time that a call to an API is tried for, in seconds, as long as its provider fails or asks to wait."""
 
 
@@ -85,7 +85,7 @@ def _key(config: ApiModel, where: str) -> str | None:
 def _api(name: str, config: ApiModel, key: str | None, limiters: LimiterRegistry, breaker: ModelBreaker) -> ChatModel:
     limits = RateLimits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
     # `timeout_s` bounds one try: one that is slow must not use up the patience for all of them.
-    patience_s = max(PATIENCE_S, 2 * config.timeout_s)
+    patience_s = max(MIN_RETRY_TIME_S, 2 * config.timeout_s)
     return HttpModel(
         name=name,
         model=config.model,

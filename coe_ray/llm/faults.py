@@ -1,7 +1,7 @@
 """From what went wrong to the class of the error tree that says so. Pure: no waiting, no network.
 
-    HTTP status ≥ 300 or an `error` object  → Faults.of_status, Faults.of_error
-    an exception of aiohttp                 → Faults.of_exception
+    HTTP status ≥ 300 or an `error` object  → Faults.from_status, Faults.from_error_object
+    an exception of aiohttp                 → Faults.from_exception
     a reply that cannot be read             → Faults.malformed
 
 Provider text gets into a message only through `FaultClassifier._made`, into a body only through
@@ -20,17 +20,17 @@ import orjson
 
 from coe_ray.core import errors
 from coe_ray.core.errors import CallError
+from coe_ray.llm.provider_key import ProviderKey
 from coe_ray.llm.retry import Timeouts
-from coe_ray.llm.secret import Secret
 
-LONGEST = 300
+MAX_QUOTE = 300
 """Characters of a provider's text that a message may carry."""
 
-LONGEST_BODY = 2000
+MAX_BODY = 2000
 """Characters of a reply that an error may carry as its `body`."""
 
 
-Kind = type[CallError]
+ErrorClass = type[CallError]
 
 _FILTERED = r"content_filter|content_policy_violation|content management policy|data_inspection_failed"
 _TOO_LONG = (
@@ -43,7 +43,7 @@ _NO_FUNDS = (
     r"|余额不足|credit balance|billing_hard_limit"
 )
 
-_BY_WORDS: tuple[tuple[tuple[int, ...], re.Pattern[str], Kind], ...] = (
+_BY_WORDS: tuple[tuple[tuple[int, ...], re.Pattern[str], ErrorClass], ...] = (
     ((400, 403), re.compile(_FILTERED, re.IGNORECASE), errors.ContentFiltered),
     ((403,), re.compile(_FLAGGED, re.IGNORECASE), errors.ContentFiltered),
     ((400, 413, 422), re.compile(_TOO_LONG, re.IGNORECASE), errors.ContextTooLong),
@@ -70,7 +70,7 @@ _DELAY = re.compile(
 _SECONDS: Mapping[str, float] = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
-_BY_STATUS: Mapping[int, Kind] = {
+_BY_STATUS: Mapping[int, ErrorClass] = {
     401: errors.BadCredentials,
     402: errors.QuotaUsedUp,
     404: errors.NoSuchModel,
@@ -86,7 +86,7 @@ _STATUS_BY_NAME: tuple[tuple[re.Pattern[str], int], ...] = (
     (re.compile(r"invalid_request|bad_?request|context|content_", re.IGNORECASE), 400),
 )
 
-_REMEDY: Mapping[Kind, str] = {
+_REMEDY: Mapping[ErrorClass, str] = {
     errors.BadCredentials: "check the API key and what it is allowed to use",
     errors.NoSuchModel: "check the provider's model name and base_url",
     errors.QuotaUsedUp: "top up the account or use another model",
@@ -96,7 +96,7 @@ _REMEDY: Mapping[Kind, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ProviderError:
     """What a provider said of its error: the message for people, the names (code, type) for programs.
 
     `details` are what some add to it for both: Google's `details`, OpenRouter's `metadata`.
@@ -125,23 +125,23 @@ class FaultClassifier:
     """Makes the errors of one model: knows its name, its secret and its time limits."""
 
     model: str
-    secret: Secret
+    secret: ProviderKey
     timeouts: Timeouts
 
-    def of_status(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
+    def from_status(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """The error behind an HTTP reply whose status is not 2xx."""
-        said, wait = said_in(body), retry_after(headers, datetime.now(UTC))
+        said, wait = parse_error_body(body), parse_retry_after(headers, datetime.now(UTC))
         wait = said.wait if wait is None else wait
-        return self._made(kind_of(status, said, wait), f"HTTP {status}", said.message, status, wait)
+        return self._made(error_class_of(status, said, wait), f"HTTP {status}", said.message, status, wait)
 
-    def of_error(self, error: object) -> CallError:
+    def from_error_object(self, error: object) -> CallError:
         """The error behind an `error` object in a reply or a stream that began with status 200."""
-        said = said_of({"error": error})
-        status = said.status or status_of(said.names)
-        kind = kind_of(status, said, said.wait)
+        said = parse_error_payload({"error": error})
+        status = said.status or guess_status(said.names)
+        kind = error_class_of(status, said, said.wait)
         return self._made(kind, "error instead of an answer", said.message, status, said.wait)
 
-    def of_exception(self, error: aiohttp.ClientError | OSError) -> CallError:
+    def from_exception(self, error: aiohttp.ClientError | OSError) -> CallError:
         """The error behind an exception of aiohttp. Never its cause: that one prints the request."""
         if isinstance(error, TimeoutError):
             return self._made(errors.CallTimeout, f"timed out: {self._limit(error)}")
@@ -149,18 +149,18 @@ class FaultClassifier:
             # Not which, as aiohttp says: a password may stand in it.
             return self._made(errors.BadCall, "base_url is not an HTTP address")
         if isinstance(error, aiohttp.ClientResponseError):  # its str() repeats the URL
-            return self.malformed("the reply is not HTTP", error.message)
+            return self.malformed_reply("the reply is not HTTP", error.message)
         if isinstance(error, aiohttp.ClientPayloadError):
-            return self.malformed("the reply broke off", str(error))
+            return self.malformed_reply("the reply broke off", str(error))
         return self._made(errors.ConnectionFault, f"no connection ({type(error).__name__})", str(error))
 
-    def malformed(self, what: str, text: str = "") -> CallError:
+    def malformed_reply(self, what: str, text: str = "") -> CallError:
         """The error behind a reply that cannot be read: what is wrong with it, and the text that shows it."""
         return self._made(errors.MalformedReply, what, text)
 
-    def quoting(self, error: CallError, received: bytes | bytearray) -> CallError:
+    def attach_body(self, error: CallError, received: bytes | bytearray) -> CallError:
         """`error` with what was received as its `body`: scrubbed of the key, then cut short."""
-        error.body = self.secret.scrub(received.decode(errors="replace"))[:LONGEST_BODY]
+        error.body = self.secret.scrub(received.decode(errors="replace"))[:MAX_BODY]
         return error
 
     def _limit(self, error: TimeoutError) -> str:
@@ -171,15 +171,15 @@ class FaultClassifier:
         return f"no whole reply within {self.timeouts.total_s:g} s (total)"
 
     def _made(
-        self, kind: Kind, what: str, text: str = "", status: int | None = None, wait: float | None = None
+        self, kind: ErrorClass, what: str, text: str = "", status: int | None = None, wait: float | None = None
     ) -> CallError:
         # Scrubbed before it is cut, or half a key could be left at the cut.
-        quoted = f": {shortened(scrubbed)}" if (scrubbed := self.secret.scrub(text).strip()) else ""
+        quoted = f": {shorten(scrubbed)}" if (scrubbed := self.secret.scrub(text).strip()) else ""
         remedy = f" ({_REMEDY[kind]})" if kind in _REMEDY else ""
         return kind(self.model, f"{what}{quoted}{remedy}", status=status, retry_after=wait)
 
 
-def kind_of(status: int, said: Said, wait: float | None = None) -> Kind:
+def error_class_of(status: int, said: ProviderError, wait: float | None = None) -> ErrorClass:
     """The class for a status, unless the provider's words, or that it asks to `wait`, are more precise."""
     for statuses, pattern, kind in _BY_WORDS:
         if status in statuses and pattern.search(said.words):
@@ -192,31 +192,31 @@ def kind_of(status: int, said: Said, wait: float | None = None) -> Kind:
     return _BY_STATUS.get(status, errors.ServerFault if status >= 500 else errors.BadCall)
 
 
-def status_of(names: str) -> int:
+def guess_status(names: str) -> int:
     """The status that an error without one would have had; 500 where its names say nothing."""
     return next((status for pattern, status in _STATUS_BY_NAME if pattern.search(names)), 500)
 
 
-def said_in(body: bytes) -> Said:
+def parse_error_body(body: bytes) -> ProviderError:
     """What an error body says: OpenAI's `error` object, its relatives, or plain text."""
     try:
-        return said_of(orjson.loads(body))
+        return parse_error_payload(orjson.loads(body))
     except orjson.JSONDecodeError:
-        return Said(body.decode(errors="replace"))
+        return ProviderError(body.decode(errors="replace"))
 
 
-def said_of(payload: object) -> Said:
+def parse_error_payload(payload: object) -> ProviderError:
     """The same for parsed JSON: `{"error": {…} or "…"}`, `{"message": …}`, `{"detail": …}`, `[{…}]`."""
     first = payload[0] if isinstance(payload, list) and payload else payload
     error = first.get("error") or first if isinstance(first, dict) else first
     if not isinstance(error, dict):
-        return Said(_text(error))
+        return ProviderError(_text(error))
     message = error.get("message") or error.get("detail") or error
     names, details = _texts(error, "code", "type", "status"), _texts(error, "metadata", "details")
-    return Said(_text(message), names, _status_in(error.get("code")), details)
+    return ProviderError(_text(message), names, _status_in(error.get("code")), details)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds to wait by `retry-after-ms` or `Retry-After` (RFC 9110 10.2.3: seconds or a date)."""
     if (milliseconds := _seconds(headers.get("retry-after-ms", ""))) is not None:
         return milliseconds / 1000
@@ -224,10 +224,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return seconds if (seconds := _seconds(wish)) is not None else _seconds_until(wish, now)
 
 
-def shortened(text: str) -> str:
-    """`text` on one line, cut to `LONGEST` characters."""
+def shorten(text: str) -> str:
+    """`text` on one line, cut to `MAX_QUOTE` characters."""
     line = " ".join(text.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return line if len(line) <= MAX_QUOTE else line[: MAX_QUOTE - 1] + "…"
 
 
 def _seconds(text: str) -> float | None:
@@ -247,7 +247,7 @@ def _seconds_until(date: str, now: datetime) -> float | None:
     return max((then - now).total_seconds(), 0.0)
 
 
-def _is_denied(said: Said) -> bool:
+def _is_denied(said: ProviderError) -> bool:
     """Whether a 403 means whoever asks, rather than what was asked. One that says no more than its status does."""
     told = f"{said.names} {said.message}"  # the details may quote the prompt
     return bool(_DENIED.search(told)) or re.sub(r"[\W\d_]+", "", told).lower() in ("", "forbidden")

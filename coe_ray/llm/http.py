@@ -22,15 +22,15 @@ from coe_ray.core.stages import outgoing_headers
 from coe_ray.core.types import Call, Completion, Delta
 from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.llm.faults import FaultClassifier
-from coe_ray.llm.replies import StreamReader, deltas_of, read_completion
+from coe_ray.llm.provider_key import ProviderKey
+from coe_ray.llm.replies import StreamReader, completion_deltas, read_completion
 from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
-from coe_ray.llm.secret import Secret
 from coe_ray.ratelimit.limiter import CallLimiter, LimiterSlot, SaturatedError
 
-KEPT = 65536
+MAX_KEPT = 65536
 """Bytes of a reply from which on no more is kept for the error that may end it; of an error's own no more is read."""
 
-LONGEST = 16 << 20
+MAX_REPLY = 16 << 20
 """Bytes of the longest answer that is read, as a whole or in a stream."""
 
 Result = TypeVar("Result")
@@ -68,8 +68,8 @@ class _Heard:
         size = 0
         async for piece in self.response.content.iter_any():
             self._keep(piece)
-            if (size := size + len(piece)) > LONGEST:
-                raise self.faults.malformed(f"the reply is longer than {LONGEST} bytes")
+            if (size := size + len(piece)) > MAX_REPLY:
+                raise self.faults.malformed_reply(f"the reply is longer than {MAX_REPLY} bytes")
             yield piece
 
     async def whole(self) -> bytes:
@@ -79,11 +79,11 @@ class _Heard:
         """Read no more than is kept. The connection is not used again where there is more."""
         async for piece in self.response.content.iter_any():
             self._keep(piece)
-            if len(self.kept) >= KEPT:
+            if len(self.kept) >= MAX_KEPT:
                 break
 
     def _keep(self, piece: bytes) -> None:
-        self.kept.extend(piece[: KEPT - len(self.kept)])
+        self.kept.extend(piece[: MAX_KEPT - len(self.kept)])
 
 
 class HttpModel:
@@ -113,7 +113,7 @@ class HttpModel:
         self.name = name
         self._model = model
         self._url = base_url.rstrip("/") + "/chat/completions"
-        self._secret = Secret(api_key)
+        self._secret = ProviderKey(api_key)
         self._faults = FaultClassifier(name, self._secret, timeouts)
         self._retry = retry
         self._timeouts = timeouts
@@ -149,7 +149,7 @@ class HttpModel:
             await pool.session.close()
 
     async def _retried(self, request: _Request, once: Callable[[], Awaitable[Result]]) -> tuple[Result, int]:
-        return await call_with_retry(self._retry, once, self._gate.traffic, request.watch)
+        return await call_with_retry(self._retry, once, self._gate.activity, request.watch)
 
     async def _whole(self, request: _Request) -> Completion:
         async with self._turn(request) as slot, self._reply(request) as heard:
@@ -171,7 +171,7 @@ class HttpModel:
 
     async def _read(self, heard: _Heard) -> AsyncGenerator[Delta, None]:
         if heard.response.content_type == "application/json":  # an endpoint that does not stream
-            for delta in deltas_of(read_completion(self._faults, await heard.whole())):
+            for delta in completion_deltas(read_completion(self._faults, await heard.whole())):
                 yield delta
             return
         reader = StreamReader(self._faults)
@@ -190,7 +190,7 @@ class HttpModel:
         self._breaker.check()  # nobody waits for a turn that could not be used
         try:
             async with self._gate.slot(self._breaker.check) as slot:
-                request.watch.leave_out(slot.waited_s)
+                request.watch.exclude(slot.waited_s)
                 with self._breaker.guard():
                     yield slot
         except SaturatedError:
@@ -210,9 +210,9 @@ class HttpModel:
                 await self._check(heard)
                 yield heard
         except (aiohttp.ClientError, OSError) as error:
-            raise self._faults.quoting(self._faults.of_exception(error), kept) from None
+            raise self._faults.attach_body(self._faults.from_exception(error), kept) from None
         except CallError as error:
-            self._faults.quoting(error, kept)
+            self._faults.attach_body(error, kept)
             raise
 
     async def _check(self, heard: _Heard) -> None:
@@ -221,7 +221,7 @@ class HttpModel:
             return
         with suppress(aiohttp.ClientError, OSError):  # the status says enough where its text broke off
             await heard.keep_beginning()
-        raise self._faults.of_status(response.status, response.headers, bytes(heard.kept))
+        raise self._faults.from_status(response.status, response.headers, bytes(heard.kept))
 
     def _body(self, call: Call, **stream: object) -> bytes:
         try:

@@ -54,7 +54,7 @@ def read_recordings(path: Path) -> tuple[Recording, ...]:
     return recordings
 
 
-def scores(recordings: Iterable[Recording]) -> list[tuple[str, str, int, int]]:
+def count_scores(recordings: Iterable[Recording]) -> list[tuple[str, str, int, int]]:
     """(expert, task, correct, total), for `Leaderboard.from_scores`.
 
     Raises `DataError` where a task is missing, or whether a result was correct.

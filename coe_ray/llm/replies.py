@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from coe_ray.core.counts import tokens_in, usage_in
+from coe_ray.core.counts import parse_token_logprobs, parse_usage
 from coe_ray.core.types import Completion, Delta, Usage
 from coe_ray.llm.faults import FaultClassifier
 
@@ -22,12 +22,12 @@ def read_completion(faults: FaultClassifier, body: bytes) -> Completion:
     choice = _first_choice(payload)
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise faults.malformed("the reply has no choices with a message", _shown(body))
+        raise faults.malformed_reply("the reply has no choices with a message", _shown(body))
     reason = _word(choice.get("finish_reason")) or "stop"
     refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
     scrub = faults.secret.scrub_answer
     text = scrub(_text(message.get("content")))
-    usage = usage_in(payload.get("usage"))
+    usage = parse_usage(payload.get("usage"))
     first_token = tuple((scrub(token), chance) for token, chance in _first_token(choice))
     return Completion(text, reason, usage, refusal and scrub(refusal), first_token=first_token)
 
@@ -39,10 +39,12 @@ def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
     first = tokens[0] if isinstance(tokens, list) and tokens else None
     told = first.get("top_logprobs") if isinstance(first, dict) else None
     alternatives = told if isinstance(told, list) else ()
-    return tokens_in([(each.get("token"), each.get("logprob")) for each in alternatives if isinstance(each, dict)])
+    return parse_token_logprobs(
+        [(each.get("token"), each.get("logprob")) for each in alternatives if isinstance(each, dict)]
+    )
 
 
-def deltas_of(completion: Completion) -> Iterator[Delta]:
+def completion_deltas(completion: Completion) -> Iterator[Delta]:
     """A whole answer as a stream would have told it, refusals included (see `StreamReader`)."""
     if text := completion.text or completion.refusal:
         yield Delta(text)
@@ -75,9 +77,9 @@ class StreamReader:
         """The last delta. Raises `MalformedReply` where the stream stopped short of its end."""
         yield from self.feed(b"\n")
         if not self._answered:
-            raise self._faults.malformed("the stream holds no choices")
+            raise self._faults.malformed_reply("the stream holds no choices")
         if not (self.done or self._reason):
-            raise self._faults.malformed("the stream ended without finish_reason or [DONE]")
+            raise self._faults.malformed_reply("the stream ended without finish_reason or [DONE]")
         yield Delta("", FILTERED if self._refused else self._reason or "stop", self._usage)
 
     def _line(self, line: bytes) -> Iterator[Delta]:
@@ -93,7 +95,7 @@ class StreamReader:
     def _event(self, data: bytes) -> str:
         payload = _object(self._faults, data)
         if isinstance(payload.get("usage"), dict):
-            self._usage = usage_in(payload["usage"])
+            self._usage = parse_usage(payload["usage"])
         choice = _first_choice(payload)
         self._answered = self._answered or bool(choice)
         self._reason = _word(choice.get("finish_reason")) or self._reason
@@ -113,11 +115,11 @@ def _object(faults: FaultClassifier, data: bytes) -> dict[str, object]:
     try:
         payload = orjson.loads(data)
     except orjson.JSONDecodeError:
-        raise faults.malformed("the reply is not JSON", _shown(data)) from None
+        raise faults.malformed_reply("the reply is not JSON", _shown(data)) from None
     if not isinstance(payload, dict):
-        raise faults.malformed("the reply is not a JSON object", _shown(data))
+        raise faults.malformed_reply("the reply is not a JSON object", _shown(data))
     if error := payload.get("error") or _first_choice(payload).get("error"):
-        raise faults.of_error(error)
+        raise faults.from_error_object(error)
     return payload
 
 

@@ -1,8 +1,8 @@
-"""How long to wait for a model and how often to ask again: the project's only retry policy.
+"""The project's only retry policy: whether a call to a model is tried again, when, and until when.
 
-One decision an object, put together by `call_with_retry`: `again` says whether, `Backoff` when, and until when say
-tenacity's `stop_after_attempt`, `SameError` and `OutOfTime`. Only a `CallError` whose class is `retryable` is
-asked again; all else passes untouched, cancellation too.
+One decision an object, put together by `call_with_retry`: whether (`should_retry`), when (`JitteredBackoff`) and until
+when (tenacity's `stop_after_attempt`, `StopOnSameError`, `StopOutOfTime`). Only a `CallError` whose class is
+`retryable` is tried again; everything else passes untouched, cancellation too.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base, wait_random_exponential
 
+from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.errors import CallError, RateLimited
-from coe_ray.core.fail_fast import ATTEMPTS, must_fail_fast
-from coe_ray.core.traffic import Traffic
+from coe_ray.core.fail_fast import FAIL_FAST_ATTEMPTS, must_fail_fast
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,9 @@ Result = TypeVar("Result")
 class RetryPolicy:
     """At most `attempts` tries, none begun later than `total_s` seconds after the first.
 
-    The same error `same_error` times in a row ends it, too (see `SameError`). Before try n + 1 passes a random time
-    of up to `base_s` * 3^(n-1) seconds, at most `max_s` (full jitter): a blip is over at once, and a server that is
-    started anew has 15 seconds in the mean. What a provider asks for in Retry-After comes before it, and is not capped
-    by `max_s`.
+    The same error `same_error` times in a row ends it, too (`StopOnSameError`). The wait before try n + 1 is random,
+    up to `base_s` * 3^(n-1) seconds and at most `max_s` (full jitter): a short fault costs little, and a server that
+    restarts gets 15 seconds on average. A provider's Retry-After is waited for first, and is not capped by `max_s`.
     """
 
     attempts: int = 8
@@ -53,13 +52,13 @@ class Timeouts:
 
 
 class Stopwatch:
-    """The time of one call from its first try on, without what it spends waiting for its turn: that is no failure."""
+    """Stopwatch of one call from its first try on, without the time in a limiter's queue: that is no failure."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
 
-    def leave_out(self, seconds: float) -> None:
-        """Not count these seconds, which have just passed."""
+    def exclude(self, seconds: float) -> None:
+        """Leave out these seconds, which have just passed."""
         self._begun += seconds
 
     @property
@@ -67,10 +66,10 @@ class Stopwatch:
         return time.monotonic() - self._begun
 
 
-class Backoff(wait_base):
-    """Full jitter on top of what the provider asked for.
+class JitteredBackoff(wait_base):
+    """Wait strategy: full jitter on top of the provider's Retry-After.
 
-    On top, not instead: callers that were all told "in 20 seconds" must not come back in the same instant.
+    On top, because callers that all got "in 20 seconds" must not come back in the same instant.
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
@@ -80,11 +79,11 @@ class Backoff(wait_base):
         return (_error_of(retry_state).retry_after or 0.0) + self._jitter(retry_state)
 
 
-class SameError(stop_base):
-    """Stops where the same class and message come `times` times in a row: that is no accident any more.
+class StopOnSameError(stop_base):
+    """Stop strategy: the same class and message came `times` times in a row, which is no accident.
 
     A request that always breaks the server, or an answer that is always cut off, may be paid for with each try.
-    `RateLimited` is passed over: to be told to wait once more says nothing new.
+    `RateLimited` does not count: one more of them says nothing new.
     """
 
     def __init__(self, times: int) -> None:
@@ -102,8 +101,8 @@ class SameError(stop_base):
         return self._seen >= self._times
 
 
-class OutOfTime(stop_base):
-    """Stops where the next try would begin after `total_s`: so a long Retry-After fails at once."""
+class StopOutOfTime(stop_base):
+    """Stop strategy: the next try would begin after `total_s`. A long Retry-After thus fails at once."""
 
     def __init__(self, total_s: float, watch: Stopwatch) -> None:
         self._total_s = total_s
@@ -113,26 +112,25 @@ class OutOfTime(stop_base):
         return self._watch.seconds + retry_state.upcoming_sleep >= self._total_s
 
 
-class Rest:
-    """The sleep between two tries: logged, and counted in the traffic by the class of the error before it."""
+class BackoffSleep:
+    """The wait between two tries: logged, and counted in `activity` by the class of the error before it."""
 
-    def __init__(self, traffic: Traffic | None) -> None:
-        self._traffic = traffic or Traffic()
+    def __init__(self, activity: CallActivity | None) -> None:
+        self._activity = activity or CallActivity()
         self._reason = ""
 
-    def told(self, state: RetryCallState) -> None:
-        """Hear why and for how long."""
+    def log_wait(self, state: RetryCallState) -> None:
         error = _error_of(state)
         self._reason = type(error).__name__
-        log.info("%s; asked again in %.1f s", error, state.upcoming_sleep)
+        log.info("%s; tried again in %.1f s", error, state.upcoming_sleep)
 
     async def __call__(self, seconds: float) -> None:
-        with self._traffic.back_off(self._reason):
+        with self._activity.count_backing_off(self._reason):
             await asyncio.sleep(seconds)
 
 
-def again(error: BaseException) -> bool:
-    """Whether asking again can help, and is not better done elsewhere."""
+def should_retry(error: BaseException) -> bool:
+    """Whether another try can help, and no other expert should be asked instead."""
     if isinstance(error, RateLimited) and must_fail_fast():
         return False
     return isinstance(error, CallError) and error.retryable
@@ -141,33 +139,30 @@ def again(error: BaseException) -> bool:
 async def call_with_retry(
     policy: RetryPolicy,
     once: Callable[[], Awaitable[Result]],
-    traffic: Traffic | None = None,
+    activity: CallActivity | None = None,
     watch: Stopwatch | None = None,
 ) -> tuple[Result, int]:
-    """The result of `once` and the number of tries it took; the last try's error where none succeeds.
+    """The result of `once` and the number of tries it took. Raises the last try's error where none succeeds.
 
-    `traffic` counts the waits between tries; `watch` is what `total_s` is read from, where `once` has time in it
-    that is not to count.
+    `activity` counts the waits between tries; `watch` measures `total_s`, where some of the time must not count.
     """
     watch = watch or Stopwatch()
     try:
         with count_attempts(1):
             return await once(), 1
     except CallError as error:
-        if not again(error):
+        if not should_retry(error):
             raise
         first = error
-    return await _tried_again(first, _retrying(_in_this_mood(policy), Rest(traffic), watch), once)
+    if must_fail_fast():
+        policy = replace(policy, attempts=min(policy.attempts, FAIL_FAST_ATTEMPTS))
+    return await _retry_after(first, _make_retrying(policy, BackoffSleep(activity), watch), once)
 
 
-def _in_this_mood(policy: RetryPolicy) -> RetryPolicy:
-    return replace(policy, attempts=min(policy.attempts, ATTEMPTS)) if must_fail_fast() else policy
-
-
-async def _tried_again(
+async def _retry_after(
     first: CallError, retrying: AsyncRetrying, once: Callable[[], Awaitable[Result]]
 ) -> tuple[Result, int]:
-    """The tries after the first. Most calls need none, and setting up tenacity takes longer than sending a request."""
+    """The tries after the first. Most calls need none, and setting up tenacity takes longer than a request."""
     async for attempt in retrying:
         number = attempt.retry_state.attempt_number
         with attempt, count_attempts(number):
@@ -179,29 +174,31 @@ async def _tried_again(
 
 @contextmanager
 def count_attempts(number: int) -> Iterator[None]:
-    """Write on an error which try it comes from, or how many came before it where this one was never sent."""
+    """Set an error's `attempts`: the number of this try, or of the tries before it where this one was not sent."""
     try:
         yield
     except CallError as error:
         error.attempts = number if error.attempts else number - 1
-        # aiohttp's errors keep the request's headers, the key among them: they must not hang on to ours.
+        # aiohttp's errors hold the request's headers, and so the key: ours must not refer to them.
         error.__context__ = None
         raise
 
 
-def _retrying(policy: RetryPolicy, rest: Rest, watch: Stopwatch) -> AsyncRetrying:
+def _make_retrying(policy: RetryPolicy, sleep: BackoffSleep, watch: Stopwatch) -> AsyncRetrying:
     return AsyncRetrying(
-        retry=retry_if_exception(again),
-        wait=Backoff(policy),
-        stop=stop_after_attempt(policy.attempts) | SameError(policy.same_error) | OutOfTime(policy.total_s, watch),
-        sleep=rest,
-        before_sleep=rest.told,
+        retry=retry_if_exception(should_retry),
+        wait=JitteredBackoff(policy),
+        stop=stop_after_attempt(policy.attempts)
+        | StopOnSameError(policy.same_error)
+        | StopOutOfTime(policy.total_s, watch),
+        sleep=sleep,
+        before_sleep=sleep.log_wait,
         reraise=True,
     )
 
 
 def _error_of(state: RetryCallState) -> CallError:
-    """The error of the try that just ended: only these are asked about (see `again`)."""
+    """The error of the try that just ended: `should_retry` lets only these through."""
     error = state.outcome.exception() if state.outcome else None
     if not isinstance(error, CallError):
         raise TypeError(f"a try that ended with {error!r} is not tried again")

@@ -1,1 +1,1 @@
-"""The paper's experiments: every system out of one matrix of answers, with statistics and nothing leaked."""
+"""The paper's experiments: all systems out of one matrix of answers, with statistics and without leaks."""

@@ -1,41 +1,41 @@
-"""The figures of findings: radar charts (figs. 5 to 8, 13, 14), confusion matrices (9 to 12), what is lost where."""
+"""Figures of a study: radar charts (figs. 5 to 8, 13, 14), confusion matrices (9 to 12), and the losses."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from coe_ray.analysis.charts import dot_chart, heat_map, losses_chart, radar_chart, save_chart
 from coe_ray.analysis.mapping import PROTOCOLS
-from coe_ray.paper.analyse import RANDOM_LABELS, Findings
-from coe_ray.paper.charts import heat_map, losses_chart, radar
-from coe_ray.paper.paper_tables import main_label, per_task
-
-LOSSES = ("classification", "unknown", "mapping", "extraction")
+from coe_ray.paper.findings import RANDOM_LABELS, Findings
+from coe_ray.paper.paper_tables import accuracy_by_task, main_label
 
 
 def draw_figures(findings: Findings, folder: Path) -> list[Path]:
     """Every figure as PNG and SVG; their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    return list(_drawn(findings, folder))
+    return list(_draw(findings, folder))
 
 
-def _drawn(findings: Findings, folder: Path) -> Iterator[Path]:
-    name, label = findings.profile, main_label(findings)
+def _draw(findings: Findings, folder: Path) -> Iterator[Path]:
+    name, label, tasks = findings.profile, main_label(findings), findings.tasks
     for protocol in PROTOCOLS:
-        series, file = _percent(per_task(findings, protocol)), folder / f"{name}-radar-{protocol}"
-        yield from radar(f"{name}: accuracy by task, mapping {protocol}", findings.tasks, series, file)
-        lost = findings.by_protocol[protocol].losses[label]
-        title, file = f"{name}: lost by {label}, mapping {protocol}", folder / f"{name}-losses-{protocol}"
-        yield from losses_chart(title, {each: 100 * getattr(lost, each) for each in LOSSES}, file)
+        accuracies = accuracy_by_task(findings, protocol)
+        series = {key: [value and 100 * value for value in row] for key, row in accuracies.items()}
+        figure = radar_chart(tasks, series) if len(tasks) > 2 else dot_chart(tasks, series)
+        yield from save_chart(
+            figure, f"{name}: accuracy by task, mapping {protocol}", folder / f"{name}-radar-{protocol}"
+        )
+        figure = losses_chart(asdict(findings.by_protocol[protocol].losses[label]))
+        yield from save_chart(
+            figure, f"{name}: lost by {label}, mapping {protocol}", folder / f"{name}-losses-{protocol}"
+        )
     for classifier, metrics in findings.classifiers.items():
         if classifier != RANDOM_LABELS:
             confusion: Mapping[str, Any] = metrics["confusion"]  # type: ignore[assignment]
-            file = folder / f"{name}-confusion-{_slug(classifier)}"
-            yield from heat_map(f"{name}: {classifier}", confusion["labels"], confusion["matrix"], file)
-
-
-def _percent(series: Mapping[str, Sequence[float | None]]) -> dict[str, list[float | None]]:
-    return {name: [None if value is None else 100 * value for value in row] for name, row in series.items()}
+            figure = heat_map(confusion["labels"], confusion["matrix"])
+            yield from save_chart(figure, f"{name}: {classifier}", folder / f"{name}-confusion-{_slug(classifier)}")
 
 
 def _slug(label: str) -> str:

@@ -1,4 +1,4 @@
-"""The paper's task and model scenarios: a profile after a change, asked beside it in one run, by the same engines."""
+"""The paper's task and model scenarios: a profile after a change, run beside the profile with the same engines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from coe_ray.profile.study import Scenario
 
 @dataclass(frozen=True, slots=True)
 class ResolvedScenario:
-    """A scenario worked out: its profile, and for each of its experts the name it is asked under in the run."""
+    """A scenario: its profile, and for each of its experts the name that the expert has in the run."""
 
     name: str
     profile: Profile
@@ -30,17 +30,17 @@ class ResolvedScenario:
 
 def resolve_scenarios(profile: Profile) -> tuple[ResolvedScenario, ...]:
     """The scenarios of a profile. Raises `ConfigError` for a change that cannot be, or that would restart an engine."""
-    found: tuple[ResolvedScenario, ...] = ()
+    scenarios: tuple[ResolvedScenario, ...] = ()
     for name, scenario in profile.study.scenarios.items():
-        found = (*found, _changed(profile, found, name, scenario))
-    return found
+        scenarios = (*scenarios, _resolve(profile, scenarios, name, scenario))
+    return scenarios
 
 
-def _changed(profile: Profile, before: tuple[ResolvedScenario, ...], name: str, scenario: Scenario) -> ResolvedScenario:
-    """`before` are the scenarios that were worked out already: all are asked in one run, so a name means one thing."""
+def _resolve(profile: Profile, before: tuple[ResolvedScenario, ...], name: str, scenario: Scenario) -> ResolvedScenario:
+    """`before` are the scenarios resolved already: all share one run, so a name must mean one thing."""
     where = f"profile {profile.name!r}: study.scenarios.{name}"
-    if unfit := set(scenario.change) - {"tasks", "models", "experts", "classifier"}:
-        raise ConfigError(f"{where}: {sorted(unfit)[0]} cannot change in a scenario, only tasks, models and experts")
+    if invalid := set(scenario.change) - {"tasks", "models", "experts", "classifier"}:
+        raise ConfigError(f"{where}: {sorted(invalid)[0]} cannot change in a scenario, only tasks, models and experts")
     if "classifier" in scenario.change and profile.study.classifiers:
         raise ConfigError(f"{where}: classifier changes nothing where study.classifiers are measured; add one there")
     try:
@@ -53,29 +53,29 @@ def _changed(profile: Profile, before: tuple[ResolvedScenario, ...], name: str, 
             raise ConfigError(f"{where}: models.{model} is of kind vllm; put it into the profile's own models")
         if models.get(model, config) != config:
             raise ConfigError(f"{where}: models.{model} is another model elsewhere in the profile; rename it here")
-    listed = {task.name for task in after.task_list}
-    if strange := set(scenario.relabel.values()) - listed:
-        raise ConfigError(f"{where}: relabel names {sorted(strange)[0]!r}, which is not among its tasks")
+    tasks = {task.name for task in after.task_list}
+    if unknown := set(scenario.relabel.values()) - tasks:
+        raise ConfigError(f"{where}: relabel names {sorted(unknown)[0]!r}, which is not among its tasks")
     known = all_experts(profile, before)
-    experts = {each: _asked_as(each, config, known, name) for each, config in after.experts.items()}
+    experts = {expert: _run_name(expert, config, known, name) for expert, config in after.experts.items()}
     return ResolvedScenario(name, after, scenario.relabel, experts)
 
 
-def _asked_as(expert: str, config: ExpertConfig, known: Mapping[str, ExpertConfig], scenario: str) -> str:
-    """Its own name, where nobody else has it."""
+def _run_name(expert: str, config: ExpertConfig, known: Mapping[str, ExpertConfig], scenario: str) -> str:
+    """The expert's own name, unless another expert has it."""
     return expert if known.get(expert, config) == config else f"{expert} @ {scenario}"
 
 
 def all_experts(profile: Profile, scenarios: tuple[ResolvedScenario, ...]) -> dict[str, ExpertConfig]:
-    """Everybody who is asked in the run: experts, single models, and who is new in a scenario."""
-    asked = {**profile.experts, **profile.study.singles}
-    for each in scenarios:
-        asked |= {each.experts[name]: config for name, config in each.profile.experts.items()}
-    return asked
+    """All experts of the run: the profile's, its single models, and those that are new in a scenario."""
+    experts = {**profile.experts, **profile.study.singles}
+    for scenario in scenarios:
+        experts |= {scenario.experts[name]: config for name, config in scenario.profile.experts.items()}
+    return experts
 
 
 def all_models(profile: Profile, scenarios: tuple[ResolvedScenario, ...]) -> dict[str, ModelConfig]:
     models = dict(profile.models)
-    for each in scenarios:
-        models |= each.profile.models
+    for scenario in scenarios:
+        models |= scenario.profile.models
     return models

@@ -5,12 +5,12 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from coe_ray.core.types import SamplingParams
-from coe_ray.profile.models import Section
+from coe_ray.profile.models import ProfileSection
 
 PromptStyle = Literal["step-by-step", "direct", "next-token"]
 
 
-class ExpertConfig(Section):
+class ExpertConfig(ProfileSection):
     """A model with a prompt style and decoding settings. `constrained` closes a hosted model's reply to a letter.
 
     `step-by-step` and `direct` ask for a sentence. With `next-token` the likeliest of the letters behind the prompt is
@@ -31,11 +31,11 @@ class ExpertConfig(Section):
         return self
 
 
-class ClassifierConfig(Section):
+class ClassifierConfig(ProfileSection):
     """The general LLM that names the task; `k` similar labelled questions go into its prompt (0: without RAG).
 
     Where the neighbours give one task at least the confidence `skip_llm_above`, it stands and the LLM is not asked:
-    0 leaves every question with neighbours to them. jobs/threshold.py finds the value for a wanted accuracy.
+    0 leaves every question with neighbours to them. `coe-ray threshold` finds the value for a wanted accuracy.
     `instruction` stands before the task list in the place of the prompt's own words, in every language.
     """
 

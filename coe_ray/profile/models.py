@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
-class Section(BaseModel):
+class ProfileSection(BaseModel):
     """A part of a profile: frozen, unknown keys refused."""
 
     # A key that was put into a profile by mistake must not come out again in a traceback.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Package(Section):
+class Package(ProfileSection):
     """An installed package that carries weights, for machines without a hub; the file's SHA-256 is checked."""
 
     module: str
@@ -24,7 +24,7 @@ class Package(Section):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-class Weights(Section):
+class Weights(ProfileSection):
     """Where weights come from: the hub by name and revision, or a package where there is no hub.
 
     `sha256` is the published hash of the hub's `model.safetensors`.
@@ -36,7 +36,7 @@ class Weights(Section):
     package: Package | None = None
 
 
-class Scaling(Section):
+class Scaling(ProfileSection):
     """How many replicas of a hosted model, driven by ongoing requests per replica.
 
     A request beyond `max_ongoing_requests` of each replica waits in its caller's queue. That takes
@@ -70,7 +70,7 @@ class Scaling(Section):
 Strategy = Literal["PACK", "STRICT_PACK", "SPREAD", "STRICT_SPREAD"]
 
 
-class VllmModel(Section):
+class VllmModel(ProfileSection):
     """A model hosted here on vLLM, on a placement group of `bundle` × tensor × pipeline parallel size.
 
     Without a `strategy` the workers lie on one node (`STRICT_PACK`), or, where they are a pipeline, on as few nodes as
@@ -143,14 +143,14 @@ def _is_whole(size: object) -> bool:
     return isinstance(size, int) and not isinstance(size, bool)
 
 
-class Price(Section):
+class Price(ProfileSection):
     """What a model costs, in any one currency for a million tokens."""
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
 
 
-class ApiModel(Section):
+class ApiModel(ProfileSection):
     """Any OpenAI-compatible endpoint. `key_env` names the environment variable that holds the key.
 
     `base_url` holds no secrets, for it is shown and written down: it has no user, password, query or fragment.
@@ -187,14 +187,14 @@ class ApiModel(Section):
         return value.rstrip("/")
 
 
-class PythonModel(Section):
+class PythonModel(ProfileSection):
     """A model that is not an LLM: `target` is `module:Class`, called with the model's name."""
 
     kind: Literal["python"]
     target: str = Field(pattern=r"^\w+(\.\w+)*:\w+$")
 
 
-class RecordedModel(Section):
+class RecordedModel(ProfileSection):
     """A table of past results (CSV, JSONL or Parquet; its columns: recordings.py).
 
     `expert` says whose rows are meant where it has several experts'. `question` is the question's id in a run.
@@ -205,7 +205,7 @@ class RecordedModel(Section):
     expert: str | None = None
 
 
-class RuleConfig(Section):
+class RuleConfig(ProfileSection):
     """One rule of a scripted model: a regex over the prompt, and the reply (or failure) it causes."""
 
     pattern: str
@@ -213,7 +213,7 @@ class RuleConfig(Section):
     fails: bool = False
 
 
-class ScriptedModelConfig(Section):
+class ScriptedModelConfig(ProfileSection):
     """A model that follows a script: for tests and planted worlds only."""
 
     kind: Literal["scripted"]

@@ -15,19 +15,19 @@ from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import UNKNOWN, Task
 from coe_ray.profile.experts import ClassifierConfig, ExpertConfig
 from coe_ray.profile.loading import merge_patch, read_profile
-from coe_ray.profile.models import ApiModel, ModelConfig, Section, Weights
+from coe_ray.profile.models import ApiModel, ModelConfig, ProfileSection, Weights
 from coe_ray.profile.study import StudyConfig
 from coe_ray.profile.tasks import TASK_SETS
 
 
-class TaskConfig(Section):
+class TaskConfig(ProfileSection):
     """A task spelled out in the profile."""
 
     name: str = Field(min_length=1)
     description: str = Field(min_length=1)
 
 
-class RetrievalConfig(Section):
+class RetrievalConfig(ProfileSection):
     """The encoder, the labelled examples (a benchmark's dev split) and the folder of the index made of them."""
 
     encoder: Weights
@@ -35,13 +35,13 @@ class RetrievalConfig(Section):
     index: str | None = None
 
 
-class LeaderboardConfig(Section):
+class LeaderboardConfig(ProfileSection):
     """The leaderboard file; without one, a bench run must make it first."""
 
     path: str | None = None
 
 
-class RoutingConfig(Section):
+class RoutingConfig(ProfileSection):
     """`deadline_s` bounds one question from its arrival to its answer, or to the first piece of a stream.
 
     An expert that has not answered within `failover_after_s` is left for the next best one on the task.
@@ -51,10 +51,10 @@ class RoutingConfig(Section):
     failover_after_s: float = Field(default=60.0, gt=0)
 
 
-class AccessConfig(Section):
+class AccessConfig(ProfileSection):
     """Who may ask the endpoint, and how much.
 
-    `keys` is the file of hashed keys that jobs/keys.py writes (default: `keys.json` in `COE_RAY_HOME`); `off` lets
+    `keys` is the file of hashed keys that `coe-ray keys` writes (default: `keys.json` in `COE_RAY_HOME`); `off` lets
     everyone in, which only an endpoint on loopback may do. The limits are each key's, on all replicas together, where
     its entry in the file names no others.
     """
@@ -64,7 +64,7 @@ class AccessConfig(Section):
     concurrency: int = Field(default=256, ge=1)
 
 
-class Profile(Section):
+class Profile(ProfileSection):
     """A whole profile. `file_name` and `folder` say where the file lies; relative paths are relative to it.
 
     With `extends`, a shipped profile or another file, everything is as there but for what stands here: a JSON merge
@@ -147,7 +147,7 @@ class Profile(Section):
         return self
 
     @property
-    def served(self) -> "Profile":
+    def without_study(self) -> "Profile":
         """The same without what only a study needs: its models are not hosted, nor are their keys asked for.
 
         Models that nothing names stay: a change may come to need them.

@@ -1,11 +1,11 @@
-"""What jobs/reproduce.py measures of a profile beside what is served."""
+"""What `coe-ray reproduce` measures of a profile beside what is served."""
 
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator
 
 from coe_ray.profile.experts import ClassifierConfig, ExpertConfig
-from coe_ray.profile.models import Section
+from coe_ray.profile.models import ProfileSection
 
 Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
 """Of a scenario: a folder is called by it."""
@@ -13,8 +13,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
 RESERVED = ("neighbours", "random")
 
 
-class Scenario(Section):
-    """The profile after a change (a JSON merge patch), as jobs/reproduce.py measures it without restarting an engine.
+class Scenario(ProfileSection):
+    """The profile after a change (a JSON merge patch), as `coe-ray reproduce` measures it without restarting an engine.
 
     `relabel` names the new task of the questions of a category (such as `chinese/Python`) or of a former task, where
     tasks are renamed, merged or split. Questions that end up with a task that is not listed are left out.
@@ -24,8 +24,8 @@ class Scenario(Section):
     relabel: dict[str, str] = Field(default_factory=dict)
 
 
-class StudyConfig(Section):
-    """What jobs/reproduce.py measures beside what is served.
+class StudyConfig(ProfileSection):
+    """What `coe-ray reproduce` measures beside what is served.
 
     `classifiers` are measured each with and without retrieved examples; without any the profile's own is. `singles`
     are asked like experts and never routed to: the larger model that the small ones are to beat. `transfer` names for

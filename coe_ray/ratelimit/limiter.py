@@ -20,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TypeAlias
 
+from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.errors import RateLimited
-from coe_ray.core.fail_fast import TURN_S, must_fail_fast
-from coe_ray.core.traffic import Traffic
+from coe_ray.core.fail_fast import FAIL_FAST_WAIT_S, must_fail_fast
 from coe_ray.core.types import Usage
 from coe_ray.ratelimit.fair_queue import FairQueue
 from coe_ray.ratelimit.governor import Lease, RateLimits, UsageReport
@@ -70,7 +70,7 @@ class LimiterSlot:
         if not self._gate.enter():
             await self._turn()
         self.epoch, self._began = self._gate.epoch, _now()
-        self._flight: AbstractContextManager[None] = self._gate.traffic.flight()
+        self._flight: AbstractContextManager[None] = self._gate.activity.count_in_flight()
         try:
             if self._check:
                 self._check()
@@ -92,9 +92,9 @@ class LimiterSlot:
 
     async def _turn(self) -> None:
         began = _now()
-        with self._gate.traffic.wait():
+        with self._gate.activity.count_waiting():
             try:
-                async with asyncio.timeout(TURN_S if must_fail_fast() else None):
+                async with asyncio.timeout(FAIL_FAST_WAIT_S if must_fail_fast() else None):
                     await self._gate.turn()
             except TimeoutError:
                 raise SaturatedError from None
@@ -120,8 +120,8 @@ class _Tally:
 class CallLimiter:
     """One provider key's door in this process. Serves one event loop at a time."""
 
-    def __init__(self, provider: str, limits: RateLimits, governor: Exchange, traffic: Traffic) -> None:
-        self.traffic = traffic
+    def __init__(self, provider: str, limits: RateLimits, governor: Exchange, activity: CallActivity) -> None:
+        self.activity = activity
         self._provider = provider
         self._limits = limits
         self._governor = governor

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from coe_ray.core.traffic import Traffic
+from coe_ray.core.call_activity import CallActivity
 from coe_ray.ratelimit.governor import Lease, RateGovernor, RateLimits, UsageReport
 from coe_ray.ratelimit.limiter import CallLimiter
 
@@ -18,9 +18,11 @@ class LimiterRegistry:
     """The gates of one process. Without `governor` the process has governors of its own."""
 
     def __init__(
-        self, governor: Callable[[str, UsageReport], Awaitable[Lease]] | None = None, traffic: Traffic | None = None
+        self,
+        governor: Callable[[str, UsageReport], Awaitable[Lease]] | None = None,
+        activity: CallActivity | None = None,
     ) -> None:
-        self.traffic = traffic or Traffic()
+        self.activity = activity or CallActivity()
         self._governor = governor or _OwnGovernors().report
         self._limiters: dict[str, CallLimiter] = {}
 
@@ -30,7 +32,7 @@ class LimiterRegistry:
         if provider in self._limiters:
             self._limiters[provider].join(limits)
         else:
-            self._limiters[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.traffic)
+            self._limiters[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.activity)
         return self._limiters[provider]
 
 

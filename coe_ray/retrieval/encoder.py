@@ -15,14 +15,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from coe_ray.retrieval.onnx_export import RECIPE, most_tokens, onnx_file, tokenizer_file
+from coe_ray.retrieval.onnx_export import RECIPE, max_tokens, onnx_file, tokenizer_file
 
 Vectors = npt.NDArray[np.float32]
 
 THREADS = 2
 """Texts encoded at once. Each takes one thread: two threads on one text cost twice the work for a fifth of the time."""
 
-STEP = 16
+PADDING_STEP = 16
 """Texts are padded to a multiple of so many tokens: for each length OpenVINO makes, and keeps, code of its own."""
 
 _CHARACTERS_A_TOKEN = 200
@@ -55,7 +55,7 @@ class SentenceEncoder:
 
         self.name = encoder_name(hub)
         place = Path(folder)
-        self._tokens = most_tokens(place)
+        self._tokens = max_tokens(place)
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file(place)))
         self._tokenizer.no_padding()  # its file may ask for some
         self._tokenizer.enable_truncation(self._tokens)
@@ -82,7 +82,7 @@ class SentenceEncoder:
         # A lone surrogate, which a JSON request may carry, is no text to the tokenizer.
         clean = text[: self._tokens * _CHARACTERS_A_TOKEN].encode("utf-8", "replace").decode()
         encoding = self._tokenizer.encode(clean)
-        encoding.pad(min(-(-len(encoding.ids) // STEP) * STEP, self._tokens))
+        encoding.pad(min(-(-len(encoding.ids) // PADDING_STEP) * PADDING_STEP, self._tokens))
         ids, mask = (np.array([each], dtype=np.int64) for each in (encoding.ids, encoding.attention_mask))
         request = self._idle.get()
         try:

@@ -31,7 +31,7 @@ from coe_ray.retrieval.vector_store import open_table, write_table
 _CARD = "index.json"
 _LOCK = ".lock"
 
-LONG = 10_000
+LONG_QUESTION = 10_000
 """Characters from which on a question's key takes milliseconds, and so a thread."""
 
 
@@ -81,7 +81,7 @@ def is_index_of(folder: Path, examples: Sequence[Question], encoder: str) -> boo
     return bool(card["encoder"] == encoder and card.get("examples") == _fingerprint(_unique(examples)))
 
 
-def index_mark(folder: Path) -> tuple[int, int] | None:
+def index_stamp(folder: Path) -> tuple[int, int] | None:
     """What changes whenever the index at `folder` is built again; `None` without an index. One look at the disk."""
     try:
         status = (folder / _CARD).stat()
@@ -118,7 +118,7 @@ def _rows(unique: dict[str, Question], vectors: Vectors) -> pa.Table:
     )
 
 
-class Index:
+class ExampleIndex:
     """An opened index. Refuses to be read with another encoder than the one it was built with.
 
     Opening blocks. Indexes that are given one `BatchingEncoder` share its batches and its cache.
@@ -142,7 +142,7 @@ class Index:
 
     @staticmethod
     async def _own_key(question: Question) -> str:
-        if len(question.full_text) < LONG:
+        if len(question.full_text) < LONG_QUESTION:
             return near_duplicate_key(question.text, question.options)
         return await asyncio.to_thread(near_duplicate_key, question.text, question.options)
 
@@ -169,9 +169,10 @@ def _read_card(folder: Path) -> dict[str, Any] | None:
 def _checked_card(folder: Path, encoder: str) -> dict[str, Any]:
     card = _read_card(folder)
     if card is None:
-        raise DataError(f"{folder}: no retrieval index there; build it with jobs/index.py")
+        raise DataError(f"{folder}: no retrieval index there; build it with `coe-ray index`")
     if card["encoder"] != encoder or "version" not in card:  # an older release's index lay in the folder itself
         raise DataError(
-            f"{folder}: built with encoder {card['encoder']!r}, not with {encoder!r}; build it again with jobs/index.py"
+            f"{folder}: built with encoder {card['encoder']!r}, not with {encoder!r}; "
+            "build it again with `coe-ray index`"
         )
     return card

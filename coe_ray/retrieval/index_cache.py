@@ -12,20 +12,20 @@ from cachetools import LRUCache
 from coe_ray.core.errors import DataError
 from coe_ray.retrieval.batching import BatchingEncoder
 from coe_ray.retrieval.encoder import Encoder
-from coe_ray.retrieval.index import Index, index_mark
+from coe_ray.retrieval.index import ExampleIndex, index_stamp
 
 log = logging.getLogger(__name__)
 
-OPEN = 8
+MAX_OPEN = 8
 """Indexes kept open; the one that was asked least lately makes room."""
 
-LOOK_S = 1.0
+RECHECK_S = 1.0
 """How long an open index is taken for the current one."""
 
 
 @dataclass(slots=True)
 class _Opened:
-    index: Index
+    index: ExampleIndex
     mark: tuple[int, int] | None
     looked: float
 
@@ -33,7 +33,7 @@ class _Opened:
 class IndexCache:
     """Opens an index where it is first asked for, and again where it was built anew; all share one encoder."""
 
-    def __init__(self, encoder: Encoder, limit: int = OPEN, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, encoder: Encoder, limit: int = MAX_OPEN, clock: Callable[[], float] = time.monotonic) -> None:
         self._encoder = BatchingEncoder(encoder)
         self._clock = clock
         self._opened: LRUCache[Path, _Opened] = LRUCache(limit)
@@ -41,16 +41,16 @@ class IndexCache:
 
     def open(self, folder: Path) -> None:
         """Open the index at `folder` now; blocks. Raises `DataError`: none there, or one of another encoder."""
-        mark = index_mark(folder)
-        self._opened[folder] = _Opened(Index(folder, self._encoder), mark, self._clock())
+        mark = index_stamp(folder)
+        self._opened[folder] = _Opened(ExampleIndex(folder, self._encoder), mark, self._clock())
 
-    async def at(self, folder: Path) -> Index:
+    async def at(self, folder: Path) -> ExampleIndex:
         """The index at `folder`, not older than a second. One that broke on disk goes on as it was opened.
 
         Raises `DataError` where none was ever opened.
         """
         opened = self._opened.get(folder)
-        if opened is not None and (self._lock.locked() or self._clock() - opened.looked < LOOK_S):
+        if opened is not None and (self._lock.locked() or self._clock() - opened.looked < RECHECK_S):
             return opened.index
         try:
             await self.check(folder)
@@ -67,7 +67,7 @@ class IndexCache:
         """Make sure that what lies at `folder` now is open. Raises `DataError`: no index, or of another encoder."""
         async with self._lock:
             opened = self._opened.get(folder)
-            mark = await asyncio.to_thread(index_mark, folder)
+            mark = await asyncio.to_thread(index_stamp, folder)
             if opened is None or mark is None or mark != opened.mark:
                 await asyncio.to_thread(self.open, folder)
             else:

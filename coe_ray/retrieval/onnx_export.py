@@ -37,7 +37,7 @@ def onnx_file(folder: Path) -> Path:
     return made / _FILE
 
 
-def most_tokens(folder: Path) -> int:
+def max_tokens(folder: Path) -> int:
     """How many tokens the model in `folder` reads; what comes after them is dropped."""
     transformer = _transformer(folder)
     limits = [

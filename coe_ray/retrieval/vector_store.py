@@ -12,10 +12,10 @@ from lancedb.index import IvfFlat
 from coe_ray.core.errors import DataError
 from coe_ray.retrieval.encoder import Vectors
 
-IN_MEMORY = 10_000
+MAX_IN_MEMORY = 10_000
 """Rows up to which a table is searched in memory: 0.03 ms for 1,000 of them, where LanceDB's flat scan takes 2.3 ms."""
 
-AT_ONCE = 2_000
+MAX_ON_LOOP = 2_000
 """Rows up to which that is done on the event loop: sooner than a thread is awake."""
 
 _TABLE = "examples"
@@ -33,7 +33,7 @@ class ExampleTable(Protocol):
 def write_table(folder: Path, rows: pa.Table) -> None:
     """A new table at `folder`. A large one gets a vector index that keeps the vectors whole: similarities are exact."""
     table = lancedb.connect(folder).create_table(_TABLE, rows)
-    if rows.num_rows > IN_MEMORY:
+    if rows.num_rows > MAX_IN_MEMORY:
         partitions = rows.num_rows // _ROWS_A_PARTITION
         table.create_index("vector", config=IvfFlat(distance_type="dot", num_partitions=partitions))
 
@@ -42,9 +42,9 @@ def open_table(folder: Path) -> ExampleTable:
     """Blocks while a small table is read. Raises `DataError` where there is none."""
     try:
         table = lancedb.connect(folder).open_table(_TABLE)
-        return _InMemory(table.to_arrow()) if table.count_rows() <= IN_MEMORY else _OnDisk(folder)
+        return _InMemory(table.to_arrow()) if table.count_rows() <= MAX_IN_MEMORY else _OnDisk(folder)
     except (ValueError, RuntimeError, OSError) as error:  # LanceDB's words for files that are missing or broken
-        raise DataError(f"{folder}: the index cannot be read; build it again with jobs/index.py ({error})") from error
+        raise DataError(f"{folder}: the index cannot be read; build it again with `coe-ray index` ({error})") from error
 
 
 class _InMemory:
@@ -54,7 +54,7 @@ class _InMemory:
         self._shown: list[dict[str, Any]] = rows.select(_SHOWN).to_pylist()
 
     async def nearest(self, vector: Vectors, count: int) -> list[dict[str, Any]]:
-        if len(self._shown) <= AT_ONCE:
+        if len(self._shown) <= MAX_ON_LOOP:
             return self._nearest(vector, count)
         return await asyncio.to_thread(self._nearest, vector, count)
 

@@ -1,4 +1,4 @@
-"""The next best expert where the best one fails, is full or is slow: asked by rank until one answers."""
+"""Failover: experts are called by rank until one answers; the next one where an expert fails, is full or is slow."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from coe_ray.core.breaker import CircuitBreaker
 from coe_ray.core.errors import (
     BadCall,
     CallError,
@@ -27,50 +28,40 @@ FAILURES = 3
 """Failures in a row after which an expert rests."""
 
 REST_S = 5.0
-"""How long it then comes last, in seconds, until one request tries it again: what has been mended is used soon."""
+"""How long it is then called last, in seconds, until one request tries it again: a repaired expert is soon used."""
 
+CLIENT_ERRORS = (BadCall, ContextTooLong, ContentFiltered)
+"""Errors that may be the question's fault. They never make an expert rest: any client could cause that."""
 
-_THE_ASKERS = (BadCall, ContextTooLong, ContentFiltered)
-"""Errors that may be the question's fault: nobody must be able to send an expert to rest by them."""
-
-
-_THE_MODELS = (ConnectionFault, CallTimeout, RateLimited)
+MODEL_WIDE_ERRORS = (ConnectionFault, CallTimeout, RateLimited)
 """Errors that every other expert of the same model would meet as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpertAnswer(Generic[Result]):
-    """What an expert gave, and who was asked before it in vain."""
+    """An expert's result, and the failed attempts before it."""
 
     expert: str
     result: Result
     tried: tuple[Attempt, ...]
 
 
-@dataclass(slots=True)
-class _Form:
-    """How an expert has done of late."""
-
-    failures: int = 0
-    rests_until: float = 0.0
-
-
 class Failover:
-    """Asks by rank. An expert that failed `FAILURES` times in a row comes last for `REST_S` seconds.
+    """Calls by rank. An expert that failed `FAILURES` times in a row is called last for `REST_S` seconds.
 
-    Each but the last has `after_s` seconds, or half of what is left where that is less. The event loop's clock is meant
-    wherever a time is given.
+    Every expert but the last has `after_s` seconds, or half of the time left if that is less. All times are of the
+    event loop's clock.
     """
 
     def __init__(self, after_s: float, models: Mapping[str, str]) -> None:
-        """`models`: each expert's model. What one model cannot do now, another expert of the same cannot either."""
+        """`models` is each expert's model: a model that fails now fails for its other experts too."""
         self._after_s = after_s
         self._models = models
-        self._forms: dict[str, _Form] = {}
-        self._answered: dict[str, float] = {}
+        self._breakers = {expert: CircuitBreaker(FAILURES, REST_S, _now) for expert in models}
+        self._answered_at: dict[str, float] = {}
 
-    async def first(
-        self, by_rank: Sequence[str], ask: Callable[[str], Awaitable[Result]], ends_at: float
+    async def first_answer(
+        self, by_rank: Sequence[str], call: Callable[[str], Awaitable[Result]], ends_at: float
     ) -> ExpertAnswer[Result]:
         """The first answer, at `ends_at` at the latest.
 
@@ -82,83 +73,63 @@ class Failover:
             expert, *experts = experts
             began = _now()
             try:
-                result = await self._asked(expert, ask, ends_at, others=len(experts))
+                result = await self._call_in_time(expert, call, ends_at, is_last=not experts)
             except CallError as error:
                 tried.append(Attempt(expert, type(error).__name__, str(error), round(_now() - began, 4)))
-                # What a filter stopped is not tried out on other providers.
+                # Filtered content is not sent to further providers.
                 if not experts or isinstance(error, ContentFiltered):
-                    error.message += _blame(tried)
+                    error.message += _describe_attempts(tried)
                     error.tried = tuple(tried)
                     raise
-                log.warning("expert %r: %s; the next best is asked", expert, error)
-                if error.stops or isinstance(error, _THE_MODELS):
-                    experts = self._others_first(expert, experts)
+                log.warning("expert %r: %s; calling the next best", expert, error)
+                if error.stops or isinstance(error, MODEL_WIDE_ERRORS):
+                    experts.sort(key=lambda other: self._models[other] == self._models[expert])
             else:
                 return ExpertAnswer(expert, result, tuple(tried))
-        raise ValueError("there is nobody to ask")
+        raise ValueError("no experts to call")
 
-    async def _asked(self, expert: str, ask: Callable[[str], Awaitable[Result]], ends_at: float, others: int) -> Result:
-        if not others:
-            return await self._noted(expert, ask)  # the request's own deadline bounds it
+    async def _call_in_time(
+        self, expert: str, call: Callable[[str], Awaitable[Result]], ends_at: float, *, is_last: bool
+    ) -> Result:
+        if is_last:
+            return await self._call_and_record(expert, call)  # the request's own deadline bounds it
         began = _now()
         limit = min(self._after_s, (ends_at - began) / 2)
         try:
             async with asyncio.timeout(limit):
                 with fail_fast():
-                    return await self._noted(expert, ask)
+                    return await self._call_and_record(expert, call)
         except TimeoutError:
-            # Less is the hurry of who asked; and who answered others meanwhile is slow with this question only.
-            if limit == self._after_s and self._answered.get(expert, -math.inf) < began:
-                self._failed(expert)
+            # A shorter limit is the client's hurry; an expert that answered others meanwhile is slow on this question.
+            if limit == self._after_s and self._answered_at.get(expert, -math.inf) < began:
+                self._breakers[expert].record_failure()
             raise CallTimeout(expert, f"no answer within {limit:.3g} s") from None
 
-    async def _noted(self, expert: str, ask: Callable[[str], Awaitable[Result]]) -> Result:
+    async def _call_and_record(self, expert: str, call: Callable[[str], Awaitable[Result]]) -> Result:
+        breaker = self._breakers[expert]
         try:
-            result = await ask(expert)
+            result = await call(expert)
         except BaseException as error:
-            if isinstance(error, CallError) and not isinstance(error, _THE_ASKERS):
-                self._failed(expert)
-            else:
-                self._wake(expert)
+            if isinstance(error, CallError) and not isinstance(error, CLIENT_ERRORS):
+                breaker.record_failure()
+            else:  # the client left, or the question was wrong
+                breaker.record_inconclusive()
             raise
-        self._forms.pop(expert, None)
-        self._answered[expert] = _now()
+        breaker.record_success()
+        self._answered_at[expert] = _now()
         return result
 
     def _in_order(self, by_rank: Sequence[str]) -> list[str]:
-        """By rank, those that rest last. One whose rest is over is tried by one request before others follow."""
-        now = _now()
-        resting = {expert for expert in by_rank if expert in self._forms and self._forms[expert].rests_until > now}
-        for expert in by_rank:
-            if expert not in resting:
-                self._on_trial(expert)
-                break
-        return sorted(by_rank, key=lambda expert: expert in resting)
-
-    def _others_first(self, failed: str, experts: Sequence[str]) -> list[str]:
-        """Those of the model that just failed last."""
-        return sorted(experts, key=lambda expert: self._models[expert] == self._models[failed])
-
-    def _on_trial(self, expert: str) -> None:
-        form = self._forms.get(expert)
-        if form and form.failures >= FAILURES:
-            form.rests_until = _now() + max(REST_S, self._after_s)  # or until this request knows
-
-    def _wake(self, expert: str) -> None:
-        """Its trial told nothing: the client left, or the question was wrong. The next request is one."""
-        if form := self._forms.get(expert):
-            form.rests_until = 0.0
-
-    def _failed(self, expert: str) -> None:
-        form = self._forms.setdefault(expert, _Form())
-        form.failures += 1
-        if form.failures >= FAILURES:
-            form.rests_until = _now() + REST_S
+        """By rank, resting experts last. If the first one's rest is over, this request alone tries it."""
+        order = sorted(by_rank, key=lambda expert: self._breakers[expert].is_resting)
+        if order and not self._breakers[order[0]].is_resting:
+            self._breakers[order[0]].begin_trial(self._after_s)
+        return order
 
 
-def _blame(tried: Sequence[Attempt]) -> str:
+def _describe_attempts(tried: Sequence[Attempt]) -> str:
     *earlier, last = tried
-    before = ", ".join(f"{each.expert!r}: {each.error}" for each in earlier)
+    before = ", ".join(f"{attempt.expert!r}: {attempt.error}" for attempt in earlier)
     return f" (expert {last.expert!r}; tried before it: {before})" if before else f" (expert {last.expert!r})"
 
 

@@ -1,27 +1,29 @@
-"""Who is best at what (eqs. 4, 5 and 8): accuracies per expert and task, with counts, provenance and a version.
+"""Leaderboard: accuracy of each expert on each task (eqs. 4, 5 and 8), with counts, provenance and a version.
 
 Needs no Ray: `Leaderboard.from_scores([("expert", "task", correct, total), …])` is all it takes.
 """
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import orjson
-from statsmodels.stats.proportion import proportion_confint
 
 from coe_ray.core.errors import DataError
 from coe_ray.core.files import write_atomic
 from coe_ray.core.types import Provenance, RankedExpert
+from coe_ray.core.wilson import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Right answers of one expert on one task."""
+    """Counts of one expert on one task."""
 
     expert: str
     task: str
@@ -35,13 +37,15 @@ class Score:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the accuracy."""
-        low, high = proportion_confint(self.correct, self.total, method="wilson")
-        return float(low), float(high)
+        return wilson_interval(self.correct, self.total)
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Scores, one for each expert and task. Immutable; `version` is a hash of the scores."""
+    """Scores, one for each expert and task, ordered by task and expert. Immutable; `version` is a hash of the scores.
+
+    Rankings and the served form are computed at first use and kept: a board may hold 30,000 scores.
+    """
 
     scores: tuple[Score, ...]
     provenance: Provenance = Provenance()
@@ -50,14 +54,19 @@ class Leaderboard:
     def from_scores(
         cls, rows: Iterable[tuple[str, str, int, int]], provenance: Provenance = Provenance()
     ) -> "Leaderboard":
-        """From (expert, task, correct, total). Raises `DataError` on counts that cannot be, and on a row twice."""
-        scores = tuple(sorted((_checked(*row) for row in rows), key=lambda score: (score.task, score.expert)))
-        pairs = [(score.expert, score.task) for score in scores]
-        if twice := {pair for pair in pairs if pairs.count(pair) > 1}:
-            raise DataError(f"leaderboard: {sorted(twice)[0]} has two rows; add them up first")
-        if not scores:
-            raise DataError("leaderboard: no scores; run a bench first (jobs/bench.py)")
-        return cls(scores, provenance)
+        """From (expert, task, correct, total). Raises `DataError` for impossible counts and for a row twice."""
+        scores = sorted((_checked(*row) for row in rows), key=lambda score: (score.task, score.expert))
+        for one, other in pairwise(scores):
+            if (one.task, one.expert) == (other.task, other.expert):
+                raise DataError(f"leaderboard: {(one.expert, one.task)} has two rows; add them up first")
+        return cls._of(scores, provenance)
+
+    @classmethod
+    def _of(cls, scores: Iterable[Score], provenance: Provenance) -> "Leaderboard":
+        board = cls(tuple(scores), provenance)
+        if not board.scores:
+            raise DataError("leaderboard: no scores; run a bench first (`coe-ray bench`)")
+        return board
 
     @cached_property
     def version(self) -> str:
@@ -65,7 +74,7 @@ class Leaderboard:
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(score.task for score in self.scores))
+        return tuple(self._rankings)
 
     @cached_property
     def experts(self) -> tuple[str, ...]:
@@ -73,65 +82,91 @@ class Leaderboard:
 
     def ranked(self, task: str) -> tuple[RankedExpert, ...]:
         """The experts on `task`, best first, ties by name; empty for a task that was never scored."""
-        row = [RankedExpert(s.expert, s.accuracy, s.correct, s.total) for s in self.scores if s.task == task]
-        return tuple(sorted(row, key=_best_first))
+        return self._rankings.get(task, ())
 
     def best(self, task: str) -> RankedExpert | None:
         """The expert for `task` (eq. 5)."""
-        row = self.ranked(task)
-        return row[0] if row else None
+        return next(iter(self.ranked(task)), None)
 
     def ranked_on_average(self) -> tuple[RankedExpert, ...]:
         """The experts by the mean of their accuracies over tasks, every task weighing the same (eq. 8).
 
-        Experts that were not scored on every task stand behind those that were.
+        Experts that were not scored on every task rank after those that were.
         """
-        means = {expert: self._accuracies(expert) for expert in self.experts}
-        row = [RankedExpert(expert, float(sum(each) / len(each))) for expert, each in means.items()]
-        return tuple(sorted(row, key=lambda s: (len(means[s.expert]) < len(self.tasks), *_best_first(s))))
+        return self._average_ranking
 
     def best_on_average(self) -> RankedExpert:
         """The expert for *unknown*."""
-        return self.ranked_on_average()[0]
+        return self._average_ranking[0]
 
     def narrowed(self, experts: Iterable[str]) -> "Leaderboard":
         """Only the rows of these experts: a profile may host fewer than were scored."""
         wanted = set(experts)
-        rows = ((s.expert, s.task, s.correct, s.total) for s in self.scores if s.expert in wanted)
-        return Leaderboard.from_scores(rows, self.provenance)
+        return self._of((score for score in self.scores if score.expert in wanted), self.provenance)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is stored and served: every score with its accuracy and interval."""
-        scores = [{**asdict(s), "accuracy": s.accuracy, "ci95": s.interval} for s in self.scores]
-        return {"version": self.version, "provenance": asdict(self.provenance), "scores": scores}
+        """The stored and served form: every score with its accuracy and interval. The scores are shared: read only."""
+        return dict(self._content)
 
-    def save(self, path: Path) -> None:
-        """Written aside and renamed: the file exists only whole."""
+    def save(self, path: str | Path) -> None:
+        """Write the file, whole or not at all; its folder is made."""
+        path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, orjson.dumps(self.as_dict(), option=orjson.OPT_INDENT_2) + b"\n")
 
     @classmethod
-    def load(cls, path: Path) -> "Leaderboard":
+    def load(cls, path: str | Path) -> "Leaderboard":
         """Raises `DataError` where the file is missing, not a leaderboard, or changed by hand."""
+        path = Path(path)
         try:
             content = orjson.loads(path.read_bytes())
             rows = [(s["expert"], s["task"], s["correct"], s["total"]) for s in content["scores"]]
             board = cls.from_scores(rows, Provenance(**content["provenance"]))
         except FileNotFoundError as error:
-            raise DataError(f"{path}: no leaderboard there; make one with jobs/leaderboard.py") from error
+            raise DataError(f"{path}: no leaderboard there; make one with `coe-ray leaderboard`") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}: not a leaderboard file ({error!r}); make one with jobs/leaderboard.py") from error
+            raise DataError(f"{path}: not a leaderboard file ({error!r}); make one: `coe-ray leaderboard`") from error
         if content.get("version") != board.version:
             raise DataError(f"{path}: scores do not match version {content.get('version')!r}; make the file again")
         return board
 
-    def _accuracies(self, expert: str) -> list[Fraction]:
-        # Exact: sums of floats would break ties by their rounding.
-        return [Fraction(score.correct, score.total) for score in self.scores if score.expert == expert]
+    @cached_property
+    def _rankings(self) -> dict[str, tuple[RankedExpert, ...]]:
+        """Ranked experts by task; tasks in the order of the scores."""
+        rows: defaultdict[str, list[RankedExpert]] = defaultdict(list)
+        for score in self.scores:
+            rows[score.task].append(RankedExpert(score.expert, score.accuracy, score.correct, score.total))
+        return {task: tuple(sorted(row, key=_best_first)) for task, row in rows.items()}
+
+    @cached_property
+    def _average_ranking(self) -> tuple[RankedExpert, ...]:
+        # Exact: sums of floats would break ties by their rounding. Added up by total, as fractions are slow.
+        correct: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        scored = Counter(score.expert for score in self.scores)
+        for score in self.scores:
+            correct[score.expert][score.total] += score.correct
+        sums = {name: sum(Fraction(right, total) for total, right in each.items()) for name, each in correct.items()}
+        row = [RankedExpert(name, float(each / scored[name])) for name, each in sums.items()]
+        return tuple(sorted(row, key=lambda ranked: (scored[ranked.expert] < len(self.tasks), *_best_first(ranked))))
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        scores = [
+            {
+                "expert": score.expert,
+                "task": score.task,
+                "correct": score.correct,
+                "total": score.total,
+                "accuracy": score.accuracy,
+                "ci95": score.interval,
+            }
+            for score in self.scores
+        ]
+        return {"version": self.version, "provenance": asdict(self.provenance), "scores": scores}
 
 
-def _best_first(standing: RankedExpert) -> tuple[float, str]:
-    return -standing.accuracy, standing.expert
+def _best_first(ranked: RankedExpert) -> tuple[float, str]:
+    return -ranked.accuracy, ranked.expert
 
 
 def _checked(expert: str, task: str, correct: int, total: int) -> Score:

@@ -1,4 +1,4 @@
-"""Task label and answer letter out of model text, with the name of the rule that matched.
+"""Parser of model text: task label and answer letter, each with the name of the rule that matched.
 
 The last match after any reasoning block counts: a model weighs other options on its way to the answer.
 """
@@ -6,25 +6,28 @@ The last match after any reasoning block counts: a model weighs other options on
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from coe_ray.core.types import UNKNOWN
 
 
 class Parsed(NamedTuple):
-    """What was read, `None` where nothing was, and the rule that read it."""
+    """A value read from text (`None`: nothing was), and the rule that matched."""
 
     value: str | None
     rule: str
 
+
+NO_TASK = Parsed(UNKNOWN, "no task named")
 
 _REASONING_END = re.compile(r"</(?:think|thinking|reasoning)>", re.IGNORECASE)
 _REASONING_START = re.compile(r"<(?:think|thinking|reasoning)>", re.IGNORECASE)
 _TASK = re.compile(r"(?:(?<![a-z])task|任务)\W{0,6}:\s*", re.IGNORECASE)
 _FRAME = " \t\n\"'[]()<>.。"
 
-# The article "a" and the pronoun "I" are no letters of options, unless what follows says so.
+# The article "a" and the pronoun "I" are not option letters, unless the next word says so.
 _BEFORE_A_WORD = r"[ \t]+(?!(?:because|since|as|is|for|due)\b)"
 _X = rf"(?!(?-i:a|i|I){_BEFORE_A_WORD}[a-z])([A-J])(?![\w'’/+#])"
 _FIRST_X = rf"(?!(?:a|i){_BEFORE_A_WORD}(?-i:[a-z])){_X}"
@@ -52,7 +55,7 @@ _LISTED_LETTER = re.compile(r"^[^\w\n]*([A-J])\s*[.):、]", re.MULTILINE)
 
 
 def after_reasoning(text: str) -> str:
-    """The text behind the last reasoning block; empty where a block was opened and never closed."""
+    """The text after the last reasoning block; empty where a block was opened and never closed."""
     ends = list(_REASONING_END.finditer(text))
     rest = text[ends[-1].end() :] if ends else text
     unclosed = _REASONING_START.search(rest)
@@ -60,26 +63,26 @@ def after_reasoning(text: str) -> str:
 
 
 def parse_letter(text: str, letters: Sequence[str]) -> Parsed:
-    """The answer letter, or `None` (unparsed). A letter that is no option counts as unparsed."""
-    said = _plain(after_reasoning(text))
-    found = [
+    """The answer letter, or `None` (unparsed). A letter that is not an option counts as unparsed."""
+    reply = _plain(after_reasoning(text))
+    matches = [
         (match.end(), match.group(1).upper(), name)
         for name, pattern in _LETTER_RULES
-        for match in pattern.finditer(said)
+        for match in pattern.finditer(reply)
     ]
-    if found:
-        _, letter, rule = max(found)
+    if matches:
+        _, letter, rule = max(matches)
         return Parsed(letter, rule) if letter in letters else Parsed(None, "letter outside the options")
     for rule, pattern in (("bare letter", _BARE_LETTER), ("leading letter", _LEADING_LETTER)):
-        if (match := pattern.match(said)) and match.group(1).upper() in letters:
-            if len(set(_LISTED_LETTER.findall(said))) > 1:
+        if (match := pattern.match(reply)) and match.group(1).upper() in letters:
+            if len(set(_LISTED_LETTER.findall(reply))) > 1:
                 return Parsed(None, "options repeated")
             return Parsed(match.group(1).upper(), rule)
     return Parsed(None, "no rule matched")
 
 
 def likeliest_letter(tokens: Sequence[tuple[str, float]], letters: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """The letters' probabilities among themselves, likeliest first, out of a first token's alternatives.
+    """Option letters with their probabilities among themselves, likeliest first, from a first token's alternatives.
 
     Spellings of one letter (`A`, ` A`, `(A`) count together. Empty where no letter is among the tokens.
     """
@@ -98,47 +101,57 @@ def parse_task(text: str, tasks: Sequence[str]) -> Parsed:
 
     `Parsed.value` is never `None`: a label outside the list is *unknown*, and the rule says so.
     """
-    said = _plain(after_reasoning(text))
-    if markers := list(_TASK.finditer(said)):
-        return _named(said[markers[-1].end() :].partition("\n")[0], tasks)
-    names = _by_folded(tasks)
-    if said.strip(_FRAME) in tasks:
-        return Parsed(said.strip(_FRAME), "bare label")
-    if (bare := _folded(said)) in names:
-        return Parsed(names[bare], "bare label")
+    names = _task_names((*tasks, UNKNOWN))
+    reply = _plain(after_reasoning(text))
+    if markers := list(_TASK.finditer(reply)):
+        return _parse_label(reply[markers[-1].end() :].partition("\n")[0], tasks, names)
+    if reply.strip(_FRAME) in tasks:
+        return Parsed(reply.strip(_FRAME), "bare label")
+    folded = _folded(reply)
+    if folded in names.by_folded:
+        return Parsed(names.by_folded[folded], "bare label")
     # Of names that end at one place the longest: "Integration Test" ends with "Test" too.
-    ends = [(end, len(folded), name) for folded, name in names.items() if (end := _last_end(folded, bare)) >= 0]
-    return Parsed(max(ends)[2], "last task mentioned") if ends else Parsed(UNKNOWN, "no task named")
+    mentions = [(end, len(name), name) for name, end in names.mentions(folded)]
+    return Parsed(names.by_folded[max(mentions)[2]], "last task mentioned") if mentions else NO_TASK
 
 
-def _named(label: str, tasks: Sequence[str]) -> Parsed:
-    names, folded = _by_folded(tasks), _folded(label)
+def _parse_label(label: str, tasks: Sequence[str], names: "_TaskNames") -> Parsed:
     # As it is spelled first: "C++" and "C#" are the same once folded.
     if label.strip(_FRAME) in tasks:
         return Parsed(label.strip(_FRAME), "**Task: …**")
-    if folded in names:
-        return Parsed(names[folded], "**Task: …**")
+    folded = _folded(label)
+    if folded in names.by_folded:
+        return Parsed(names.by_folded[folded], "**Task: …**")
     # Longest first: "Test" must not win over "Integration Test" in a list that has both.
-    for name in sorted(names, key=len, reverse=True):
-        if _last_end(name, folded) >= 0:
-            return Parsed(names[name], "task within the label")
+    mentions = [(len(name), -names.rank[name], name) for name, _ in names.mentions(folded)]
+    if mentions:
+        return Parsed(names.by_folded[max(mentions)[2]], "task within the label")
     return Parsed(UNKNOWN, "label outside the list")
 
 
-def _by_folded(tasks: Sequence[str]) -> dict[str, str]:
-    return {folded: name for name in (*tasks, UNKNOWN) if (folded := _folded(name))}
+class _TaskNames:
+    """Task list prepared for search: names by their folded form, and one pattern for all of them."""
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        self.by_folded = {folded: name for name in tasks if (folded := _folded(name))}
+        self.rank = {folded: place for place, folded in enumerate(self.by_folded)}
+        # Longest first, so that the longest name that begins at a place matches; in a look-ahead, as names may overlap.
+        longest_first = "|".join(map(re.escape, sorted(self.by_folded, key=len, reverse=True)))
+        self._pattern = re.compile(rf"(?<![a-z0-9])(?=({longest_first})(?![a-z0-9]))")
+
+    def mentions(self, text: str) -> Iterator[tuple[str, int]]:
+        """Folded names that stand in `text` as words of their own, the longest at each place, with their ends."""
+        return ((match[1], match.end(1)) for match in self._pattern.finditer(text))
 
 
-def _last_end(name: str, text: str) -> int:
-    """Where `name` ends as words of its own in `text`, for the last time; -1 where it does not stand there."""
-    return max((m.end() for m in re.finditer(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", text)), default=-1)
+_task_names = lru_cache(maxsize=16)(_TaskNames)  # few lists are in use at a time: of snapshots and scenarios
 
 
 def _plain(text: str) -> str:
-    """Full-width letters and punctuation as their ordinary forms, without emphasis marks."""
+    """`text` with ordinary forms for full-width letters and punctuation, and without emphasis marks."""
     return unicodedata.normalize("NFKC", text).replace("*", "").replace("`", "").strip()
 
 
 def _folded(text: str) -> str:
-    """Case, brackets and punctuation away; words separated by one blank."""
+    """`text` in lower case without brackets and punctuation, words separated by one space."""
     return " ".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold()))

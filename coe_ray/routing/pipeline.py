@@ -1,6 +1,4 @@
-"""CompositionOfExperts: the DAG driver, the whole online flow in order.
-
-    question → retrieval → classify → route → expert → answer
+"""Pipeline of a question: retrieval → classify → route → expert → answer.
 
 The same object runs in the endpoint's ingress and in a bench job's actors. It is itself a `ChatModel`.
 """
@@ -31,7 +29,7 @@ from coe_ray.routing.router import choose_expert
 Result = TypeVar("Result")
 
 Shots: TypeAlias = Mapping[str, Sequence[Question]]
-"""Solved questions by category, which a benchmark shows before each question of it."""
+"""Solved questions by category, shown before each question of that category."""
 
 NEXT_TOKEN = SamplingParams(temperature=0.0, max_tokens=1)
 TOP_LOGPROBS = 20
@@ -47,12 +45,12 @@ class Expert:
     config: ExpertConfig
     shots: Shots = field(default_factory=dict)
 
-    def call(self, question: Question, asked: Call) -> Call:
-        """What the model is sent: prompt 2 for a question with options, else the client's messages unchanged."""
+    def make_call(self, question: Question, call: Call) -> Call:
+        """The call to the model: prompt 2 for a question with options, else the client's messages unchanged."""
         config = self.config
-        settings = config.settings.merge(asked.settings)
+        settings = config.settings.merge(call.settings)
         if not question.options:
-            return Call(asked.messages, settings, question=question)
+            return Call(call.messages, settings, question=question)
         shots = self.shots.get(question.category or "", ())
         messages = expert_prompt(question, config.prompt, config.instruction, shots)
         if config.prompt == "next-token":
@@ -60,8 +58,8 @@ class Expert:
         choices = tuple(map(answer_sentence, question.letters)) if config.constrained else ()
         return Call(messages, settings, choices, question)
 
-    def read(self, question: Question, completion: Completion) -> Answer:
-        """The answer in what the model said, or where it is scored by its next token in what it was about to say."""
+    def read_answer(self, question: Question, completion: Completion) -> Answer:
+        """The answer: from the text, or with the prompt `next-token` from the first token's alternatives."""
         if self.config.prompt == "next-token":
             chances = likeliest_letter(completion.first_token, question.letters)
             if chances:
@@ -71,15 +69,15 @@ class Expert:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """A stream whose first piece is there; `rest` is what follows it."""
+class StartedStream:
+    """A stream whose first delta has arrived; `rest` are the others."""
 
     first: Delta
     rest: AsyncIterator[Delta]
 
 
 class CompositionOfExperts:
-    """Classify, route, answer. Of earlier questions it knows only which experts failed just now."""
+    """Pipeline of one profile. Its only state over questions is which experts failed just now."""
 
     name = "coe"
 
@@ -103,28 +101,28 @@ class CompositionOfExperts:
         self._classifier = Classifier(models[profile.classifier.model], profile.classifier, profile.task_list)
 
     async def classify(self, question: Question) -> Classification:
-        """Stage one: retrieval, then the classifier."""
+        """Retrieval, then the classifier."""
         with stage("retrieve"):
             neighbours = await self._retriever.nearest(question, self.profile.classifier.k)
         with stage("classify"):
             return await self._classifier.classify(question, neighbours)
 
     async def route(self, question: Question) -> Route:
-        """The decision alone, with its reasons."""
+        """The routing decision with its reason. Raises `ConfigError` where the profile has no leaderboard."""
         if self.leaderboard is None:
             raise ConfigError(
                 f"profile {self.profile.name!r}: leaderboard.path is not set, so nothing can be routed; "
-                "run jobs/bench.py, then jobs/leaderboard.py, and name the file"
+                "run `coe-ray bench`, then `coe-ray leaderboard`, and name the file"
             )
         classification = await self.classify(question)
         with stage("route"):
             return choose_expert(classification, self.leaderboard)
 
-    async def ask(self, expert: str, question: Question) -> Answer:
+    async def answer_question(self, expert: str, question: Question) -> Answer:
         """One expert's answer to a multiple-choice question."""
         chosen = self.experts[expert]
-        completion = await chosen.model.complete(chosen.call(question, Call(())))
-        return chosen.read(question, completion)
+        completion = await chosen.model.complete(chosen.make_call(question, Call(())))
+        return chosen.read_answer(question, completion)
 
     async def complete(self, call: Call) -> Completion:
         """The routed answer to a conversation."""
@@ -132,25 +130,25 @@ class CompositionOfExperts:
         return completion
 
     async def stream(self, call: Call) -> AsyncIterator[Delta]:
-        """The routed answer, piece by piece."""
+        """The routed answer as deltas."""
         question = question_of_call(call)
         async with self.deadline() as ends_at:
-            _, begun = await self.begin_by(await self.route(question), question, call, ends_at)
-        yield begun.first
-        async for delta in begun.rest:
+            _, started = await self.stream_routed(await self.route(question), question, call, ends_at)
+        yield started.first
+        async for delta in started.rest:
             yield delta
 
     async def answer(self, call: Call) -> tuple[Route, Completion]:
         """The route taken and the expert's answer, within the profile's deadline."""
         question = question_of_call(call)
         async with self.deadline() as ends_at:
-            return await self.complete_by(await self.route(question), question, call, ends_at)
+            return await self.complete_routed(await self.route(question), question, call, ends_at)
 
     @asynccontextmanager
     async def deadline(self, limit_s: float = math.inf) -> AsyncIterator[float]:
-        """`limit_s` or the profile's deadline, whichever is less: the time on the event loop's clock when it ends.
+        """Context that ends after `limit_s` or the profile's deadline, whichever is less; gives the end's loop time.
 
-        Past it, what runs within is cancelled and `CallTimeout` raised.
+        Past it, the body is cancelled and `CallTimeout` raised.
         """
         limit = min(limit_s, self.profile.routing.deadline_s)
         ends_at = asyncio.get_running_loop().time() + limit
@@ -160,48 +158,48 @@ class CompositionOfExperts:
         except TimeoutError as error:
             raise CallTimeout(self.name, f"no answer within {limit:g} s") from error
 
-    async def complete_by(
+    async def complete_routed(
         self, decision: Route, question: Question, call: Call, ends_at: float
     ) -> tuple[Route, Completion]:
-        """The answer of the best expert that gives one, and the route as it was taken. Raises `CallError`."""
-        answered = await self._failover.first(
-            decision.by_rank, lambda expert: self.complete_from(expert, question, call), ends_at
+        """The answer of the best expert that gives one, and the route as taken. Raises `CallError`."""
+        answer = await self._failover.first_answer(
+            decision.by_rank, lambda expert: self.complete_with(expert, question, call), ends_at
         )
-        return _taken(decision, answered), answered.result
+        return _route_taken(decision, answer), answer.result
 
-    async def begin_by(self, decision: Route, question: Question, call: Call, ends_at: float) -> tuple[Route, Begun]:
-        """As `complete_by`, up to the first piece: once there is text, nobody else is asked."""
-        answered = await self._failover.first(
-            decision.by_rank, lambda expert: self.begin_from(expert, question, call), ends_at
+    async def stream_routed(
+        self, decision: Route, question: Question, call: Call, ends_at: float
+    ) -> tuple[Route, StartedStream]:
+        """As `complete_routed`, up to the first delta: once there is text, no other expert is called."""
+        answer = await self._failover.first_answer(
+            decision.by_rank, lambda expert: self.stream_with(expert, question, call), ends_at
         )
-        return _taken(decision, answered), answered.result
+        return _route_taken(decision, answer), answer.result
 
-    async def complete_from(self, expert: str, question: Question, call: Call) -> Completion:
-        """The answer of a named expert. Raises `CallError`, which names the model behind it."""
+    async def complete_with(self, expert: str, question: Question, call: Call) -> Completion:
+        """The answer of a named expert. Raises `CallError`, which names its model."""
         chosen = self.experts[expert]
         with stage("expert", expert=expert):
-            return await chosen.model.complete(chosen.call(question, call))
+            return await chosen.model.complete(chosen.make_call(question, call))
 
-    async def begin_from(self, expert: str, question: Question, call: Call) -> Begun:
-        """As `complete_from`, up to the first piece."""
+    async def stream_with(self, expert: str, question: Question, call: Call) -> StartedStream:
+        """As `complete_with`, up to the first delta."""
         chosen = self.experts[expert]
         with stage("expert", expert=expert):
-            deltas = chosen.model.stream(chosen.call(question, call))
-            return Begun(await anext(deltas), deltas)
+            deltas = chosen.model.stream(chosen.make_call(question, call))
+            return StartedStream(await anext(deltas), deltas)
 
 
-def _taken(decision: Route, answered: ExpertAnswer[Result]) -> Route:
-    """The route with who was asked. A frozen route that nothing was added to stays the same object."""
-    if not answered.tried and answered.expert == decision.expert:
-        return decision
-    if answered.expert == decision.expert:
-        return replace(decision, tried=answered.tried)
-    reason = f"{decision.reason}; which cannot answer now, so the next by rank"
-    return replace(decision, expert=answered.expert, tried=answered.tried, reason=reason)
+def _route_taken(decision: Route, answer: ExpertAnswer[Result]) -> Route:
+    """The decision with the expert that answered and the failed attempts; the same object where nothing changed."""
+    if answer.expert != decision.expert:
+        reason = f"{decision.reason}; which cannot answer now, so the next by rank"
+        return replace(decision, expert=answer.expert, tried=answer.tried, reason=reason)
+    return replace(decision, tried=answer.tried) if answer.tried else decision
 
 
 def question_of_call(call: Call) -> Question:
-    """The question of a conversation: its last user message, with the options found in it."""
+    """The question of a conversation: its last user message, split into text and options."""
     last = next((m for m in reversed(call.messages) if m.role == "user"), Message("user", ""))
     stem, options = split_options(last.content)
     return make_question(stem, options)
@@ -212,11 +210,11 @@ def check_leaderboard(leaderboard: Leaderboard, profile: Profile) -> Leaderboard
     if missing := sorted(set(profile.experts) - set(leaderboard.experts)):
         raise ConfigError(
             f"profile {profile.name!r}: leaderboard {leaderboard.version} has no scores for {', '.join(missing)}; "
-            "bench the profile and build its leaderboard again (jobs/bench.py, jobs/leaderboard.py)"
+            "bench the profile and build its leaderboard again (`coe-ray bench`, `coe-ray leaderboard`)"
         )
     return leaderboard.narrowed(profile.experts)
 
 
 def load_leaderboard(profile: Profile) -> Leaderboard | None:
-    """The leaderboard that the profile names, if it names one."""
+    """The profile's leaderboard; `None` where it names none."""
     return None if profile.leaderboard_file is None else Leaderboard.load(profile.leaderboard_file)

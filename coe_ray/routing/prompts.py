@@ -1,4 +1,4 @@
-"""The three prompts: pure text in, text out. The instruction is in the language of the question.
+"""Prompts of classifier and experts. Pure. The instruction is in the language of the question.
 
 The constant head (role, task list) comes first and the question last, so that an engine with prefix caching
 computes the head once.
@@ -65,56 +65,58 @@ def classifier_prompt(
     example_chars: int,
     instruction: str | None = None,
 ) -> tuple[Message, ...]:
-    """Prompt 1, or with neighbours prompt 3. Examples are shortened to `example_chars`; the question is whole.
+    """The classifier's prompt: the paper's prompt 1, or with neighbours prompt 3.
 
-    `instruction` stands before the task list in the place of our own words.
+    Examples are cut to `example_chars` characters, the question never. `instruction` replaces the built-in one.
     """
     language = question.language
-    asked = _QUESTION[language]
-    listed = "\n".join(f"- {task.name}: {task.description}" for task in tasks)
-    parts = [f"{asked}: {question.full_text}"]
+    heading = _QUESTION[language]
+    task_list = "\n".join(f"- {task.name}: {task.description}" for task in tasks)
+    parts = [f"{heading}: {question.full_text}"]
     if neighbours:
-        # The nearest one stands next to the question: small models weigh what they read last.
+        # The nearest one is next to the question: small models weigh what they read last.
         examples = "\n\n".join(
-            f"{asked}: {_shortened(near.text, example_chars)}\n{task_label(near.task)}" for near in reversed(neighbours)
+            f"{heading}: {_cut(each.text, example_chars)}\n{task_label(each.task)}" for each in reversed(neighbours)
         )
         parts.insert(0, _EXAMPLES[language].format(examples=examples))
     parts.append(_FORMAT[language])
-    head = "\n\n".join([instruction or _CLASSIFY[language], _TASKS[language].format(tasks=listed, unknown=UNKNOWN)])
+    head = "\n\n".join([instruction or _CLASSIFY[language], _TASKS[language].format(tasks=task_list, unknown=UNKNOWN)])
     return Message("system", head), Message("user", "\n\n".join(parts))
 
 
 def task_label(task: str) -> str:
-    """A label in the form that the prompt asks for. What a constrained model may say is this, not the bare name:
-    against the form of its own examples, SmolLM2-135M was right on 10 % of questions instead of 41 %."""
+    """A label in the form that the prompt asks for, also for constrained decoding: with the bare name instead,
+    SmolLM2-135M was right on 10 % of questions instead of 41 %."""
     return f"**Task: {task}**"
 
 
 def answer_sentence(letter: str) -> str:
-    """An answer in the form that prompt 2 asks for."""
+    """An answer in the form that the expert's prompt asks for."""
     return f"the answer is ({letter})"
 
 
 def expert_prompt(
     question: Question, style: str, instruction: str | None = None, shots: Sequence[Question] = ()
 ) -> tuple[Message, ...]:
-    """Prompt 2 in one of its styles, `step-by-step` (the paper's), `direct` or `next-token`, or with another
-    `instruction`. `shots` are questions with their right answers that come before, as turns of the conversation."""
-    turns = [Message("system", instruction or _ANSWER[style][question.language])]
+    """The expert's prompt (prompt 2) in the style `step-by-step` (the paper's), `direct` or `next-token`.
+
+    `instruction` replaces the built-in one. `shots` are solved questions, shown before as turns of the conversation.
+    """
+    messages = [Message("system", instruction or _ANSWER[style][question.language])]
     for shot in shots:
-        turns += [_asked(shot, style), Message("assistant", _answered(shot, style))]
-    return (*turns, _asked(question, style))
+        messages += [_user_message(shot, style), Message("assistant", _solution(shot, style))]
+    return (*messages, _user_message(question, style))
 
 
-def _asked(question: Question, style: str) -> Message:
+def _user_message(question: Question, style: str) -> Message:
     text = question.full_text
     return Message("user", f"{text}\n{_REPLY[question.language]}" if style == "next-token" else text)
 
 
-def _answered(shot: Question, style: str) -> str:
+def _solution(shot: Question, style: str) -> str:
     letter = shot.answer or ""
     return letter if style == "next-token" else answer_sentence(letter)
 
 
-def _shortened(text: str, limit: int) -> str:
+def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit].rstrip() + " …"

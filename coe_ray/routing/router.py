@@ -1,22 +1,31 @@
-"""Classification + leaderboard → route. Pure: it chooses and never calls a model."""
+"""Router: classification and leaderboard → route. Pure: it chooses and never calls a model."""
 
 from coe_ray.core.types import UNKNOWN, Classification, RankedExpert, Route
 from coe_ray.routing.leaderboard import Leaderboard
 
 
+def rank_experts(task: str | None, leaderboard: Leaderboard) -> tuple[RankedExpert, ...]:
+    """The experts for a task label, best first: the one rule for live traffic, benches and studies.
+
+    By accuracy on the task (eq. 3); on average (eq. 8) for *unknown* and for a task that was never scored.
+    """
+    row = leaderboard.ranked(task) if task and task != UNKNOWN else ()
+    return row or leaderboard.ranked_on_average()
+
+
 def choose_expert(classification: Classification, leaderboard: Leaderboard) -> Route:
-    """The expert that is best at the task (eq. 3); for *unknown* the best on average (eq. 8)."""
+    """The route to the best expert for the classified task, with the reason."""
     task = classification.task
-    row = leaderboard.ranked(task) if task != UNKNOWN else ()
-    if row:
+    row = rank_experts(task, leaderboard)
+    if task == UNKNOWN:
+        reason = "best on average: no task of the list fits"
+    elif leaderboard.ranked(task):
         reason = f"best on {task}"
     else:
-        row = leaderboard.ranked_on_average()
-        why = "no task of the list fits" if task == UNKNOWN else f"{task} is not on the leaderboard"
-        reason = f"best on average: {why}"
-    return Route(row[0].expert, classification, row, reason + _tie(row), leaderboard.version)
+        reason = f"best on average: {task} is not on the leaderboard"
+    return Route(row[0].expert, classification, row, reason + _tie_note(row), leaderboard.version)
 
 
-def _tie(row: tuple[RankedExpert, ...]) -> str:
-    equal = [standing.expert for standing in row if standing.accuracy == row[0].accuracy]
+def _tie_note(row: tuple[RankedExpert, ...]) -> str:
+    equal = [ranked.expert for ranked in row if ranked.accuracy == row[0].accuracy]
     return f"; tied with {', '.join(equal[1:])}, first by name" if len(equal) > 1 else ""

@@ -5,24 +5,24 @@ Nothing is bound at import. (No postponed annotations here: Serve needs the argu
 
 import hashlib
 import logging
-import os
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application, Deployment
+from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
 from coe_ray.cluster.health import APPLICATION
 from coe_ray.cluster.ray_internals import is_serve_running, serve_host, with_version
 from coe_ray.core.api_keys import read_keys
+from coe_ray.core.ports import require_free_port
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.fingerprint import hash_source
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import load_profile
 from coe_ray.routing.pipeline import check_leaderboard, load_leaderboard
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.capacity import require_capacity
 from coe_ray.serve.hosting.feasibility import hardest_first
@@ -39,9 +39,9 @@ class AppArgs(BaseModel):
     model_config = ConfigDict(extra="forbid")
     profile: str = "local-cpu"
     study: bool = False
-    """Host what the profile's study needs, too: jobs/reproduce.py does, an endpoint does not."""
+    """Host what the profile's study needs, too: `coe-ray reproduce` does, an endpoint does not."""
     change: dict[str, Any] = {}
-    """What is changed of the profile while it is served: the ingress's first `user_config`, see jobs/change.py."""
+    """What is changed of the profile while it is served: the ingress's first `user_config`, see `coe-ray change`."""
 
 
 def build(args: AppArgs) -> Application:
@@ -51,7 +51,7 @@ def build(args: AppArgs) -> Application:
     (`serve deploy` builds nothing where import path and arguments are the same).
     """
     profile = load_profile(args.profile)
-    profile = profile if args.study else profile.served
+    profile = profile if args.study else profile.without_study
     if is_serve_running():  # `serve run` builds before: the ingress looks again
         require_keys_or_loopback(profile.access, serve_host())
     for each in (profile, apply_change(profile, args.change)):
@@ -63,7 +63,7 @@ def build(args: AppArgs) -> Application:
     retriever = _versioned(RetrieverDeployment, profile.retrieval.model_dump(mode="json"), str(profile.index_folder))
     ingress = _versioned(Ingress, profile.model_dump(mode="json"))
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
-    warnings = environment_warnings() + require_capacity(profile)
+    warnings = require_capacity(profile)
     # Our own line for each request says more than Serve's.
     logs = LoggingConfig(encoding="JSON", enable_access_log=False)
     return ingress.options(user_config=args.change, logging_config=logs).bind(
@@ -71,13 +71,18 @@ def build(args: AppArgs) -> Application:
     )
 
 
-def deploy(args: AppArgs) -> None:
-    """Serve the profile on this Ray for a job; returns when it answers. Raises `CoeError` as `build` does.
+def deploy(args: AppArgs, host: str | None = None, port: int | None = None) -> None:
+    """Serve the profile on the connected Ray; returns when it answers. Raises `CoeError`, as `build` does.
 
-    Where no Serve runs yet, one that lets everybody in listens on loopback only: a job asks through handles.
+    Where no Serve runs yet, it is started to listen on `host` (by default Serve's own; without keys loopback) and
+    `port`. A port that is taken is a `ConfigError` that names it.
     """
-    if load_profile(args.profile).access.keys is False and not is_serve_running():
-        serve.start(http_options={"host": "127.0.0.1"})
+    if not is_serve_running():
+        loopback = load_profile(args.profile).access.keys is False
+        given = {"host": host or ("127.0.0.1" if loopback else None), "port": port}
+        options = HTTPOptions(**{name: value for name, value in given.items() if value is not None})
+        require_free_port(options.host or "0.0.0.0", options.port)  # noqa: S104 - where Serve listens on all, so is this
+        serve.start(http_options=options)
     serve.run(build(args), name=APPLICATION)
 
 
@@ -98,14 +103,3 @@ def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
         settings = models[name].model_dump(mode="json", exclude={"scaling"})
         applications[name] = _versioned(model_deployment(name, config), settings).bind(llm_config=config)
     return applications
-
-
-def environment_warnings() -> list[str]:
-    """What was not set before Ray started, and is too late to set now."""
-    slow = [name for name, value in WANTED_ENVIRONMENT.items() if os.environ.get(name) != value]
-    open_to_abuse = [name for name in RAY_ENVIRONMENT if name not in os.environ]
-    warnings = [f"{name}=1 is not set; set it before `ray start` for a faster endpoint" for name in slow]
-    warnings += [f"{name} is not set; set it before `ray start`, see docs/security.md" for name in open_to_abuse]
-    for warning in warnings:
-        log.warning(warning)
-    return warnings

@@ -1,6 +1,8 @@
 """The ingress deployment: the application of `serve/api` on Ray Serve, with hosted models behind their handles."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -19,6 +21,7 @@ from coe_ray.profile.profile import Profile
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from coe_ray.serve.api.application import create_app
 from coe_ray.serve.auth.authenticator import Authenticator
+from coe_ray.serve.auth.header_filter import environment_warnings
 from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.readiness import RETRIEVER_NAME, DependencyHealth
 from coe_ray.serve.hosting.replicas import ReplicaCount
@@ -26,7 +29,7 @@ from coe_ray.serve.snapshot.history import ClusterStore
 from coe_ray.serve.snapshot.manager import SnapshotManager
 from coe_ray.serve.snapshot.snapshot import SnapshotBuilder, snapshot_version
 from coe_ray.serve.telemetry.metrics import Metrics
-from coe_ray.serve.telemetry.request_log import RequestLog
+from coe_ray.serve.telemetry.request_log import ReplicaLogHandler, RequestLog
 from coe_ray.serve.telemetry.tracing import set_up_tracing
 
 BREAKER_S = 30.0
@@ -57,7 +60,7 @@ class Ingress:
         require_keys_or_loopback(profile.access, self._host)
         self._profile = profile
         context = serve.get_replica_context()
-        self._warnings = warnings
+        self._warnings = [*environment_warnings(), *warnings]
         self._replicas = ReplicaCount(context.app_name, context.deployment)
         self._authenticator = Authenticator(profile.access, profile.keys_file, lambda: self._replicas.now)
         builder = SnapshotBuilder(
@@ -76,8 +79,15 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Starlette:
         """Called by Serve once the replica is made. Plain Starlette: FastAPI cost a tenth of a request's time."""
-        observers = (self._metrics.count, RequestLog(_origin()).write)
-        return create_app(self._snapshots, self._authenticator, self._health, observers, self._warnings)
+        log = RequestLog(_origin(), ReplicaLogHandler())
+
+        @asynccontextmanager
+        async def close_log(_: Starlette) -> AsyncGenerator[None, None]:
+            yield
+            await asyncio.to_thread(log.close)
+
+        observers = (self._metrics.count, log.write)
+        return create_app(self._snapshots, self._authenticator, self._health, observers, self._warnings, close_log)
 
     async def check_health(self) -> None:
         """Called by Serve before the first request and every few seconds."""
@@ -99,7 +109,7 @@ class Ingress:
         return hosted_fingerprint(self._profile)
 
     async def served(self) -> dict[str, Any]:
-        """The state that jobs/change.py reads: version, changes that led to it, and why the last was refused."""
+        """The state that `coe-ray change` reads: version, changes that led to it, and why the last was refused."""
         history = [asdict(change) for change in await self._snapshots.history()]
         return {
             "profile": str(self._profile.file),

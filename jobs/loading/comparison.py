@@ -71,8 +71,8 @@ class ComparisonResult:
     def errors(self) -> dict[str, int]:
         """Errors of any server in any round; they are in no figure, and make all of them doubtful."""
         counted: dict[str, int] = {}
-        for each in self._rounds:
-            for name, results in each.items():
+        for figures in self._rounds:
+            for name, results in figures.items():
                 if name != ENCODER and (total := results["errors"]["total"]):
                     counted[name] = counted.get(name, 0) + total
         return counted

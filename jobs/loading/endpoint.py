@@ -1,7 +1,6 @@
 """The endpoint under comparison: its profile, its key, and it and a bare pass-through on one Serve."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any, cast
 
@@ -66,7 +65,6 @@ def deploy_both(profile: Path, upstream_url: str, port: int) -> tuple[str, str]:
     from coe_ray.serve.app import AppArgs, deploy
     from jobs.loading.passthrough import PassThrough
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every deployment's options
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     deploy(AppArgs(profile=str(profile)))
     bare = cast(Deployment, PassThrough)  # mypy sees no class decorator

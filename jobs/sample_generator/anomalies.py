@@ -43,8 +43,8 @@ STRETCH = (
 )
 
 
-def anomaly(dice: Dice, turn: int) -> Draft:
-    """Draw one question; the turn walks through the shapes so that each gets its share."""
+def anomaly(dice: Dice, number: int) -> Draft:
+    """Draw one question; the number selects its shape, so that all are equally frequent."""
     shapes: tuple[Callable[[Dice, Metric, Process], Draft], ...] = (
         _pinpoint,
         _tally,
@@ -54,7 +54,7 @@ def anomaly(dice: Dice, turn: int) -> Draft:
     )
     metric = dice.pick(METRICS)
     base = dice.pick((flat, sloped, cyclic))(dice, metric)
-    return shapes[turn % len(shapes)](dice, metric, base)
+    return shapes[number % len(shapes)](dice, metric, base)
 
 
 def _kick(dice: Dice, base: Process, step: int, count: int) -> int:

@@ -30,10 +30,10 @@ AVERAGE = (
 )
 
 
-def forecast(dice: Dice, turn: int) -> Draft:
-    """Draw one question; the turn walks through the shapes so that each gets its share."""
+def forecast(dice: Dice, number: int) -> Draft:
+    """Draw one question; the number selects its shape, so that all are equally frequent."""
     shapes: tuple[Callable[[Dice, Metric], Draft], ...] = (_trend, _cycle, _both, _shift, _floor, _average)
-    return shapes[turn % len(shapes)](dice, dice.pick(METRICS))
+    return shapes[number % len(shapes)](dice, dice.pick(METRICS))
 
 
 def _steps(count: int) -> str:

@@ -21,8 +21,8 @@ def longest(row: Row) -> str:
 
 def overlapping(row: Row) -> str:
     """Guess the option that repeats most tokens of the question, the first on ties."""
-    asked = tokens(row["question"])
-    return max(LETTERS, key=lambda letter: len(tokens(row[letter]) & asked))
+    question = tokens(row["question"])
+    return max(LETTERS, key=lambda letter: len(tokens(row[letter]) & question))
 
 
 def rates(rows: Sequence[Row]) -> dict[str, float]:

@@ -49,10 +49,10 @@ SLICES = (
 )
 
 
-def incident(dice: Dice, turn: int) -> Draft:
-    """Draw one question; the turn walks through the shapes so that each gets its share."""
+def incident(dice: Dice, number: int) -> Draft:
+    """Draw one question; the number selects its shape, so that all are equally frequent."""
     shapes: tuple[Callable[[Dice], Draft], ...] = (_cascade, _change, _placement, _trace, _slice, _onset)
-    return shapes[turn % len(shapes)](dice)
+    return shapes[number % len(shapes)](dice)
 
 
 def _cascade(dice: Dice) -> Draft:

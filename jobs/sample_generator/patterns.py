@@ -18,10 +18,10 @@ ASKS = (
 )
 
 
-def classification(dice: Dice, turn: int) -> Draft:
-    """Draw one question; the turn walks through the classes so that each gets its share."""
+def classification(dice: Dice, number: int) -> Draft:
+    """Draw one question; the number selects its class, so that all are equally frequent."""
     names = tuple(CLASSES)
-    name = names[turn % len(names)]
+    name = names[number % len(names)]
     metric = dice.pick(METRICS)
     values = CLASSES[name][0](dice, metric, dice.between(24, 38))
     others = dice.sample([other for other in names if other != name], 3)

@@ -95,7 +95,7 @@ class Process:
 
 
 def arch(step: int, period: int) -> int:
-    """Integer stand-in for 1000·sin, made of two parabolas: libm differs between machines, this does not."""
+    """Integer stand-in for 1000·sin, of two parabolas: libm differs between machines, this does not."""
     double = 2 * (step % period)
     if double < period:
         return 4000 * double * (period - double) // period**2

@@ -1,4 +1,4 @@
-"""Assembling drafts into the shipped CSV files.
+"""Sheets: drafts assembled into the shipped CSV files.
 
 A task is redrawn from the next random stream until no blind guessing rule does well on it: with 30 questions
 chance alone would otherwise favour one of the rules now and then.
@@ -26,8 +26,8 @@ TRIES = 400
 Row = dict[str, str]
 
 
-def _turns(make: Callable[[Dice, int], Draft]) -> Callable[[Dice], list[Draft]]:
-    return lambda dice: [make(dice, turn) for turn in range(sum(SIZES.values()))]
+def _numbered(make: Callable[[Dice, int], Draft]) -> Callable[[Dice], list[Draft]]:
+    return lambda dice: [make(dice, number) for number in range(sum(SIZES.values()))]
 
 
 def _logs(dice: Dice) -> list[Draft]:
@@ -37,11 +37,11 @@ def _logs(dice: Dice) -> list[Draft]:
 
 
 TASKS: dict[str, Callable[[Dice], list[Draft]]] = {
-    "TimeSeriesAnomalyDetection": _turns(anomaly),
-    "TimeSeriesClassification": _turns(classification),
-    "TimeSeriesForecasting": _turns(forecast),
+    "TimeSeriesAnomalyDetection": _numbered(anomaly),
+    "TimeSeriesClassification": _numbered(classification),
+    "TimeSeriesForecasting": _numbered(forecast),
     "LogParser": _logs,
-    "RootCauseAnalysis": _turns(incident),
+    "RootCauseAnalysis": _numbered(incident),
 }
 
 
@@ -71,9 +71,9 @@ def _fair_task(seed: int, number: int, make: Callable[[Dice], list[Draft]]) -> d
         drafts = iter(dice.shuffled(make(dice)))
         splits = {split: _arrange(dice, drafts, size) for split, size in SIZES.items()}
         everything = [row for rows in splits.values() for row in rows]
-        asked = {row["question"] for row in everything}
+        texts = {row["question"] for row in everything}
         fair = all(rate < LIMIT for rows in (everything, splits["test"]) for rate in rates(rows).values())
-        if fair and len(asked) == len(everything):
+        if fair and len(texts) == len(everything):
             return splits
     raise RuntimeError(f"no fair set of questions for task {number} with seed {seed} in {TRIES} tries")
 

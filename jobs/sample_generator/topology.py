@@ -51,11 +51,11 @@ class Graph:
 
     def callers(self, name: str) -> set[str]:
         """Return the service and all that depend on it, directly or not."""
-        found = {name}
+        reachable = {name}
         for caller, callee in sorted(self.calls, key=lambda pair: -self.names.index(pair[1])):
-            if callee in found:
-                found.add(caller)
-        return found
+            if callee in reachable:
+                reachable.add(caller)
+        return reachable
 
     def needs(self, name: str) -> set[str]:
         """Return the service and all it depends on, directly or not."""

@@ -1,23 +1,30 @@
-"""`jobs/bench.py` as its users start it: in a process of its own, on the Ray that the environment names."""
+"""The bench command on the Ray that the environment names: in this process, or as its users start it."""
 
+import contextlib
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import orjson
+import ray
 
 from coe_ray.bench.run import BenchRequest
+from coe_ray.cli.main import main
 from coe_ray.core.run_folder import RunFolder
-from tests.bench.own_ray import ROOT
+from coe_ray.journal.audit import audit_calls
+from tests.support.cluster import PATIENCE_S, ROOT, wait_until
 
-PATIENCE_S = 240.0
+WORKER = "ray::MapWorker(MapBatches(EvalWorker))"
+"""Title of a worker's process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,24 @@ class Bench:
         )
 
     def run(self) -> tuple[int, str]:
-        """Exit code and output of a whole run."""
+        """Exit code and output of a whole run in this process, which stays connected to its Ray."""
+        output, on_sigterm = io.StringIO(), signal.getsignal(signal.SIGTERM)
+        with (
+            mock.patch.dict(os.environ, self.environment),
+            warnings.catch_warnings(action="ignore"),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+        ):
+            try:
+                if not ray.is_initialized():
+                    ray.init(address=self.environment["RAY_ADDRESS"], log_to_driver=False)
+                code = main(["bench", *self.arguments])
+            finally:
+                signal.signal(signal.SIGTERM, on_sigterm)
+        return code, output.getvalue()
+
+    def run_command(self) -> tuple[int, str]:
+        """Exit code and output of a whole run in a process of its own."""
         with self.start() as process:
             try:
                 output, _ = process.communicate(timeout=PATIENCE_S)
@@ -72,26 +96,14 @@ class Bench:
             output, _ = process.communicate()
         return output
 
-    def blocks(self) -> int:
-        """Blocks of questions that are done for good."""
-        return len([file for file in self.folder.checkpoint.glob("*.parquet") if "pending" not in file.name])
+    def finished_calls(self) -> int:
+        """Calls that the journal has the outcome of."""
+        return sum(audit.completed for audit in audit_calls(self.folder.journal).values())
 
 
 def without_noise(output: str) -> str:
     """All but the one line that Ray's core prints whenever Ray Data makes an actor, and that cannot be turned off."""
     return re.sub(r"^\[.* core_worker\.cc:\d+: Actor with class name: .*\n", "", output, flags=re.MULTILINE)
-
-
-def wait_until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {patience_s:g} s")
-        time.sleep(0.05)
-
-
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
 
 
 def lasting(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,12 @@ import pytest
 from coe_ray.core.run_folder import read_questions
 from tests.bench.job import Bench
 from tests.bench.marked import mark_in, write_marked, write_profile
-from tests.bench.own_ray import OwnRay, own_ray
+from tests.support.cluster import Cluster
 from tests.support.fault_server import FaultServer, Reply, answer, fault
+from tests.support.fixtures import API_KEY
 from tests.support.upstream import ChatRequest
 
-KEY_ENV, KEY = "COE_TEST_FAULTS_KEY", "sk-faults-3f9a71c2e5"
+[(KEY_ENV, KEY)] = API_KEY.items()
 ATTEMPTS = 3
 """Below what the retry policy puts up with of the same error in a row; tests/calls has that limit."""
 
@@ -127,11 +128,8 @@ class Told:
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[OwnRay]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(KEY_ENV, KEY)
-        with own_ray() as started:
-            yield started
+def ray(bench_cluster: Cluster) -> Cluster:
+    return bench_cluster
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +176,7 @@ def outcomes(told: Told, system: str) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def faulty(ray: OwnRay, player: Player, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def faulty(ray: Cluster, player: Player, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     root = tmp_path_factory.mktemp("faulty")
     profile = write_profile(root / "faulty.yaml", {"gamma": api(player, "gamma", timeout_s=TIMEOUT_S)})
     data = write_marked(root / "data", [*PLAYS, "answer", "answer"])
@@ -247,7 +245,7 @@ def test_what_can_be_mended_by_time_is_asked_again_and_the_rest_when_told_to(
 # A failure that only a person can mend
 
 
-def test_what_only_a_person_can_mend_stops_its_own_model_alone(ray: OwnRay, player: Player, tmp_path: Path) -> None:
+def test_what_only_a_person_can_mend_stops_its_own_model_alone(ray: Cluster, player: Player, tmp_path: Path) -> None:
     questions = 40
     models = {name: api(player, name) for name in (*BREAKING, "gamma")}
     data = write_marked(tmp_path / "data", ["answer"] * questions)
@@ -286,7 +284,7 @@ def test_what_only_a_person_can_mend_stops_its_own_model_alone(ray: OwnRay, play
 # Failures at random
 
 
-def test_three_of_ten_calls_fail_at_random(ray: OwnRay, player: Player, tmp_path: Path) -> None:
+def test_three_of_ten_calls_fail_at_random(ray: Cluster, player: Player, tmp_path: Path) -> None:
     questions, passing = 240, FAILING - PERMANENT - {"no reply", "slow reply"}
     models = {"gamma": api(player, "gamma", attempts=6, max_concurrency=32)}
     data = write_marked(tmp_path / "data", ["by chance"] * questions)
@@ -306,7 +304,7 @@ def test_three_of_ten_calls_fail_at_random(ray: OwnRay, player: Player, tmp_path
     assert player.asked_of("gamma").total() == player.served
 
 
-def test_no_log_of_the_cluster_holds_the_key(ray: OwnRay) -> None:
-    logs = [path for path in ray.logs.rglob("logs/*") if path.is_file()]
+def test_no_log_of_the_cluster_holds_the_key(ray: Cluster) -> None:
+    logs = [path for path in ray.folder.rglob("logs/*") if path.is_file()]
     assert logs
     assert not [path.name for path in logs if KEY.encode() in path.read_bytes()]

@@ -82,8 +82,8 @@ def world(rows: Sequence[tuple[Any, ...]] = WORLD) -> Iterator[tuple[Question, Q
 
 def told(of: Profile, run: Sequence[tuple[Question, QuestionRecord]]) -> dict[str, Any]:
     insights = Insights(of, {question.id: question for question, _ in run}, OneBoard(BOARD))
-    insights.take(record for _, record in run)
-    return insights.told()
+    insights.add(record for _, record in run)
+    return insights.summary()
 
 
 @pytest.fixture(scope="module")
@@ -218,8 +218,8 @@ def test_a_refusal_tells_what_it_said(tmp_path: Path) -> None:
 def test_without_a_complete_question_nothing_is_told(tmp_path: Path, taken: bool) -> None:
     question = asked(0, BUILD)
     insights = Insights(profile(tmp_path), {question.id: question}, OneBoard(BOARD))
-    insights.take([record(question, label(BUILD, 0.5), FAILED, said(RIGHT, 1, 1))] if taken else [])
-    assert insights.told() == {
+    insights.add([record(question, label(BUILD, 0.5), FAILED, said(RIGHT, 1, 1))] if taken else [])
+    assert insights.summary() == {
         **dict.fromkeys(("verdict", "bounds", "losses", "regret", "costs")),
         "misroutes": [],
     }

@@ -1,7 +1,6 @@
 """A replay: the same figures again, and others' figures, out of a run that is over, without asking anybody."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,21 @@ from coe_ray.bench.replay import ReplayRequest, replay
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.routing.leaderboard import Leaderboard
 from tests.bench.job import Bench, lasting
-from tests.bench.own_ray import own_ray
 from tests.bench.upstream import Upstream
 from tests.bench.world import FILES, small_world
+from tests.support.cluster import Cluster
 
 MADE = {"seconds", "created", "command", "commit", "calls", "replay", "profile", "leaderboard"}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A run that is over: its Ray and its models are gone."""
-    with own_ray() as ray, Upstream().started() as server:
-        bench = small_world(ray.environment, server, tmp_path_factory.mktemp("run"))
+def finished(tmp_path_factory: pytest.TempPathFactory, bench_cluster: Cluster) -> Bench:
+    """A run that is over: its models are gone, and its Ray is not this process's."""
+    with Upstream().started() as server:
+        bench = small_world(bench_cluster.environment, server, tmp_path_factory.mktemp("run"))
         code, output = bench.run()
         assert code == 0, output
-    yield bench
+    return bench
 
 
 @pytest.fixture
@@ -60,12 +59,11 @@ def test_the_same_figures_again_in_the_same_folder(finished: Bench, run: Path) -
 
 
 def test_without_its_records_a_run_is_read_out_of_its_journal(finished: Bench, run: Path) -> None:
-    shutil.rmtree(run / "rows")
-    (run / "rows").mkdir()
+    (run / "records.parquet").unlink()
     files = sorted(file.name for file in (run / "journal").iterdir())
     lines: list[str] = []
     summary = replay(ReplayRequest(run), lines.append)
-    assert "20 of 20 questions are read out of the journal" in said(lines)
+    assert "20 questions are read out of the journal" in said(lines)
     assert {**lasting(summary), "replay": None} == {**lasting(finished.summary()), "replay": None}
     assert sorted(file.name for file in (run / "journal").iterdir()) == files
 
@@ -92,7 +90,7 @@ def test_another_profile_that_shares_the_calls(finished: Bench, run: Path, tmp_p
     profile = other_profile(finished, tmp_path, experts=experts)
     lines: list[str] = []
     summary = replay(ReplayRequest(run, tmp_path / "out", profile), lines.append)
-    assert "20 of 20 questions are read out of the journal" in said(lines)
+    assert "20 questions are read out of the journal" in said(lines)
     before = finished.summary()
     assert (summary["systems"]["one"], summary["systems"]["two"]) == (
         before["systems"]["gamma"],
@@ -117,14 +115,14 @@ def test_calls_that_were_never_made_are_missing_and_no_wrong_answers(
 
 def test_a_profile_that_changed_since_must_not_mix_its_answers_with_the_runs(finished: Bench, run: Path) -> None:
     before = finished.profile.read_text("utf-8")
-    rows = sorted(file.name for file in (run / "rows").iterdir())
+    records = (run / "records.parquet").read_bytes()
     finished.profile.write_text(before.replace("model: third", "model: second"), "utf-8")
     try:
         with pytest.raises(ConfigError, match="profile 'world' has changed since the run; give --out"):
             replay(ReplayRequest(run), print)
     finally:
         finished.profile.write_text(before, "utf-8")
-    assert sorted(file.name for file in (run / "rows").iterdir()) == rows
+    assert (run / "records.parquet").read_bytes() == records
     assert lasting({**replay(ReplayRequest(run), print), "replay": None}) == {
         **lasting(finished.summary()),
         "replay": None,

@@ -20,10 +20,10 @@ from coe_ray.bench.run import run_bench
 from coe_ray.core.errors import CoeError, DataError
 from coe_ray.core.run_folder import ANSWER_SCHEMA, read_questions
 from coe_ray.routing.leaderboard import Leaderboard
-from tests.bench.job import Bench, kill, lasting, wait_until
-from tests.bench.own_ray import OwnRay, own_ray
+from tests.bench.job import WORKER, Bench, lasting
 from tests.bench.upstream import Upstream
 from tests.bench.world import CAUSES, FILES, LOGS, ROUTED, TEST, WORLD, small_world, write_benchmark, write_profile
+from tests.support.cluster import Cluster, kill, wait_until
 
 
 def counts(correct: int, wrong: int, unparsed: int = 0, refused: int = 0, failed: int = 0) -> dict[str, Any]:
@@ -60,9 +60,8 @@ AT_ONCE = 64
 
 
 @pytest.fixture(scope="module")
-def ray() -> Iterator[OwnRay]:
-    with own_ray() as started:
-        yield started
+def ray(bench_cluster: Cluster) -> Cluster:
+    return bench_cluster
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +71,11 @@ def server() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(ray: OwnRay, server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, str]:
+def undisturbed(ray: Cluster, server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, str]:
     """The small world, run once and whole."""
     bench = small_world(ray.environment, server, tmp_path_factory.mktemp("undisturbed"))
     server.asked.clear()
-    code, output = bench.run()
+    code, output = bench.run_command()
     assert code == 0, output
     # 20 questions, and the flaky one once more.
     assert server.asked.total() == 21
@@ -204,7 +203,7 @@ def test_the_output_is_ours_alone(undisturbed: tuple[Bench, str]) -> None:
 
 
 def test_failed_calls_are_asked_again_and_nothing_else(
-    undisturbed: tuple[Bench, str], ray: OwnRay, server: Upstream, tmp_path: Path
+    undisturbed: tuple[Bench, str], ray: Cluster, server: Upstream, tmp_path: Path
 ) -> None:
     bench = small_world(ray.environment, server, tmp_path)
     server.asked.clear()
@@ -234,14 +233,14 @@ def test_failed_calls_are_asked_again_and_nothing_else(
     server.asked.clear()
     code, output = bench.run()
     assert code == 0, output
-    assert "going on after 17 of 20 questions" in output
+    assert "going on: the journal has 80 finished calls of this run" in output
     assert server.asked == {2: 1, 11: 1, 17: 1}
-    # The other calls of those three questions are in the journal.
+    # The other calls are in the journal.
     assert calls(bench.summary()) == {
         **NONE,
         "issued": 83,
         "completed": 83,
-        "reused": 9,
+        "reused": 77,
         "repeated": 3,
         "retried": 4,
         "failed": 3,
@@ -262,7 +261,7 @@ def unfolded(output: str) -> str:
     return " ".join(output.split())
 
 
-def test_an_outage_of_everything_is_no_figure(ray: OwnRay, server: Upstream, tmp_path: Path) -> None:
+def test_an_outage_of_everything_is_no_figure(ray: Cluster, server: Upstream, tmp_path: Path) -> None:
     rows = [(LOGS, "A", "outage", "outage", "outage", ""), (CAUSES, "B", CAUSES, "outage", "outage", "")]
     write_benchmark(tmp_path / "data", [*rows, (TEST, "B", "outage", "outage", "outage", "")])
     experts = {"alpha": {"model": "first"}, "beta": {"model": "second"}}
@@ -332,7 +331,7 @@ def test_a_wrong_profile_or_data_is_said_before_anything_starts(
     assert not bench.out.exists()
 
 
-def test_a_wrong_profile_is_said_without_a_traceback(ray: OwnRay, server: Upstream, tmp_path: Path) -> None:
+def test_a_wrong_profile_is_said_without_a_traceback(ray: Cluster, server: Upstream, tmp_path: Path) -> None:
     bench = small_world(ray.environment, server, tmp_path)
     spoil(bench, "no key")
     code, output = bench.run()
@@ -370,7 +369,7 @@ def assert_refused(code: int, output: str, message: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def long_world(ray: OwnRay, server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def long_world(ray: Cluster, server: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Sixteen blocks of questions, gamma taking its time."""
     root = tmp_path_factory.mktemp("long")
     pattern = [WORLD[2], WORLD[11], WORLD[17], WORLD[15]]
@@ -412,11 +411,11 @@ def test_a_killed_driver_loses_no_finished_call(long_world: Bench, whole: dict[s
     assert not (bench.out / "summary.json").exists()
     server.delay_s = 0.0
     wait_until(lambda: not still_asking(server))
-    first, finished = server.asked.total(), bench.folder.finished()
+    first, finished = server.asked.total(), bench.finished_calls()
     assert HALF <= first < QUESTIONS
     code, output = bench.run()
     assert code == 0, output
-    assert (f"going on after {finished} of {QUESTIONS} questions" in output) is (finished > 0)
+    assert f"going on: the journal has {finished} finished calls of this run" in output
     repeated = server.asked.total() - QUESTIONS
     assert 0 <= repeated <= AT_ONCE
     assert lasting(bench.summary()) == whole
@@ -434,17 +433,17 @@ def still_asking(server: Upstream) -> bool:
     return server.asked.total() != before
 
 
-def test_a_killed_examiner_is_replaced_within_the_run(
-    long_world: Bench, whole: dict[str, Any], server: Upstream, ray: OwnRay
+def test_a_killed_worker_is_replaced_within_the_run(
+    long_world: Bench, whole: dict[str, Any], server: Upstream, ray: Cluster
 ) -> None:
-    bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("examiner"))
+    bench = Bench(long_world.environment, long_world.profile, long_world.data, long_world.out.with_name("worker"))
     server.asked.clear()
     server.delay_s = 1.0
     with bench.start() as process:
         try:
             wait_until(lambda: server.asked.total() >= HALF or process.poll() is not None)
-            [examiner] = ray.processes("ray::MapWorker(MapBatches(Examiner))")
-            kill(examiner)
+            [worker] = ray.processes(WORKER)
+            kill(worker)
             server.delay_s = 0.0
             output, _ = process.communicate(timeout=120)
         finally:

@@ -12,6 +12,7 @@ from coe_ray.cli.main import main
         (["--replay", "run", "--journal", "calls"], "bench: --journal and --retry-failed are for runs"),
         (["--replay", "run", "--retry-failed"], "bench: --journal and --retry-failed are for runs"),
         (["--out", "run", "--leaderboard", "board.json"], "bench: --leaderboard goes with --replay"),
+        (["--out", "run", "--journal", "s3://bucket/calls"], "bench: journal s3://…: object stores hold no journal"),
         (["--replay", "/nowhere/run"], "bench: /nowhere/run: no run.json there"),
     ],
 )

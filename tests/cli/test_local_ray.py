@@ -1,14 +1,28 @@
 """The ports that a Ray of our own needs: a taken one is named with a remedy before anything starts."""
 
+import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from coe_ray.cli import local_ray
-from coe_ray.cli.local_ray import require_free_ports
+from coe_ray.cli.local_ray import prepare_environment, require_free_ports
+from coe_ray.cli.main import ENVIRONMENT, set_environment
 from coe_ray.core.errors import ConfigError
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
+
+
+def test_the_environment_is_that_of_a_fast_and_safe_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"PATH": "/bin", "RAY_AUTH_MODE": "disabled"})
+    set_environment()
+    prepare_environment()
+    wanted = {**ENVIRONMENT, **WANTED_ENVIRONMENT, **RAY_ENVIRONMENT, "RAY_AUTH_MODE": "disabled"}
+    assert os.environ.items() >= wanted.items()
+    assert os.environ["PATH"].split(os.pathsep) == [str(Path(sys.executable).parent), "/bin"]
 
 
 @contextmanager
@@ -34,7 +48,7 @@ def test_a_free_port_is_fine() -> None:
 
 
 def test_a_taken_port_of_the_endpoint_wants_another() -> None:
-    with listening() as port, pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is taken; .*another --port"):
+    with listening() as port, pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is taken; .*serve --port"):
         require_free_ports("127.0.0.1", port)
 
 
@@ -52,5 +66,5 @@ def test_a_taken_port_of_ray_names_the_other_ray(ports_of_ray: dict[int, str]) -
 
 
 def test_a_host_that_is_not_of_this_machine_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1, port 8000: .*give another --host"):
+    with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1, port 8000: .*serve --host"):
         require_free_ports("192.0.2.1", 8000)

@@ -1,6 +1,7 @@
 """Whether a Ray runs is known at once: a dead address is an error with a remedy, its file on this machine goes."""
 
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,15 @@ def dead_address() -> str:
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
-def test_the_file_of_a_dead_ray_is_removed(dead_address: str) -> None:
+@pytest.mark.parametrize("running", [True, False])
+def test_the_file_of_a_dead_ray_is_removed(dead_address: str, running: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another Ray without a file may run: Ray finds it by its process."""
+    monkeypatch.setattr("coe_ray.cli.ray_driver._is_ray_process_running", lambda: running)
     address_file().write_text(f"{dead_address}\n")
-    require_ray()
-    assert not address_file().exists()
-    require_ray()  # nor is a missing one an error: Ray looks for processes
+    for _ in ("with a file", "without one"):
+        with nullcontext() if running else pytest.raises(ConfigError, match=r"no Ray is running .*ray start --head"):
+            require_ray()
+        assert not address_file().exists()
 
 
 def test_the_file_of_a_ray_that_answers_stays() -> None:

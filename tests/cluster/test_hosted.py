@@ -11,9 +11,9 @@ from ray import serve
 from ray.serve.exceptions import BackPressureError
 
 from coe_ray.cluster.hosted import HostedModel, HostedRetriever, make_hosted_models
+from coe_ray.core.call_activity import CallActivity, notify_when_sent
 from coe_ray.core.errors import BadCall, CallError, ServerFault
 from coe_ray.core.questions import make_question
-from coe_ray.core.traffic import Traffic, notify_when_sent
 from coe_ray.core.types import Call, Message
 from coe_ray.llm.retry import RetryPolicy
 from tests.support.hosted_profiles import hosted_model, profile_of
@@ -24,21 +24,21 @@ CALL = Call((Message("user", "Where?"),))
 class FakeHandle:
     """A handle, its methods and their response in one; the response never comes, or is an error.
 
-    With `traffic` it keeps what was in flight at each request.
+    With `activity` it keeps what was in flight at each request.
     """
 
-    def __init__(self, error: Exception | None = None, traffic: Traffic | None = None) -> None:
+    def __init__(self, error: Exception | None = None, activity: CallActivity | None = None) -> None:
         self.cancelled = False
         self.seen: list[tuple[int, int]] = []
         self._error = error
-        self._traffic = traffic or Traffic()
+        self._activity = activity or CallActivity()
         self.nearest_all = self.chat_json = self.chat_events = self
 
     def options(self, *, stream: bool) -> "FakeHandle":
         return self
 
     def remote(self, *_: object) -> "FakeHandle":
-        self.seen.append((self._traffic.in_flight, self._traffic.backing_off.total()))
+        self.seen.append((self._activity.in_flight, self._activity.backing_off.total()))
         return self
 
     def __await__(self) -> Generator[Any, None, None]:
@@ -59,14 +59,14 @@ class FakeHandle:
 
 @pytest.mark.parametrize("method", ["complete", "stream"])
 async def test_requests_to_a_replica_are_counted(method: str) -> None:
-    traffic, sent = Traffic(), list[str]()
-    handle: Any = FakeHandle(ValueError("dead"), traffic)
-    model = HostedModel("toy", handle, RetryPolicy(attempts=3, base_s=0.001), traffic)
+    activity, sent = CallActivity(), list[str]()
+    handle: Any = FakeHandle(ValueError("dead"), activity)
+    model = HostedModel("toy", handle, RetryPolicy(attempts=3, base_s=0.001), activity)
     with notify_when_sent(lambda: sent.append("sent")), pytest.raises(ServerFault):
         await (model.complete(CALL) if method == "complete" else anext(model.stream(CALL)))
     assert handle.seen == [(1, 0)] * 3
     assert sent == ["sent"] * 3
-    assert (traffic.in_flight, traffic.backing_off.total()) == (0, 0)
+    assert (activity.in_flight, activity.backing_off.total()) == (0, 0)
 
 
 ENGINE_FAILED = "ServerFault: model 'toy': the engine failed: ValueError('dead')"

@@ -6,29 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.core.counts import MOST, is_count, tokens_in, usage_in
+from coe_ray.core.counts import MAX_COUNT, is_count, parse_token_logprobs, parse_usage
 from coe_ray.core.types import Usage
 
 
 @given(value=st.integers())
 def test_a_count_is_a_whole_number_of_31_bits(value: int) -> None:
-    assert is_count(value) == (0 <= value < MOST)
+    assert is_count(value) == (0 <= value < MAX_COUNT)
 
 
-@pytest.mark.parametrize("value", [True, False, None, 7.0, "7", [7], {}, -1, MOST, 2**63])
+@pytest.mark.parametrize("value", [True, False, None, 7.0, "7", [7], {}, -1, MAX_COUNT, 2**63])
 def test_what_is_no_count_is_none(value: object) -> None:
     assert not is_count(value)
-    assert usage_in({"prompt_tokens": value, "completion_tokens": 2}) == Usage(0, 2)
+    assert parse_usage({"prompt_tokens": value, "completion_tokens": 2}) == Usage(0, 2)
 
 
 @pytest.mark.parametrize("told", [None, 7, "7", [], {}, {"total_tokens": 7}])
 def test_what_is_no_usage_counts_nothing(told: object) -> None:
-    assert usage_in(told) == Usage()
+    assert parse_usage(told) == Usage()
 
 
 def test_tokens_come_likeliest_first_and_equals_as_they_were_told() -> None:
     told = [["B", -2.0], ("A", -1), ["C", -2], ["D", 0], ["E", -0.0]]
-    assert tokens_in(told) == (("D", 0.0), ("E", 0.0), ("A", -1.0), ("B", -2.0), ("C", -2.0))
+    assert parse_token_logprobs(told) == (("D", 0.0), ("E", 0.0), ("A", -1.0), ("B", -2.0), ("C", -2.0))
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def test_tokens_come_likeliest_first_and_equals_as_they_were_told() -> None:
     ids=lambda pair: str(pair)[:20],
 )
 def test_a_pair_that_is_no_token_is_left_out(pair: object) -> None:
-    assert tokens_in([pair, ["B", -1.0]]) == (("B", -1.0),)
+    assert parse_token_logprobs([pair, ["B", -1.0]]) == (("B", -1.0),)
 
 
 @pytest.mark.parametrize("told", [None, 7, "AB", {}, {"A": -1.0}, [], (), True, -1.0])
 def test_what_is_no_list_has_no_tokens(told: object) -> None:
-    assert tokens_in(told) == ()
+    assert parse_token_logprobs(told) == ()
 
 
 @given(st.lists(st.tuples(st.text(max_size=3), st.floats(max_value=0)), max_size=5))
 def test_tokens_that_were_read_are_read_again_as_they_are(told: list[tuple[str, float]]) -> None:
-    read = tokens_in(told)
+    read = parse_token_logprobs(told)
     assert sorted(read) == sorted(told)
-    assert tokens_in(read) == tokens_in([list(pair) for pair in read]) == read
+    assert parse_token_logprobs(read) == parse_token_logprobs([list(pair) for pair in read]) == read

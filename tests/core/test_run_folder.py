@@ -1,10 +1,14 @@
-"""A run folder: begun once, gone on with, never mixed with another run; its files whole or not there."""
+"""Run folder: begun once, resumed, never mixed with another run; its files whole or not there."""
 
+import os
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -17,14 +21,13 @@ from coe_ray.core.run_folder import (
     ANSWER_SCHEMA,
     DEAD_LETTER_SCHEMA,
     ROWS_AT_ONCE,
-    QuestionRecord,
+    Progress,
     RunFolder,
     question_row,
     read_question_row,
     read_questions,
     records_table,
     write_questions,
-    write_records,
 )
 from coe_ray.core.types import Question
 
@@ -42,10 +45,6 @@ def begun(folder: Path) -> RunFolder:
     return run
 
 
-def noted(folder: Path, *records: QuestionRecord) -> None:
-    pq.write_table(records_table(records), folder / f"{len(list(folder.iterdir()))}.parquet")
-
-
 def row(**values: Any) -> dict[str, Any]:
     return {**dict.fromkeys(ANSWER_SCHEMA.names), **values}
 
@@ -54,16 +53,16 @@ def ids(run: RunFolder) -> list[str]:
     return [record["id"] for record in run.records()]
 
 
-def test_a_run_begins_with_its_questions_and_nothing_done(tmp_path: Path) -> None:
+def test_a_run_begins_with_its_questions_and_without_records(tmp_path: Path) -> None:
     run = begun(tmp_path)
     assert tuple(read_questions(run.questions)) == QUESTIONS
-    assert (list(run.records()), run.finished()) == ([], 0)
+    with pytest.raises(DataError, match=r"records.parquet: cannot be read .*; repeat the bench command"):
+        list(run.records())
 
 
-def test_the_same_run_goes_on_and_asks_failed_questions_again(tmp_path: Path) -> None:
+def test_the_same_run_keeps_its_questions_and_records(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    noted(run.rows, {"id": "1"})
-    noted(run.failures, {"id": "2"})
+    run.write_records([records_table([{"id": "1"}])])
     run.begin(IDENTITY, ())
     assert ids(run) == ["1"]
     assert tuple(read_questions(run.questions)) == QUESTIONS
@@ -71,7 +70,7 @@ def test_the_same_run_goes_on_and_asks_failed_questions_again(tmp_path: Path) ->
 
 def test_another_run_is_refused_and_what_differs_is_named(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    noted(run.failures, {"id": "2"})
+    run.write_records([records_table([{"id": "2"}])])
     with pytest.raises(DataError, match=r"holds another run \(questions, split differ\); choose another --out"):
         run.begin({"profile": "small", "questions": "xyz", "split": "dev"}, QUESTIONS)
     assert ids(run) == ["2"]
@@ -85,27 +84,38 @@ def test_a_folder_whose_beginning_was_cut_short_is_begun_anew(tmp_path: Path) ->
     assert tuple(read_questions(run.questions)) == QUESTIONS[:1]
 
 
-def test_rows_that_a_crash_left_half_written_are_dropped(tmp_path: Path) -> None:
+def test_records_are_replaced_whole_and_a_crash_leaves_the_former_ones(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    run.checkpoint.mkdir()
-    (run.checkpoint / "ab_0.pending.parquet").write_bytes(b"")
-    (run.rows / "ab_0-0.parquet").write_bytes(b"PAR1 and then the machine went down")
-    (run.checkpoint / "ab_1.parquet").write_bytes(b"")
-    pq.write_table(records_table([{"id": "1"}]), run.rows / "ab_1-0.parquet")
-    run.begin(IDENTITY, QUESTIONS)
-    assert [file.name for file in run.rows.iterdir()] == ["ab_1-0.parquet"]
-    assert [file.name for file in run.checkpoint.iterdir()] == ["ab_1.parquet"]
-    assert run.finished() == 1
+    run.write_records([records_table([{"id": "1", "answers": {}}]), records_table([{"id": "2"}])])
+    assert list(run.records()) == [{"id": "1", "answers": {}}, {"id": "2"}]
+
+    def interrupted() -> Iterator[pa.Table]:
+        yield records_table([{"id": "3"}])
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        run.write_records(interrupted())
+    assert ids(run) == ["1", "2"]
+    run.write_records([records_table([{"id": str(number)} for number in range(2 * ROWS_AT_ONCE + 1)])])
+    assert ids(run) == [str(number) for number in range(2 * ROWS_AT_ONCE + 1)]
+    assert {file.name for file in run.root.iterdir()} == {"questions", "run.json", "records.parquet"}
 
 
-def test_records_are_merged_and_a_finished_row_outweighs_a_failure(tmp_path: Path) -> None:
+def test_torn_records_are_reported_with_the_remedy(tmp_path: Path) -> None:
     run = begun(tmp_path)
-    noted(run.failures, {"id": "1", "from": "failure"}, {"id": "2", "from": "failure"})
-    noted(run.rows, {"id": "1", "from": "row"})
-    noted(run.rows, {"id": "3", "from": "row"})
-    found = sorted((record["id"], record["from"]) for record in run.records())
-    assert found == [("1", "row"), ("2", "failure"), ("3", "row")]
-    assert run.finished() == 2
+    run.records_file.write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(DataError, match=r"records.parquet: cannot be read .*: the journal has the answers"):
+        list(run.records())
+
+
+def test_a_run_of_an_older_release_is_resumed_and_its_answers_are_read(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    for folder in ("rows", "checkpoint", "failures"):
+        (run.root / folder).mkdir()
+    (run.root / "rows" / "ab_0-0.parquet").write_bytes(b"whatever")
+    run.write_answers([row(question_id="1")])
+    assert run.begin(IDENTITY, QUESTIONS) == run.card()["run"]
+    assert run.read_answers() == [row(question_id="1")]
 
 
 def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -126,7 +136,7 @@ def test_answers_of_no_question_are_a_table_without_rows(tmp_path: Path) -> None
     assert run.read_answers() == []
 
 
-def test_answers_and_summary_that_are_not_there_yet_are_said_with_the_remedy(tmp_path: Path) -> None:
+def test_missing_answers_and_summary_are_reported_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no answers/ there; finish the bench first"):
         begun(tmp_path).read_answers()
     with pytest.raises(DataError, match=r"no summary.json there; finish the bench first"):
@@ -212,19 +222,42 @@ def test_a_replay_or_an_older_run_is_not_gone_on_with(tmp_path: Path) -> None:
             run.begin(IDENTITY, QUESTIONS)
 
 
-def test_a_row_file_that_a_power_loss_tore_says_what_to_do(tmp_path: Path) -> None:
-    run = begun(tmp_path)
-    (run.rows / "torn.parquet").write_bytes(b"PAR1 and then nothing")
-    for read in (run.finished, lambda: list(run.records())):
-        with pytest.raises(
-            DataError, match=r"torn.parquet: cannot be read .*; remove rows/ and checkpoint/ of the run"
-        ):
-            read()
+@pytest.mark.parametrize(
+    ("progress", "state"),
+    [
+        (Progress(9), "running"),
+        (Progress(9, phase="asking"), "running"),
+        (Progress(9, phase="scoring"), "running"),
+        (Progress(9, phase="stopped"), "stopped"),
+        (None, "stopped"),
+    ],
+)
+def test_the_state_of_a_run(progress: Progress | None, state: str, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    if progress:
+        folder.write_progress(Progress(progress.total, phase=progress.phase, at=time.time()))
+    assert folder.state() == state
+    later = time.time() + 60
+    assert folder.state(later) == ("running" if progress and progress.phase == "scoring" else "stopped")
+    assert folder.state(later + 120) == "stopped"
+    folder.summary.write_text("{}")
+    assert folder.state() == "finished"
 
 
-def test_records_are_written_whole_and_none_make_no_file(tmp_path: Path) -> None:
-    run = begun(tmp_path)
-    write_records(run.failures, [])
-    write_records(run.failures, [{"id": "1"}, {"id": "2"}])
-    assert [file.suffix for file in run.failures.iterdir()] == [".parquet"]
-    assert ids(run) == ["1", "2"]
+def test_a_run_that_goes_on_after_its_end_is_stopped_with_its_former_summary(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.summary.write_text("{}")
+    os.utime(folder.summary, (1, 1))
+    folder.write_progress(Progress(9, phase="asking", at=time.time()))
+    assert folder.state() == "running"
+    assert folder.state(time.time() + 60) == "stopped"
+
+
+def test_a_progress_of_another_release_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.read_progress() is None
+    folder.progress.write_text('{"total": 9, "done": 3, "mood": "good"}')
+    assert folder.read_progress() == Progress(9, 3)
+    for nonsense in ("", "[]", "{}", "nonsense"):
+        folder.progress.write_text(nonsense)
+        assert folder.read_progress() is None

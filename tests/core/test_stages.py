@@ -95,8 +95,8 @@ class TestTimes:
 
 class TestSpans:
     def test_one_a_stage_below_the_request(self, exported: InMemorySpanExporter, root: Span) -> None:
-        with stage("expert", expert="captain") as at:
-            at.note(model="sailor")
+        with stage("expert", expert="captain", model="sailor"):
+            pass
         span = only(exported)
         assert span.name == "expert"
         assert span.parent == root.get_span_context()
@@ -105,8 +105,8 @@ class TestSpans:
         assert trace.get_current_span() is root
 
     def test_none_where_no_request_is_recorded(self, exported: InMemorySpanExporter) -> None:
-        with stage("retrieve") as at:
-            at.note(model="sailor")
+        with stage("retrieve", model="sailor"):
+            pass
         assert exported.get_finished_spans() == ()
 
     def test_of_an_error_only_its_class(self, exported: InMemorySpanExporter, root: Span) -> None:

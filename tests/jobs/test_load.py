@@ -1,4 +1,4 @@
-"""Load on an endpoint: what counts as good, from when latency counts, what is told, and the exit code."""
+"""Load on an endpoint: what counts as good, from when latency counts, what is results, and the exit code."""
 
 import asyncio
 import itertools
@@ -241,28 +241,28 @@ def test_figures_are_complete_and_errors_are_in_no_latency() -> None:
     requests = [RequestResult(0.0, (each + 1) / 1000, 200, None, 0.0005, expert="a", task="x") for each in range(100)]
     requests += [RequestResult(0.0, 9.0, 502, "ServerFault", expert="b"), RequestResult(0.0, 9.0, None, "timeout")]
     requests += [RequestResult(0.5, 9.0, None, "timeout")]
-    told = summarize_load(_plan(), LoadResult(tuple(requests), 2.0, (0.95,)))
-    assert (told["requests"], told["ok"], told["requests_per_s"]) == (103, 100, 50.0)
-    assert told["errors"] == {
+    results = summarize_load(_plan(), LoadResult(tuple(requests), 2.0, (0.95,)))
+    assert (results["requests"], results["ok"], results["requests_per_s"]) == (103, 100, 50.0)
+    assert results["errors"] == {
         "total": 3,
         "by_status": {"none": 2, "502": 1},
         "by_class": {"timeout": 2, "ServerFault": 1},
     }
-    assert told["latency_ms"] == {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
-    assert told["first_piece_ms"]["max"] == 0.5
-    assert {name: share["ok"] for name, share in told["by_expert"].items()} == {"a": 100, "b": 0}
-    assert told["by_expert"]["b"]["latency_ms"] is None
-    assert list(told["by_task"]) == ["x"]
-    assert told["by_version"] == {}
-    assert told["generator"]["saturated"]
-    assert "saturated" in format_load(told)
-    assert "coe-secret" not in repr(_plan()) + json.dumps(told) + format_load(told)
+    assert results["latency_ms"] == {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
+    assert results["first_piece_ms"]["max"] == 0.5
+    assert {name: share["ok"] for name, share in results["by_expert"].items()} == {"a": 100, "b": 0}
+    assert results["by_expert"]["b"]["latency_ms"] is None
+    assert list(results["by_task"]) == ["x"]
+    assert results["by_version"] == {}
+    assert results["generator"]["saturated"]
+    assert "saturated" in format_load(results)
+    assert "coe-secret" not in repr(_plan()) + json.dumps(results) + format_load(results)
 
 
 def test_figures_of_nothing() -> None:
-    told = summarize_load(_plan(), LoadResult((), 0.0, (0.1,)))
-    assert (told["requests"], told["latency_ms"], told["requests_per_s"]) == (0, None, 0.0)
-    assert "0 good" in format_load(told)
+    results = summarize_load(_plan(), LoadResult((), 0.0, (0.1,)))
+    assert (results["requests"], results["latency_ms"], results["requests_per_s"]) == (0, None, 0.0)
+    assert "0 good" in format_load(results)
 
 
 def test_made_up_questions_are_never_the_same_twice() -> None:
@@ -290,9 +290,9 @@ async def _load(*options: str, key: str | None = None) -> tuple[int, str, str]:
         stderr=subprocess.PIPE,
         env=os.environ | ({"COE_TEST_KEY": key} if key else {}),
     )
-    said, complained = await process.communicate()
+    output, errors = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, said.decode(), complained.decode()
+    return process.returncode, output.decode(), errors.decode()
 
 
 async def test_several_processes_share_a_load_and_send_the_key(tmp_path: Path) -> None:
@@ -306,23 +306,23 @@ async def test_several_processes_share_a_load_and_send_the_key(tmp_path: Path) -
 
     options = ("--seconds", "1", "--warm-up", "0", "--clients", "3", "--processes", "2", "--key-env", "COE_TEST_KEY")
     async with endpoint(keyed) as url:
-        code, said, _ = await _load(url, *options, "--json", str(tmp_path / "told.json"), key="coe-secret")
-    told = json.loads((tmp_path / "told.json").read_bytes())
+        code, output, _ = await _load(url, *options, "--json", str(tmp_path / "results.json"), key="coe-secret")
+    results = json.loads((tmp_path / "results.json").read_bytes())
     assert code == 0
     assert keys == {"Bearer coe-secret"}
-    assert "coe-secret" not in said + json.dumps(told)
-    assert told["requests"] == told["ok"] == len(questions) == len(set(questions))
-    assert (told["clients"], told["generator"]["processes"], len(told["generator"]["cpu_shares"])) == (3, 2, 2)
-    assert told["by_expert"]["captain"]["ok"] == told["ok"]
+    assert "coe-secret" not in output + json.dumps(results)
+    assert results["requests"] == results["ok"] == len(questions) == len(set(questions))
+    assert (results["clients"], results["generator"]["processes"], len(results["generator"]["cpu_shares"])) == (3, 2, 2)
+    assert results["by_expert"]["captain"]["ok"] == results["ok"]
 
 
 async def test_an_error_is_exit_code_1_and_a_wrong_order_is_2() -> None:
     async with endpoint(replying({"error": {"code": "ServerFault"}}, 502)) as url:
-        code, said, _ = await _load(url, "--seconds", "0.2", "--warm-up", "0", "--rate", "50", "--json", "-")
-        told = json.loads(said)
+        code, output, _ = await _load(url, "--seconds", "0.2", "--warm-up", "0", "--rate", "50", "--json", "-")
+        results = json.loads(output)
         assert code == 1
-        assert told["errors"]["by_status"] == {"502": told["requests"]}
-        code, said, complained = await _load(url, "--key-env", "COE_TEST_KEY")
-        assert (code, said) == (2, "")
-        assert "COE_TEST_KEY" in complained
+        assert results["errors"]["by_status"] == {"502": results["requests"]}
+        code, output, errors = await _load(url, "--key-env", "COE_TEST_KEY")
+        assert (code, output) == (2, "")
+        assert "COE_TEST_KEY" in errors
     assert (await _load("localhost:8000"))[0] == 2

@@ -31,31 +31,31 @@ def upstream(*options: str) -> Iterator[str]:
             server.kill()
 
 
-async def asked(url: str, at_once: int, retry: RetryPolicy) -> tuple[list[str], dict[str, float]]:
-    """What came of `CALLS` calls, and what the endpoint counted."""
-    gate = LimiterRegistry().limiter(url, None, RateLimits(at_once))
-    model = HttpModel(name="fixed", model="fixed", base_url=f"{url}/v1", gate=gate, retry=retry)
-    came = await asyncio.gather(*(model.complete(CALL) for _ in range(CALLS)), return_exceptions=True)
+async def call_upstream(url: str, at_once: int, retry: RetryPolicy) -> tuple[list[str], dict[str, float]]:
+    """Outcomes of `CALLS` calls, and the counts of the endpoint."""
+    limiter = LimiterRegistry().limiter(url, None, RateLimits(at_once))
+    model = HttpModel(name="fixed", model="fixed", base_url=f"{url}/v1", gate=limiter, retry=retry)
+    outcomes = await asyncio.gather(*(model.complete(CALL) for _ in range(CALLS)), return_exceptions=True)
     await model.close()
     async with aiohttp.ClientSession() as session, session.get(f"{url}/stats") as reply:
-        counted = await reply.json()
-    return [type(each).__name__ for each in came], counted
+        counts = await reply.json()
+    return [type(each).__name__ for each in outcomes], counts
 
 
 async def test_it_counts_calls_the_most_at_once_and_the_time_from_first_to_last() -> None:
     with upstream("--latency", "0.05") as url:
-        came, counted = await asked(url, 8, RetryPolicy())
-        again = (await asked(url, 4, RetryPolicy()))[1]
-    assert came == ["Completion"] * CALLS
-    assert (counted["calls"], counted["failed"], counted["peak"]) == (CALLS, 0, 8)
-    assert counted["seconds"] >= CALLS / 8 * 0.05
+        outcomes, counts = await call_upstream(url, 8, RetryPolicy())
+        again = (await call_upstream(url, 4, RetryPolicy()))[1]
+    assert outcomes == ["Completion"] * CALLS
+    assert (counts["calls"], counts["failed"], counts["peak"]) == (CALLS, 0, 8)
+    assert counts["seconds"] >= CALLS / 8 * 0.05
     assert (again["calls"], again["peak"]) == (CALLS, 4)  # a count of its own
 
 
 @pytest.mark.parametrize("failing", ["0.5", "1"])
 async def test_a_share_fails_at_once(failing: str) -> None:
     with upstream("--latency", "0", "--failing", failing) as url:
-        came, counted = await asked(url, 8, RetryPolicy(attempts=1))
-    assert came.count(ServerFault.__name__) == counted["failed"]
-    assert (counted["failed"] == CALLS) is (failing == "1")
-    assert counted["failed"] > 0
+        outcomes, counts = await call_upstream(url, 8, RetryPolicy(attempts=1))
+    assert outcomes.count(ServerFault.__name__) == counts["failed"]
+    assert (counts["failed"] == CALLS) is (failing == "1")
+    assert counts["failed"] > 0

@@ -17,13 +17,13 @@ NOTHING = Audit(*[0] * 9)
 def test_every_call_is_counted_once_where_it_belongs(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path, "run")
     answered(journal, "one", "two", "two")
-    journal.begin(key("lost"), "model-a", call("lost"))
+    journal.append_issued(key("lost"), "model-a", call("lost"))
     for text, kind in (("refused", errors.ContentFiltered), ("failed", errors.ServerFault)):
-        journal.begin(key(text), "model-a", call(text))
-        journal.finish(key(text), "model-a", kind("model-a", "no", attempts=4))
-    journal.reuse(key("one"), "model-a")
-    journal.begin(key("other"), "model-b", call("other"))
-    journal.finish(key("other"), "model-b", replace(ANSWER, attempts=1))
+        journal.append_issued(key(text), "model-a", call(text))
+        journal.append_outcome(key(text), "model-a", kind("model-a", "no", attempts=4))
+    journal.append_reused(key("one"), "model-a")
+    journal.append_issued(key("other"), "model-b", call("other"))
+    journal.append_outcome(key("other"), "model-b", replace(ANSWER, attempts=1))
     journal.close()
     assert audit_calls(tmp_path, "run") == {
         "model-a": Audit(
@@ -43,7 +43,7 @@ def test_every_call_is_counted_once_where_it_belongs(tmp_path: Path) -> None:
 
 def test_a_call_lost_with_one_worker_and_made_by_the_next_is_repeated(tmp_path: Path) -> None:
     killed = Journal.open(tmp_path, "run")
-    killed.begin(key("one"), "model-a", call("one"))
+    killed.append_issued(key("one"), "model-a", call("one"))
     killed.close()
     heir = Journal.open(tmp_path, "run")
     answered(heir, "one")

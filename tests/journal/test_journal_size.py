@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.journal_world import worker
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 CALLS = 1_000_000
 WRITE = """

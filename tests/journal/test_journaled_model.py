@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from coe_ray.core import errors
+from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import CallError
-from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Call, Completion, Delta
 from coe_ray.journal.audit import Audit, audit_calls
 from coe_ray.journal.entries import CallOutcome
@@ -36,12 +36,12 @@ class Provider:
         self.reached = asyncio.Event()
         self.open = asyncio.Event()
         self.open.set()
-        self._traffic = Traffic()
+        self._activity = CallActivity()
 
     async def complete(self, call: Call) -> Completion:
         self.asked += 1
         for _ in range(2 * self.tells):  # as for two tries
-            with self._traffic.flight():
+            with self._activity.count_in_flight():
                 pass
         self.reached.set()
         await self.open.wait()
@@ -193,7 +193,7 @@ async def test_a_cancelled_call_is_abandoned_once_it_was_sent(journal: Journal, 
         await asyncio.wait([task])
         assert task.cancelled()
         assert counted(tmp_path).abandoned == issued
-    assert journal.under_way == {}
+    assert journal.in_flight == {}
 
 
 async def begun(*models: JournaledModel) -> list["asyncio.Task[Completion]"]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Completion, Delta, Usage
-from coe_ray.llm.faults import retry_after, shortened
+from coe_ray.llm.faults import parse_retry_after, shorten
 from coe_ray.llm.replies import StreamReader, read_completion
 from tests.support.fault_server import FaultServer, Reply
 from tests.support.model_under_test import CALL, FAULTS, KEY, made, said
@@ -74,7 +74,7 @@ async def test_any_body_is_an_answer_or_a_call_error(
 @settings(max_examples=300, deadline=None)
 @given(body=BODIES, status=st.integers(200, 599))
 async def test_reading_any_bytes_raises_call_errors_only(body: bytes, status: int) -> None:
-    assert isinstance(FAULTS.of_status(status, {}, body), CallError)
+    assert isinstance(FAULTS.from_status(status, {}, body), CallError)
     reader = StreamReader(FAULTS)
     for read in (
         lambda: [read_completion(FAULTS, body)],
@@ -95,12 +95,12 @@ def is_believable(usage: Usage | None) -> bool:
 
 @given(text=st.text())
 async def test_shortened_is_short(text: str) -> None:
-    assert len(shortened(text)) <= 300
-    assert "\n" not in shortened(text)
+    assert len(shorten(text)) <= 300
+    assert "\n" not in shorten(text)
 
 
 @settings(deadline=None)
 @given(headers=st.dictionaries(st.sampled_from(["Retry-After", "retry-after-ms"]), st.text(max_size=30)))
 async def test_any_retry_after_is_seconds_or_nothing(headers: dict[str, str]) -> None:
-    seconds = retry_after(headers, datetime.now(UTC))
+    seconds = parse_retry_after(headers, datetime.now(UTC))
     assert seconds is None or seconds >= 0

@@ -91,7 +91,7 @@ async def test_a_call_that_was_to_be_tried_again_is_not_sent_again(server: Fault
     limiters = LimiterRegistry()
     model = made(server.base_url, limiters=limiters)
     patient = asyncio.create_task(end(model.complete(CALL)))
-    await until(lambda: limiters.traffic.backing_off["ServerFault"] == 1)
+    await until(lambda: limiters.activity.backing_off["ServerFault"] == 1)
     await end(model.complete(CALL))
     error = await patient
     await model.close()

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from coe_ray.core import errors
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Completion, Message
-from coe_ray.llm.faults import LONGEST_BODY, FaultClassifier
-from coe_ray.llm.http import KEPT, HttpModel
+from coe_ray.llm.faults import MAX_BODY, FaultClassifier
+from coe_ray.llm.http import MAX_KEPT, HttpModel
+from coe_ray.llm.provider_key import TELLING, ProviderKey
 from coe_ray.llm.retry import RetryPolicy, Timeouts
-from coe_ray.llm.secret import TELLING, Secret
 from tests.support.fault_server import DONE, FaultServer, Reply, answer, event, fault, piece, speaking, streamed
 from tests.support.model_under_test import CALL, KEY, LATE, LONG, PARIS, failure, made, said
 
@@ -132,7 +132,7 @@ async def test_a_stream_that_breaks_is_quoted(server: FaultServer, events: Reply
 
 @pytest.mark.parametrize("status", [200, 500])
 async def test_a_long_reply_is_quoted_by_its_beginning(server: FaultServer, model: HttpModel, status: int) -> None:
-    text = f"{'x' * 1990}{KEY}{'y' * 3 * KEPT}"
+    text = f"{'x' * 1990}{KEY}{'y' * 3 * MAX_KEPT}"
     server.reset(Reply(status, text.encode()))
     assert (await failure(model)).body == f"{'x' * 1990}***{'y' * 7}"
 
@@ -158,10 +158,10 @@ async def test_no_key_gets_into_a_body(
 ) -> None:
     echo = spelled(key)[: max(cut, TELLING + 1)]
     received = f"{before}{key}{'·' * padding}{echo}".encode(errors="replace")
-    error = FaultClassifier("a", Secret(key), Timeouts()).quoting(CallError("a", "no"), received)
+    error = FaultClassifier("a", ProviderKey(key), Timeouts()).attach_body(CallError("a", "no"), received)
     assert key not in error.body
     assert not error.body.endswith(echo)
-    assert len(error.body) <= LONGEST_BODY
+    assert len(error.body) <= MAX_BODY
 
 
 def mixture() -> dict[str, Reply]:

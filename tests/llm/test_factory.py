@@ -79,7 +79,7 @@ async def test_calls_of_api_models_go_through_the_gates(tmp_path: Path) -> None:
         model = make_local_models(api(tmp_path, server.base_url, max_concurrency=2), limiters)["made"]
         calls = [asyncio.create_task(model.complete(CALL)) for _ in range(5)]
         await until(lambda: server.served == 2)
-        assert (limiters.traffic.in_flight, limiters.traffic.waiting) == (2, 3)
+        assert (limiters.activity.in_flight, limiters.activity.waiting) == (2, 3)
         await given_up(model, *calls)
 
 

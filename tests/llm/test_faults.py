@@ -8,10 +8,10 @@ import pytest
 from coe_ray.core import errors
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Message
-from coe_ray.llm.faults import said_in
-from coe_ray.llm.http import KEPT, HttpModel
+from coe_ray.llm.faults import parse_error_body
+from coe_ray.llm.http import MAX_KEPT, HttpModel
+from coe_ray.llm.provider_key import ProviderKey
 from coe_ray.llm.retry import Timeouts
-from coe_ray.llm.secret import Secret
 from tests.support.fault_server import FaultServer, Reply, answer, fault, speaking
 from tests.support.model_under_test import CALL, FAULTS, KEY, LATE, LONG, TRIES, everything_shown, failure, made
 
@@ -177,16 +177,16 @@ async def test_a_quota_that_comes_back_soon_is_a_rate(
     message: str, details: list[object], headers: dict[str, str], kind: type[CallError], wait: float | None
 ) -> None:
     said = {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}
-    error = FAULTS.of_status(429, headers, orjson.dumps([{"error": said}]))
+    error = FAULTS.from_status(429, headers, orjson.dumps([{"error": said}]))
     assert (type(error), error.retry_after) == (kind, wait)
     if not headers:
-        assert type(FAULTS.of_error(said)) is kind
+        assert type(FAULTS.from_error_object(said)) is kind
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("body", [b"\\" * KEPT, b"!" * KEPT, b"9" * KEPT, b"retry in " + b"9s" * KEPT])
+@pytest.mark.parametrize("body", [b"\\" * MAX_KEPT, b"!" * MAX_KEPT, b"9" * MAX_KEPT, b"retry in " + b"9s" * MAX_KEPT])
 async def test_words_that_match_nothing_are_soon_looked_through(body: bytes) -> None:
-    error = FAULTS.quoting(FAULTS.of_status(403, {}, body), body)
+    error = FAULTS.attach_body(FAULTS.from_status(403, {}, body), body)
     assert isinstance(error, errors.BadCall | errors.BadCredentials)
 
 
@@ -206,7 +206,7 @@ async def test_words_that_match_nothing_are_soon_looked_through(body: bytes) -> 
     ],
 )
 async def test_what_a_provider_says_is_found_in_its_form(body: bytes, message: str) -> None:
-    assert said_in(body).message == message
+    assert parse_error_body(body).message == message
 
 
 async def test_the_provider_s_words_are_quoted_short(server: FaultServer, model: HttpModel) -> None:
@@ -264,4 +264,4 @@ async def test_a_model_shows_no_key(server: FaultServer, model: HttpModel) -> No
     assert "expert-a" in repr(model)
     assert "hunter2" not in repr(made("http://user:hunter2@host/v1?key=hunter2"))
     assert KEY not in repr(vars(model))
-    assert repr(Secret(None)) == "Secret(none)"
+    assert repr(ProviderKey(None)) == "Secret(none)"

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from coe_ray.core import errors
+from coe_ray.core.call_activity import notify_when_sent
 from coe_ray.core.chat_model import ChatModel
-from coe_ray.core.traffic import notify_when_sent
 from coe_ray.core.types import Call, Completion, Usage
 from coe_ray.llm import http
-from coe_ray.llm.http import KEPT, HttpModel
+from coe_ray.llm.http import MAX_KEPT, HttpModel
 from coe_ray.llm.retry import RetryPolicy, Timeouts
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import DONE, FaultServer, Reply, answer, fault, streamed
@@ -108,18 +108,18 @@ async def test_a_short_key_may_be_the_answer(server: FaultServer) -> None:
 async def test_an_answer_without_an_end_is_not_read_to_it(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch, content_type: str, *, streaming: bool
 ) -> None:
-    monkeypatch.setattr(http, "LONGEST", 2 * KEPT)
+    monkeypatch.setattr(http, "MAX_REPLY", 2 * MAX_KEPT)
     headers = {"Content-Type": content_type}
-    server.reset(Reply(pieces=(b" " * KEPT,) * 3 + (b"",), headers=headers, gap_s=0.01))
+    server.reset(Reply(pieces=(b" " * MAX_KEPT,) * 3 + (b"",), headers=headers, gap_s=0.01))
     model = made(server.base_url)
-    with pytest.raises(errors.MalformedReply, match=f"longer than {2 * KEPT} bytes") as caught:
+    with pytest.raises(errors.MalformedReply, match=f"longer than {2 * MAX_KEPT} bytes") as caught:
         await (said(model) if streaming else model.complete(CALL))
     await model.close()
     assert len(caught.value.body) == 2000
 
 
 async def test_of_an_error_s_body_only_the_beginning_is_read(server: FaultServer) -> None:
-    server.reset(Reply(400, pieces=(b"x" * KEPT,) * 2, gap_s=60.0))
+    server.reset(Reply(400, pieces=(b"x" * MAX_KEPT,) * 2, gap_s=60.0))
     model = made(server.base_url, timeouts=Timeouts(60, 60, 60))
     async with asyncio.timeout(30):  # before the second half comes
         with pytest.raises(errors.BadCall, match="HTTP 400: xxx"):
@@ -143,12 +143,12 @@ async def test_a_call_that_backs_off_holds_no_slot(server: FaultServer) -> None:
     limiters = LimiterRegistry()
     model = made(server.base_url, max_concurrency=1, limiters=limiters, retry=RetryPolicy())
     patient = asyncio.create_task(model.complete(CALL))
-    await until(lambda: limiters.traffic.backing_off["ServerFault"] == 1)
-    assert (limiters.traffic.in_flight, limiters.traffic.waiting) == (0, 0)
+    await until(lambda: limiters.activity.backing_off["ServerFault"] == 1)
+    assert (limiters.activity.in_flight, limiters.activity.waiting) == (0, 0)
     assert (await model.complete(CALL)).text == "B"
     patient.cancel()
     await asyncio.wait([patient])
-    assert limiters.traffic.backing_off.total() == 0
+    assert limiters.activity.backing_off.total() == 0
     await model.close()
 
 
@@ -168,8 +168,8 @@ async def test_a_stream_holds_its_slot_until_it_ends(server: FaultServer) -> Non
     model = made(server.base_url, limiters=limiters)
     async with aclosing(model.stream(CALL)) as deltas:
         await anext(deltas)
-        assert limiters.traffic.in_flight == 1
-    assert limiters.traffic.in_flight == 0
+        assert limiters.activity.in_flight == 1
+    assert limiters.activity.in_flight == 0
     await model.close()
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coe_ray.core.errors import DataError
-from coe_ray.llm.recordings import Recording, read_recordings, scores
+from coe_ray.llm.recordings import Recording, count_scores, read_recordings
 from coe_ray.routing.leaderboard import Leaderboard
 
 FORMS = (".csv", ".jsonl", ".parquet")
@@ -237,7 +237,7 @@ def test_scores_count_by_expert_and_task_and_make_a_leaderboard() -> None:
         Recording("q3", "glm", "A", True, "测试"),
         Recording("q1", "qwen", None, False, "Build"),
     ]
-    counted = scores(recordings)
+    counted = count_scores(recordings)
     assert sorted(counted) == [("glm", "Build", 1, 2), ("glm", "测试", 1, 1), ("qwen", "Build", 0, 1)]
     board = Leaderboard.from_scores(counted)
     best = board.best("Build")
@@ -248,7 +248,7 @@ def test_scores_count_by_expert_and_task_and_make_a_leaderboard() -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_a_table_is_all_that_a_leaderboard_takes(tmp_path: Path, form: str) -> None:
     path = written(tmp_path, form, ROWS[:2])
-    assert Leaderboard.from_scores(scores(read_recordings(path))).experts == ("glm", "qwen")
+    assert Leaderboard.from_scores(count_scores(read_recordings(path))).experts == ("glm", "qwen")
 
 
 @pytest.mark.parametrize(
@@ -261,11 +261,11 @@ def test_a_table_is_all_that_a_leaderboard_takes(tmp_path: Path, form: str) -> N
 )
 def test_what_a_score_needs_and_lacks_is_named(recording: Recording, missing: str) -> None:
     with pytest.raises(DataError, match=f"recorded result of 'glm' on 'q1' has no {missing}; fill it in"):
-        scores([recording])
+        count_scores([recording])
 
 
 def test_no_recordings_have_no_scores() -> None:
-    assert scores([]) == []
+    assert count_scores([]) == []
 
 
 # A cell that is empty is none, in a CSV file; and half a surrogate pair is no text.

@@ -7,9 +7,9 @@ import pytest
 
 from coe_ray.core.types import Delta, Usage
 from coe_ray.llm.faults import FaultClassifier
-from coe_ray.llm.replies import deltas_of, read_completion
+from coe_ray.llm.provider_key import ProviderKey
+from coe_ray.llm.replies import completion_deltas, read_completion
 from coe_ray.llm.retry import Timeouts
-from coe_ray.llm.secret import Secret
 from tests.support.model_under_test import FAULTS, KEY
 
 ALTERNATIVES = [
@@ -88,9 +88,12 @@ def test_a_refusal_may_have_alternatives_and_stays_a_refusal() -> None:
 def test_a_key_that_an_endpoint_says_as_a_token_goes_no_further() -> None:
     body = told([{"token": f"<{KEY}>", "logprob": -1.0}, {"token": "A", "logprob": -2.0}])
     assert read_completion(FAULTS, body).first_token == (("<***>", -1.0), ("A", -2.0))
-    keyless = FaultClassifier("expert-a", Secret(None), Timeouts())
+    keyless = FaultClassifier("expert-a", ProviderKey(None), Timeouts())
     assert read_completion(keyless, told(ALTERNATIVES)).first_token[0] == ("A", -0.25)
 
 
 def test_alternatives_are_no_part_of_a_stream() -> None:
-    assert list(deltas_of(read_completion(FAULTS, told(ALTERNATIVES)))) == [Delta("A"), Delta("", "length", Usage())]
+    assert list(completion_deltas(read_completion(FAULTS, told(ALTERNATIVES)))) == [
+        Delta("A"),
+        Delta("", "length", Usage()),
+    ]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tenacity import AsyncRetrying, RetryCallState
 
 from coe_ray.core import errors
-from coe_ray.llm.faults import retry_after
+from coe_ray.llm.faults import parse_retry_after
 from coe_ray.llm.http import HttpModel
-from coe_ray.llm.retry import Backoff, RetryPolicy, Stopwatch, call_with_retry
+from coe_ray.llm.retry import JitteredBackoff, RetryPolicy, Stopwatch, call_with_retry
 from tests.support.fault_server import FaultServer, Reply, answer, fault
 from tests.support.model_under_test import CALL, failure, made
 
@@ -106,7 +106,7 @@ async def test_the_wait_is_what_was_asked_for_and_a_jitter_that_grows_threefold(
     state.set_exception((type(error), error, None))
     state.attempt_number = number
     least = asked_for or 0.0
-    assert least <= Backoff(policy)(state) <= least + min(0.5 * 3 ** (number - 1), 30.0)
+    assert least <= JitteredBackoff(policy)(state) <= least + min(0.5 * 3 ** (number - 1), 30.0)
 
 
 async def test_what_is_no_call_error_passes_untouched() -> None:
@@ -127,7 +127,7 @@ async def test_time_that_is_left_out_does_not_count() -> None:
 
     async def once() -> str:
         tries.append(1)
-        watch.leave_out(1000.0)
+        watch.exclude(1000.0)
         if len(tries) < 4:
             raise errors.ServerFault("a", "no")
         return "B"
@@ -153,4 +153,4 @@ async def test_time_that_is_left_out_does_not_count() -> None:
     ],
 )
 async def test_reading_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers, datetime(2015, 10, 21, 7, 28, tzinfo=UTC)) == seconds
+    assert parse_retry_after(headers, datetime(2015, 10, 21, 7, 28, tzinfo=UTC)) == seconds

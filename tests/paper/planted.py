@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from coe_ray.bench.results_table import evaluate_question
+from coe_ray.bench.records import evaluate_question
 from coe_ray.bench.worker import ExtraClassifier
 from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.questions import make_question

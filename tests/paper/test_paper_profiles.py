@@ -2,13 +2,14 @@
 
 import pytest
 
-from coe_ray.paper.published import CLASSIFIERS, EXPERTS, NAMES, TABLES, TASKS
+from coe_ray.paper.published import TABLES
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel, VllmModel
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.profile.tasks import TASK_SETS
 from coe_ray.serve.hosting import vllm as models
 from coe_ray.serve.hosting.vllm import llm_config
+from tests.paper.paper_facts import CLASSIFIERS, EXPERTS, NAMES, TABLE_SETS, TASKS
 
 PAPER = [name for name in shipped_profiles() if name.startswith("paper-set")]
 TABLE = {1: "III", 2: "IV", 3: "V", 4: "VI"}
@@ -31,7 +32,7 @@ def every_hosted() -> list[tuple[str, str]]:
 @pytest.fixture(autouse=True)
 def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded or converted."""
-    monkeypatch.setattr(models, "locate", lambda weights: f"located {weights.hub}")
+    monkeypatch.setattr(models, "locate_weights", lambda weights: f"located {weights.hub}")
 
 
 def test_all_four_sets_are_shipped_and_those_of_local_models_for_large_cards_too() -> None:
@@ -40,16 +41,17 @@ def test_all_four_sets_are_shipped_and_those_of_local_models_for_large_cards_too
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_experts_are_the_rows_of_their_table(name: str) -> None:
-    table = TABLES[TABLE[number(name)]]
-    assert table.experts == number(name)
-    assert set(load_profile(name).experts) == {row for row in table.rows if not row.startswith("coe/")}
-    assert set(EXPERTS[table.experts].values()) <= set(load_profile(name).experts)
+    numeral = TABLE[number(name)]
+    _, experts = TABLE_SETS[numeral]
+    assert experts == number(name)
+    assert set(load_profile(name).experts) == {row for row in TABLES[numeral].rows if not row.startswith("coe/")}
+    assert set(EXPERTS[experts].values()) <= set(load_profile(name).experts)
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_tasks_are_those_of_its_table(name: str) -> None:
-    table = TABLES[TABLE[number(name)]]
-    assert tuple(task.name for task in load_profile(name).task_list) == TASKS[table.tasks]
+    task_set, _ = TABLE_SETS[TABLE[number(name)]]
+    assert tuple(task.name for task in load_profile(name).task_list) == TASKS[task_set]
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -73,8 +75,8 @@ def test_the_classifiers_see_examples_speak_freely_and_none_is_a_cascade(name: s
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_larger_model_is_asked_where_the_paper_asks_it(name: str) -> None:
-    asked = any(table.experts == number(name) and "single" in table.rows for table in TABLES.values())
-    singles = [NAMES["single"].lower()] if asked else []
+    tables = [TABLES[numeral] for numeral, (_, experts) in TABLE_SETS.items() if experts == number(name)]
+    singles = [NAMES["single"].lower()] if any("single" in table.rows for table in tables) else []
     assert list(load_profile(name).study.singles) == singles
 
 
@@ -92,8 +94,8 @@ def test_a_moved_classifiers_tasks_are_of_the_other_set_and_become_tasks_of_this
 def test_served_needs_no_model_that_is_only_studied(name: str) -> None:
     profile = load_profile(name)
     needed = {*(expert.model for expert in profile.experts.values()), profile.classifier.model}
-    assert set(profile.served.models) == needed
-    assert profile.experts == profile.served.experts
+    assert set(profile.without_study.models) == needed
+    assert profile.experts == profile.without_study.experts
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -16,7 +16,7 @@ from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import SamplingParams
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel
-from coe_ray.profile.profile import Profile, home_folder, load_profile, patch_profile
+from coe_ray.profile.profile import Profile, home_folder, load_profile, patch_profile, runs_folder
 from tests.support.profiles import content, small_profile, write_profile
 
 Change = Callable[[dict[str, Any]], object]
@@ -306,25 +306,25 @@ def test_what_is_studied_beside_what_is_served(tmp_path: Path) -> None:
 def test_without_a_study_there_is_nothing_but_what_is_served(tmp_path: Path) -> None:
     profile = small_profile(tmp_path)
     assert (profile.study.singles, profile.study.classifiers, profile.study.scenarios) == ({}, {}, {})
-    assert profile.served == profile
+    assert profile.without_study == profile
 
 
 def test_served_is_all_but_what_the_study_alone_needs(tmp_path: Path) -> None:
     profile = small_profile(tmp_path, **studied())
-    assert list(profile.served.models) == ["sorter", "one", "two", "spare"]
-    assert profile.served.study == profile.served.served.study == small_profile(tmp_path).study
+    assert list(profile.without_study.models) == ["sorter", "one", "two", "spare"]
+    assert profile.without_study.study == profile.without_study.without_study.study == small_profile(tmp_path).study
     same = {"models": profile.models, "study": profile.study}
-    assert profile.served.model_copy(update=same) == profile
+    assert profile.without_study.model_copy(update=same) == profile
 
 
 def test_a_model_that_is_served_and_studied_is_served(tmp_path: Path) -> None:
     study = {"singles": {"big": {"model": "one"}}, "classifiers": {"first": {"model": "sorter"}}}
     profile = small_profile(tmp_path, study=study)
-    assert profile.served.models == profile.models
+    assert profile.without_study.models == profile.models
 
 
 def test_what_is_served_can_be_changed_while_it_runs(tmp_path: Path) -> None:
-    served = small_profile(tmp_path, **studied()).served
+    served = small_profile(tmp_path, **studied()).without_study
     assert patch_profile(served, {}) == served
     assert patch_profile(served, {"experts": {"gamma": {"model": "spare"}}}).experts["gamma"].model == "spare"
     with pytest.raises(ConfigError, match=r"experts\.gamma\.model: no model 'large'"):
@@ -361,3 +361,10 @@ def test_a_style_without_reasoning_may_be_constrained(tmp_path: Path, style: str
 def test_an_empty_instruction_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"experts\.alpha\.instruction: "):
         small_profile(tmp_path, experts={"alpha": {"model": "one", "instruction": ""}})
+
+
+def test_the_folder_of_runs_is_at_home_unless_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COE_RAY_RUNS", raising=False)
+    assert runs_folder() == home_folder() / "runs"
+    monkeypatch.setenv("COE_RAY_RUNS", "~/mine")
+    assert runs_folder() == Path.home() / "mine"

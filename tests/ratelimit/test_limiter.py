@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.core.call_activity import CallActivity, notify_when_sent
 from coe_ray.core.errors import RateLimited, ServerFault
-from coe_ray.core.traffic import Traffic, notify_when_sent
 from coe_ray.core.types import Usage
 from coe_ray.ratelimit.limiter import CallLimiter, Lease, RateLimits, UsageReport
 from coe_ray.ratelimit.limiters import LimiterRegistry, provider_id
@@ -49,7 +49,7 @@ def desk() -> Desk:
 
 @pytest.fixture
 def gate(desk: Desk) -> CallLimiter:
-    return CallLimiter("p", RateLimits(2), desk, Traffic())
+    return CallLimiter("p", RateLimits(2), desk, CallActivity())
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_first_come_first_served(gate: CallLimiter) -> None:
     visits = [Visit(gate, order, number) for number in range(6)]
     await all_wait()
     assert order == [0, 1]
-    assert (gate.traffic.in_flight, gate.traffic.waiting) == (2, 4)
+    assert (gate.activity.in_flight, gate.activity.waiting) == (2, 4)
     await visits[1].leave()
     await visits[0].leave()
     await all_wait()
@@ -97,13 +97,13 @@ async def test_first_come_first_served(gate: CallLimiter) -> None:
         visit.go.set()
     await asyncio.gather(*(visit.task for visit in visits))
     assert order == [0, 1, 2, 3, 4, 5]
-    assert (gate.traffic.in_flight, gate.traffic.waiting) == (0, 0)
+    assert (gate.activity.in_flight, gate.activity.waiting) == (0, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["cancel", "leave", "both", "run"])), max_size=40))
 def test_no_cancellation_loses_or_invents_a_slot(acts: list[tuple[int, str]]) -> None:
     async def run() -> None:
-        gate, order = CallLimiter("p", RateLimits(2), Desk(), Traffic()), list[int]()
+        gate, order = CallLimiter("p", RateLimits(2), Desk(), CallActivity()), list[int]()
         visits = [Visit(gate, order, number) for number in range(10)]
         for number, act in acts:
             if act in ("cancel", "both"):
@@ -112,14 +112,14 @@ def test_no_cancellation_loses_or_invents_a_slot(acts: list[tuple[int, str]]) ->
                 visits[number].go.set()
             if act == "run":
                 await all_wait()
-            assert gate.traffic.in_flight <= 2
+            assert gate.activity.in_flight <= 2
         for visit in visits:
             visit.go.set()
         await asyncio.gather(*(visit.task for visit in visits), return_exceptions=True)
-        assert (gate.traffic.in_flight, gate.traffic.waiting) == (0, 0)
+        assert (gate.activity.in_flight, gate.activity.waiting) == (0, 0)
         more = [Visit(gate, order, number) for number in range(3)]
         await asyncio.sleep(0.01)
-        assert gate.traffic.in_flight == 2
+        assert gate.activity.in_flight == 2
         for visit in more:
             await visit.leave()
 
@@ -207,7 +207,7 @@ async def test_a_refusal_of_an_earlier_epoch_is_not_counted_again(gate: CallLimi
 
 async def test_a_lease_may_say_how_many_may_start() -> None:
     desk = Desk(slots=64, starts=3)
-    gate, order = CallLimiter("p", RateLimits(), desk, Traffic()), list[int]()
+    gate, order = CallLimiter("p", RateLimits(), desk, CallActivity()), list[int]()
     visits = [Visit(gate, order, number) for number in range(7)]
     await all_wait()
     assert order == [0, 1, 2]
@@ -244,7 +244,7 @@ async def test_goes_on_without_the_governor_and_says_so_once(
 def test_halves_its_lease_by_itself_where_it_must() -> None:
     async def run() -> None:
         desk = Desk(slots=8)
-        gate = CallLimiter("p", RateLimits(8), desk, Traffic())
+        gate = CallLimiter("p", RateLimits(8), desk, CallActivity())
         staying = Visit(gate, [])
         await all_wait()
         desk.broken = ConnectionError("nobody is in")
@@ -263,7 +263,7 @@ def test_halves_its_lease_by_itself_where_it_must() -> None:
 def test_an_idle_process_does_not_go_on_asking_for_a_lost_governor() -> None:
     async def run() -> None:
         desk = Desk()
-        gate = CallLimiter("p", RateLimits(2), desk, Traffic())
+        gate = CallLimiter("p", RateLimits(2), desk, CallActivity())
         with pytest.raises(RateLimited):
             async with gate.slot():
                 desk.broken = ConnectionError("nobody is in")
@@ -277,9 +277,9 @@ def test_an_idle_process_does_not_go_on_asking_for_a_lost_governor() -> None:
 async def test_starts_where_there_never_was_a_governor() -> None:
     desk = Desk()
     desk.broken = ConnectionError("nobody is in")
-    gate = CallLimiter("p", RateLimits(), desk, Traffic())
+    gate = CallLimiter("p", RateLimits(), desk, CallActivity())
     async with asyncio.timeout(PATIENCE_S), gate.slot():
-        assert gate.traffic.in_flight == 1
+        assert gate.activity.in_flight == 1
 
 
 def test_a_governor_that_never_answers_is_waited_for_only_so_long() -> None:
@@ -288,16 +288,16 @@ def test_a_governor_that_never_answers_is_waited_for_only_so_long() -> None:
             await asyncio.sleep(1e6)
             raise AssertionError
 
-        gate = CallLimiter("p", RateLimits(), silent, Traffic())
+        gate = CallLimiter("p", RateLimits(), silent, CallActivity())
         async with asyncio.timeout(60), gate.slot():
-            assert gate.traffic.in_flight == 1
+            assert gate.activity.in_flight == 1
 
     run_virtually(run())
 
 
 def test_serves_one_event_loop_after_the_other() -> None:
     desk = Desk()
-    gate = CallLimiter("p", RateLimits(), desk, Traffic())
+    gate = CallLimiter("p", RateLimits(), desk, CallActivity())
 
     async def call() -> None:
         async with asyncio.timeout(PATIENCE_S), gate.slot():
@@ -310,7 +310,7 @@ def test_serves_one_event_loop_after_the_other() -> None:
 
 async def test_who_listens_hears_that_the_request_leaves(gate: CallLimiter) -> None:
     sent: list[int] = []
-    with notify_when_sent(lambda: sent.append(gate.traffic.in_flight)):
+    with notify_when_sent(lambda: sent.append(gate.activity.in_flight)):
         async with gate.slot():
             assert sent == [0]
 
@@ -324,7 +324,7 @@ async def test_a_listener_that_fails_costs_no_slot(gate: CallLimiter) -> None:
             async with gate.slot():
                 raise AssertionError
     async with asyncio.timeout(PATIENCE_S), gate.slot(), gate.slot():
-        assert gate.traffic.in_flight == 2
+        assert gate.activity.in_flight == 2
 
 
 @pytest.fixture
@@ -338,7 +338,7 @@ def test_one_gate_for_each_address_and_key(limiters: LimiterRegistry) -> None:
     assert limiters.limiter("http://b/v1", "k", RateLimits()) is not one
     assert limiters.limiter("http://a/v1", "l", RateLimits()) is not one
     assert limiters.limiter("http://a/v1", None, RateLimits()) is not one
-    assert one.traffic is limiters.traffic
+    assert one.activity is limiters.activity
 
 
 def test_the_key_does_not_show_in_the_provider_id() -> None:
@@ -365,7 +365,7 @@ def test_a_gate_travels_before_its_first_call(limiters: LimiterRegistry) -> None
 
     async def call() -> None:
         async with asyncio.timeout(PATIENCE_S), gate.slot():
-            assert gate.traffic.in_flight == 1
+            assert gate.activity.in_flight == 1
 
     asyncio.run(call())
 

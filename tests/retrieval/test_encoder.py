@@ -14,8 +14,8 @@ from coe_ray.core.types import Question
 from coe_ray.llm import weights
 from coe_ray.profile.profile import load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder, Vectors
-from coe_ray.retrieval.index import Index, build_index
-from coe_ray.retrieval.vector_store import IN_MEMORY
+from coe_ray.retrieval.index import ExampleIndex, build_index
+from coe_ray.retrieval.vector_store import MAX_IN_MEMORY
 
 TEXTS = [
     "one",
@@ -77,15 +77,14 @@ async def test_it_finds_a_paraphrase(tmp_path: Path, encoder: SentenceEncoder) -
     examples = [make_question(text, task=task) for text, task in texts.items()]
     build_index(tmp_path / "index", examples, encoder)
     asked = make_question("In which place does our Kubernetes write its log files?")
-    found = await Index(tmp_path / "index", encoder).nearest(asked, 2)
+    found = await ExampleIndex(tmp_path / "index", encoder).nearest(asked, 2)
     assert found[0].question_id == examples[0].id
 
 
-@pytest.mark.slow
 def test_the_neighbours_vote_as_with_sentence_transformers(folder: str, encoder: SentenceEncoder) -> None:
     benchmark = load_benchmark("sample")
     asked, examples = benchmark.questions, benchmark.examples
-    assert len(examples) <= IN_MEMORY
+    assert len(examples) <= MAX_IN_MEMORY
     texts = [each.full_text for each in (*asked, *examples)]
     wanted, found = (votes(each, len(asked), examples) for each in (reference(folder, texts), encoder.encode(texts)))
     agreed = np.mean([one == other for one, other in zip(wanted, found, strict=True)])

@@ -11,7 +11,7 @@ from coe_ray.core.questions import make_question
 from coe_ray.core.types import Question
 from coe_ray.retrieval.batching import BatchingEncoder
 from coe_ray.retrieval.encoder import Encoder
-from coe_ray.retrieval.index import Index, build_index, has_index, index_mark, weigh_neighbours
+from coe_ray.retrieval.index import ExampleIndex, build_index, has_index, index_stamp, weigh_neighbours
 from tests.support.planted import WordEncoder
 
 EXAMPLES = (
@@ -23,10 +23,10 @@ EXAMPLES = (
 ASKED = make_question("which tool compiles rust code", ("cargo", "df"))
 
 
-def built(folder: Path, encoder: Encoder | None = None) -> Index:
+def built(folder: Path, encoder: Encoder | None = None) -> ExampleIndex:
     encoder = encoder or WordEncoder()
     build_index(folder / "index", EXAMPLES, encoder)
-    return Index(folder / "index", encoder)
+    return ExampleIndex(folder / "index", encoder)
 
 
 async def test_the_nearest_come_first_with_their_tasks_and_inner_products(tmp_path: Path) -> None:
@@ -81,24 +81,24 @@ async def test_no_neighbours_wanted_encodes_nothing(tmp_path: Path) -> None:
 
 async def test_an_index_of_the_question_alone_has_no_neighbours(tmp_path: Path) -> None:
     build_index(tmp_path / "index", EXAMPLES[:1], WordEncoder())
-    assert await Index(tmp_path / "index", WordEncoder()).nearest(EXAMPLES[0], 4) == ()
+    assert await ExampleIndex(tmp_path / "index", WordEncoder()).nearest(EXAMPLES[0], 4) == ()
 
 
 def test_another_encoder_than_the_indexs_is_refused(tmp_path: Path) -> None:
     built(tmp_path)
     with pytest.raises(DataError, match=r"built with encoder 'words', not with 'other'; build it again"):
-        Index(tmp_path / "index", WordEncoder("other"))
+        ExampleIndex(tmp_path / "index", WordEncoder("other"))
 
 
 def test_a_missing_index_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no retrieval index there; build it with jobs/index.py"):
-        Index(tmp_path / "index", WordEncoder())
+    with pytest.raises(DataError, match=r"no retrieval index there; build it with `coe-ray index`"):
+        ExampleIndex(tmp_path / "index", WordEncoder())
 
 
 def test_examples_without_a_task_are_left_out_and_near_duplicates_are_one(tmp_path: Path) -> None:
     more = (make_question("no task"), make_question("Which tool compiles C code?", ("ping", "make"), task="Build"))
     assert build_index(tmp_path / "index", [*EXAMPLES, *more], WordEncoder()) == 4
-    assert Index(tmp_path / "index", WordEncoder()).rows == 4
+    assert ExampleIndex(tmp_path / "index", WordEncoder()).rows == 4
 
 
 def test_an_index_of_no_examples_is_refused(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_an_index_of_no_examples_is_refused(tmp_path: Path) -> None:
 async def test_an_index_is_replaced_whole(tmp_path: Path) -> None:
     built(tmp_path)
     build_index(tmp_path / "index", EXAMPLES[2:], WordEncoder())
-    found = await Index(tmp_path / "index", WordEncoder()).nearest(ASKED, 10)
+    found = await ExampleIndex(tmp_path / "index", WordEncoder()).nearest(ASKED, 10)
     assert {near.question_id for near in found} == {each.id for each in EXAMPLES[2:]}
 
 
@@ -130,9 +130,9 @@ async def test_an_index_stays_when_building_the_next_one_fails(tmp_path: Path) -
 
 async def test_an_opened_index_goes_on_while_the_next_one_takes_its_place(tmp_path: Path) -> None:
     before = built(tmp_path)
-    mark = index_mark(tmp_path / "index")
+    mark = index_stamp(tmp_path / "index")
     build_index(tmp_path / "index", EXAMPLES[2:], WordEncoder())
-    assert index_mark(tmp_path / "index") != mark
+    assert index_stamp(tmp_path / "index") != mark
     assert len(await before.nearest(ASKED, 10)) == 4
 
 
@@ -142,7 +142,7 @@ async def test_readers_find_an_index_at_every_moment(tmp_path: Path) -> None:
     seen = set()
     while not building.done():
         assert has_index(tmp_path / "index")
-        index = await asyncio.to_thread(Index, tmp_path / "index", WordEncoder())
+        index = await asyncio.to_thread(ExampleIndex, tmp_path / "index", WordEncoder())
         seen.add(index.rows)
         assert len(await index.nearest(ASKED, 10)) == index.rows
     await building
@@ -165,7 +165,7 @@ def test_an_index_of_an_older_release_is_refused_with_the_remedy(tmp_path: Path)
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "index.json").write_text('{"encoder": "words", "dimension": 64, "rows": 4}')
     with pytest.raises(DataError, match="build it again"):
-        Index(tmp_path / "index", WordEncoder())
+        ExampleIndex(tmp_path / "index", WordEncoder())
 
 
 async def test_indexes_may_share_one_cache(tmp_path: Path) -> None:
@@ -174,5 +174,5 @@ async def test_indexes_may_share_one_cache(tmp_path: Path) -> None:
     shared = BatchingEncoder(encoder)
     encoder.batches.clear()
     for _ in range(2):
-        await Index(tmp_path / "index", shared).nearest(ASKED, 2)
+        await ExampleIndex(tmp_path / "index", shared).nearest(ASKED, 2)
     assert encoder.batches == [1]

@@ -9,7 +9,7 @@ import pytest
 
 from coe_ray.core.errors import WeightsError
 from coe_ray.retrieval import onnx_export
-from coe_ray.retrieval.onnx_export import RECIPE, most_tokens, onnx_file, tokenizer_file
+from coe_ray.retrieval.onnx_export import RECIPE, max_tokens, onnx_file, tokenizer_file
 
 MODULES = [
     {"path": "", "type": "sentence_transformers.models.Transformer"},
@@ -85,16 +85,16 @@ def test_what_was_left_half_made_is_made_again(
 
 
 def test_the_shortest_limit_on_tokens_counts(model: Path) -> None:
-    assert most_tokens(model) == 256
+    assert max_tokens(model) == 256
     write(model / "tokenizer_config.json", {"model_max_length": 128})
-    assert most_tokens(model) == 128
+    assert max_tokens(model) == 128
 
 
 def test_a_model_without_any_limit_is_refused(model: Path) -> None:
     (model / "sentence_bert_config.json").unlink()
     write(model / "config.json", {})
     with pytest.raises(WeightsError, match="how many tokens"):
-        most_tokens(model)
+        max_tokens(model)
 
 
 def test_the_newer_form_of_the_pooling_is_read_too(model: Path, exports: list[Path]) -> None:

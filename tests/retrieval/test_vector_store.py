@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from coe_ray.core.errors import DataError
-from coe_ray.retrieval import vector_store as tables
+from coe_ray.retrieval import vector_store
 from coe_ray.retrieval.encoder import Vectors
 from coe_ray.retrieval.vector_store import open_table, write_table
 
@@ -28,8 +28,8 @@ def rows(vectors: Vectors) -> pa.Table:
 async def test_the_nearest_come_first_with_exact_similarities(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    monkeypatch.setattr(tables, "IN_MEMORY", in_memory)
-    monkeypatch.setattr(tables, "_ROWS_A_PARTITION", 250)
+    monkeypatch.setattr(vector_store, "MAX_IN_MEMORY", in_memory)
+    monkeypatch.setattr(vector_store, "_ROWS_A_PARTITION", 250)
     vectors, asked = unit(2_000, 0), unit(1, 1)[0]
     write_table(tmp_path / "table", rows(vectors))
     table = open_table(tmp_path / "table")
@@ -41,5 +41,5 @@ async def test_the_nearest_come_first_with_exact_similarities(
 
 
 def test_a_table_that_is_gone_is_said_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be read; build it again with jobs/index.py"):
+    with pytest.raises(DataError, match=r"cannot be read; build it again with `coe-ray index`"):
         open_table(tmp_path / "nowhere")

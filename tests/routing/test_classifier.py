@@ -10,7 +10,7 @@ from coe_ray.core.errors import CallError
 from coe_ray.core.questions import make_question
 from coe_ray.core.types import UNKNOWN, Classification, Neighbour, SamplingParams, Task
 from coe_ray.profile.experts import ClassifierConfig
-from coe_ray.routing.classifier import Classifier, agreement
+from coe_ray.routing.classifier import Classifier, neighbour_vote
 from tests.support.planted import Listener
 
 TASKS = (Task("Build", "compiling"), Task("Test", "checking"))
@@ -81,32 +81,32 @@ def near(*tasks: str) -> tuple[Neighbour, ...]:
 
 
 def test_neighbours_agree_on_the_task_that_weighs_most() -> None:
-    agreed = agreement(NEIGHBOURS, ["Build", "Test"])
-    assert agreed is not None
-    assert (agreed.task, agreed.by, agreed.raw) == ("Build", "neighbours", "")
-    assert agreed.confidence == pytest.approx(0.7)
+    vote = neighbour_vote(NEIGHBOURS, ["Build", "Test"])
+    assert vote is not None
+    assert (vote.task, vote.by, vote.raw) == ("Build", "neighbours", "")
+    assert vote.confidence == pytest.approx(0.7)
 
 
 def test_of_equals_the_nearest_decides() -> None:
-    agreed = agreement(near("Test", "Build"), ["Build", "Test"])
-    assert agreed is not None
-    assert agreed.task == "Test"
+    vote = neighbour_vote(near("Test", "Build"), ["Build", "Test"])
+    assert vote is not None
+    assert vote.task == "Test"
 
 
 def test_a_task_outside_the_list_does_not_count() -> None:
-    assert agreement(near("Elsewhere"), ["Build"]) is None
-    assert agreement((), ["Build"]) is None
-    agreed = agreement(near("Elsewhere", "Elsewhere", "Build"), ["Build"])
-    assert agreed is not None
-    assert agreed.task == "Build"
-    assert agreed.confidence == pytest.approx(1 / 3)
+    assert neighbour_vote(near("Elsewhere"), ["Build"]) is None
+    assert neighbour_vote((), ["Build"]) is None
+    vote = neighbour_vote(near("Elsewhere", "Elsewhere", "Build"), ["Build"])
+    assert vote is not None
+    assert vote.task == "Build"
+    assert vote.confidence == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("count", range(1, 12))
 def test_neighbours_of_one_mind_reach_a_threshold_of_one(count: int) -> None:
-    agreed = agreement(near(*["Build"] * count), ["Build"])
-    assert agreed is not None
-    assert agreed.confidence == 1.0
+    vote = neighbour_vote(near(*["Build"] * count), ["Build"])
+    assert vote is not None
+    assert vote.confidence == 1.0
 
 
 async def test_without_neighbours_the_llm_is_asked_whatever_the_threshold() -> None:

@@ -47,7 +47,7 @@ class Podium:
 
     async def first(self, limit_s: float = 300.0) -> ExpertAnswer[str]:
         self.asked.clear()
-        return await self.failover.first(ROW, self.ask, now() + limit_s)
+        return await self.failover.first_answer(ROW, self.ask, now() + limit_s)
 
 
 def now() -> float:
@@ -84,7 +84,7 @@ def test_another_expert_of_the_same_model_comes_after_those_of_others(error: Cal
     podium.failover = Failover(60, {"gold": "one", "silver": "two", "bronze": "one"})
 
     async def asked() -> ExpertAnswer[str]:
-        return await podium.failover.first(("silver", "gold"), podium.ask, now() + 300)
+        return await podium.failover.first_answer(("silver", "gold"), podium.ask, now() + 300)
 
     assert run_virtually(asked()).expert == "gold"
     shared = Podium(gold=error)
@@ -136,7 +136,9 @@ def test_who_answers_others_meanwhile_is_not_sent_to_rest_by_slow_questions() ->
         return "late"
 
     async def asked() -> None:
-        questions = [asyncio.create_task(podium.failover.first(ROW, slow, now() + 300)) for _ in range(FAILURES + 1)]
+        questions = [
+            asyncio.create_task(podium.failover.first_answer(ROW, slow, now() + 300)) for _ in range(FAILURES + 1)
+        ]
         await asyncio.sleep(30)
         assert (await podium.first()).expert == "gold"
         await asyncio.gather(*questions)
@@ -173,7 +175,7 @@ def test_while_one_request_tries_the_rested_the_others_go_elsewhere() -> None:
         for _ in range(FAILURES):
             await podium.first()
         await asyncio.sleep(REST_S)
-        together = await asyncio.gather(*(podium.failover.first(ROW, podium.ask, now() + 300) for _ in range(5)))
+        together = await asyncio.gather(*(podium.failover.first_answer(ROW, podium.ask, now() + 300) for _ in range(5)))
         assert [len(each.tried) for each in together] == [1, 0, 0, 0, 0]
 
     run_virtually(asked())

@@ -1,6 +1,7 @@
 """Letters and task labels out of what models really say, and nothing out of what they do not say."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -270,3 +271,25 @@ def test_any_alternatives_give_chances_that_add_up_or_nothing(told: list[tuple[s
     assert len(dict(chances)) == len(chances)
     assert not chances or sum(chance for _, chance in chances) == pytest.approx(1)
     assert [chance for _, chance in chances] == sorted((chance for _, chance in chances), reverse=True)
+
+
+WORDS = st.lists(
+    st.sampled_from(["test", "Test", "integration", "build", "c", "构建", "构建测试", "测试"]), min_size=1, max_size=3
+)
+NAMES = st.lists(WORDS.map(" ".join), min_size=1, max_size=6, unique_by=str.casefold)
+
+
+def last_end(name: str, text: str) -> int:
+    return max((m.end() for m in re.finditer(rf"(?<![a-z0-9]){re.escape(name)}(?![a-z0-9])", text)), default=-1)
+
+
+@given(NAMES, st.lists(WORDS.map(" ".join), max_size=4).map(" or ".join))
+def test_one_pattern_finds_what_a_search_for_each_name_finds(tasks: list[str], text: str) -> None:
+    """Against the search name by name: the longest within a label, and in a text the one that ends last."""
+    names = {name.casefold(): name for name in (*tasks, UNKNOWN)}
+    ends = {name: end for name in names if (end := last_end(name, text.casefold())) >= 0}
+    label, mention = parse_task(f"Task: the {text} thing", tasks), parse_task(f"the {text} thing", tasks)
+    longest = max(map(len, ends), default=0)
+    assert label.value == next((names[name] for name in names if name in ends and len(name) == longest), UNKNOWN)
+    last = max(((end, len(name), names[name]) for name, end in ends.items()), default=(0, 0, UNKNOWN))
+    assert mention.value == last[2]

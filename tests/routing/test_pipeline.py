@@ -98,14 +98,14 @@ async def test_what_one_asks_for_by_name_is_not_asked_elsewhere(tmp_path: Path) 
     models = content()["models"]
     models["two"]["rules"] = DOWN
     with pytest.raises(CallError, match="model 'two': down"):
-        await composed(tmp_path, models=models).complete_from("beta", question_of_call(asked(BUILD)), asked(BUILD))
+        await composed(tmp_path, models=models).complete_with("beta", question_of_call(asked(BUILD)), asked(BUILD))
 
 
 async def test_a_bench_asks_one_expert_and_no_other(tmp_path: Path) -> None:
     models = content()["models"]
     models["two"]["rules"] = DOWN
     with pytest.raises(CallError, match="model 'two': down"):
-        await composed(tmp_path, models=models).ask("beta", question_of_call(asked(BUILD)))
+        await composed(tmp_path, models=models).answer_question("beta", question_of_call(asked(BUILD)))
 
 
 async def test_neighbours_that_agree_spare_the_classifiers_call(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_a_question_with_options_reaches_the_expert_in_prompt_2(tmp_path: 
 
 async def test_an_expert_that_is_not_constrained_gets_no_choices(tmp_path: Path) -> None:
     model = Listener("one", "A")
-    await composed(tmp_path, {"one": model}).complete_from("alpha", question_of_call(asked(BUILD)), asked(BUILD))
+    await composed(tmp_path, {"one": model}).complete_with("alpha", question_of_call(asked(BUILD)), asked(BUILD))
     assert model.calls[0].choices == ()
 
 
@@ -182,13 +182,13 @@ async def test_a_stream_is_the_routed_answer(tmp_path: Path) -> None:
 
 async def test_one_experts_answer_is_read_for_its_letter(tmp_path: Path) -> None:
     coe = composed(tmp_path)
-    answer = await coe.ask("alpha", question_of_call(asked(BUILD)))
+    answer = await coe.answer_question("alpha", question_of_call(asked(BUILD)))
     assert (answer.expert, answer.letter, answer.rule) == ("alpha", "A", "the answer is (X)")
     assert answer.completion.text == "the answer is (A)"
 
 
 async def test_an_answer_without_a_letter_is_unparsed(tmp_path: Path) -> None:
-    answer = await composed(tmp_path, {"one": Listener("one", "who knows")}).ask(
+    answer = await composed(tmp_path, {"one": Listener("one", "who knows")}).answer_question(
         "alpha", make_question("?", ("x", "y"))
     )
     assert (answer.letter, answer.rule) == (None, "no rule matched")
@@ -197,7 +197,7 @@ async def test_an_answer_without_a_letter_is_unparsed(tmp_path: Path) -> None:
 async def test_without_a_leaderboard_questions_are_classified_but_not_routed(tmp_path: Path) -> None:
     coe = composed(tmp_path, board=None)
     assert (await coe.classify(question_of_call(asked(BUILD)))).task == "Build"
-    with pytest.raises(ConfigError, match=r"profile 'small': leaderboard.path is not set.*run jobs/bench.py"):
+    with pytest.raises(ConfigError, match=r"profile 'small': leaderboard.path is not set.*run `coe-ray bench`"):
         await coe.route(make_question("?"))
 
 
@@ -254,7 +254,7 @@ def expert(model: ChatModel | None = None, shots: Shots | None = None, **config:
 
 
 def test_a_next_token_is_asked_for_with_all_that_it_could_be() -> None:
-    call = expert().call(LOGS, Call(()))
+    call = expert().make_call(LOGS, Call(()))
     assert call.settings == SamplingParams(temperature=0.0, max_tokens=1)
     assert call.top_logprobs == 20
     assert call.messages[-1].content == "Which template?\nA. one\nB. two\nAnswer:"
@@ -264,7 +264,7 @@ def test_a_next_token_is_asked_for_with_all_that_it_could_be() -> None:
 @pytest.mark.parametrize("asked", [SamplingParams(), SamplingParams(max_tokens=99, temperature=1.5, seed=7)])
 def test_nobodys_settings_change_how_a_next_token_is_asked_for(asked: SamplingParams) -> None:
     own = SamplingParams(temperature=0.9, max_tokens=512, top_p=0.5)
-    call = expert(settings=own).call(LOGS, Call((), asked, top_logprobs=2))
+    call = expert(settings=own).make_call(LOGS, Call((), asked, top_logprobs=2))
     forced = SamplingParams(temperature=0.0, max_tokens=1)
     assert call.top_logprobs == 20
     assert call.settings == SamplingParams(top_p=0.5).merge(SamplingParams(seed=asked.seed)).merge(forced)
@@ -272,21 +272,21 @@ def test_nobodys_settings_change_how_a_next_token_is_asked_for(asked: SamplingPa
 
 def test_in_other_styles_no_alternatives_are_asked_for() -> None:
     for style in ("direct", "step-by-step"):
-        call = expert(prompt=style).call(LOGS, Call(()))
+        call = expert(prompt=style).make_call(LOGS, Call(()))
         assert "logprobs" not in call.parameters
         assert (call.top_logprobs, call.settings.max_tokens) == (0, None)
 
 
 def test_a_question_without_options_is_put_as_it_is_whatever_the_style() -> None:
     messages = (Message("user", "Why?"),)
-    call = expert(shots={"": (LOGS,)}).call(make_question("Why?"), Call(messages, SamplingParams(max_tokens=9)))
+    call = expert(shots={"": (LOGS,)}).make_call(make_question("Why?"), Call(messages, SamplingParams(max_tokens=9)))
     assert (call.messages, call.choices) == (messages, ())
     assert call.settings == SamplingParams(temperature=0.0, max_tokens=9)
 
 
 def test_the_likeliest_letter_is_the_answer_whatever_was_said() -> None:
     completion = Completion("the answer is (A)", first_token=(("The", -0.1), (" B", -1.0), ("A", -2.0)))
-    answer = expert().read(LOGS, completion)
+    answer = expert().read_answer(LOGS, completion)
     assert (answer.letter, answer.rule, answer.completion) == ("B", "next token", completion)
     assert [letter for letter, _ in answer.chances] == ["B", "A"]
     assert dict(answer.chances)["B"] == pytest.approx(1 / (1 + math.exp(-1.0)))
@@ -294,32 +294,32 @@ def test_the_likeliest_letter_is_the_answer_whatever_was_said() -> None:
 
 @pytest.mark.parametrize("told", [(), (("The", -0.1),), (("C", -0.1),), (("A", -math.inf),)], ids=str)
 def test_where_no_letter_was_among_the_alternatives_the_text_counts(told: tuple[tuple[str, float], ...]) -> None:
-    answer = expert().read(LOGS, Completion("B", first_token=told))
+    answer = expert().read_answer(LOGS, Completion("B", first_token=told))
     assert (answer.letter, answer.rule, answer.chances) == ("B", "bare letter", ())
-    answer = expert().read(LOGS, Completion("Well", first_token=told))
+    answer = expert().read_answer(LOGS, Completion("Well", first_token=told))
     assert (answer.letter, answer.rule, answer.chances) == (None, "no rule matched", ())
 
 
 def test_alternatives_that_nobody_asked_for_do_not_count() -> None:
     said = Completion("the answer is (A)", first_token=(("B", -0.1),))
     for style in ("direct", "step-by-step"):
-        answer = expert(prompt=style).read(LOGS, said)
+        answer = expert(prompt=style).read_answer(LOGS, said)
         assert (answer.letter, answer.chances) == ("A", ())
 
 
 async def test_an_expert_that_is_scored_by_its_next_token_is_asked_and_read_so(tmp_path: Path) -> None:
     experts = {"alpha": {"model": "one", "prompt": "next-token"}, "beta": {"model": "two"}}
     model = AboutToSay("Well", ("B", -0.5), ("A", -1.0))
-    answer = await composed(tmp_path, {"one": model}, experts=experts).ask("alpha", LOGS)
+    answer = await composed(tmp_path, {"one": model}, experts=experts).answer_question("alpha", LOGS)
     assert (answer.expert, answer.letter, answer.rule) == ("alpha", "B", "next token")
 
 
 async def test_in_the_endpoint_a_next_token_is_the_answers_text(tmp_path: Path) -> None:
     experts = {"alpha": {"model": "one", "prompt": "next-token"}, "beta": {"model": "two"}}
     coe = composed(tmp_path, {"one": AboutToSay("B", ("B", -0.5))}, experts=experts)
-    deltas = [delta async for delta in (await coe.begin_from("alpha", LOGS, asked(BUILD))).rest]
+    deltas = [delta async for delta in (await coe.stream_with("alpha", LOGS, asked(BUILD))).rest]
     assert deltas == []
-    assert (await coe.complete_from("alpha", LOGS, asked(BUILD))).text == "B"
+    assert (await coe.complete_with("alpha", LOGS, asked(BUILD))).text == "B"
 
 
 SHOT = make_question("Which pattern?", ("one", "two"), "A", "Log Parser", category="english/LogParser")
@@ -328,7 +328,7 @@ SHOTS: Shots = {"english/LogParser": (SHOT,), "chinese/Python": (replace(SHOT, t
 
 @pytest.mark.parametrize("style", ["step-by-step", "direct", "next-token"])
 def test_solved_questions_of_the_same_category_stand_before_a_question(style: str) -> None:
-    call = expert(shots=SHOTS, prompt=style).call(LOGS, Call(()))
+    call = expert(shots=SHOTS, prompt=style).make_call(LOGS, Call(()))
     assert [message.role for message in call.messages] == ["system", "user", "assistant", "user"]
     assert call.messages[1].content.startswith("Which pattern?")
     assert call.messages[2].content == ("A" if style == "next-token" else "the answer is (A)")
@@ -337,7 +337,7 @@ def test_solved_questions_of_the_same_category_stand_before_a_question(style: st
 @pytest.mark.parametrize("category", [None, "english/RootCauseAnalysis", "LogParser"])
 def test_a_question_of_another_category_or_of_none_is_shown_nothing(category: str | None) -> None:
     shots = {name: each for name, each in SHOTS.items() if name}
-    call = expert(shots=shots).call(replace(LOGS, category=category), Call(()))
+    call = expert(shots=shots).make_call(replace(LOGS, category=category), Call(()))
     assert [message.role for message in call.messages] == ["system", "user"]
 
 
@@ -347,7 +347,7 @@ async def test_a_pipeline_shows_its_shots_to_every_expert_and_not_to_the_classif
     coe = CompositionOfExperts(profile, models, Shelf(), None, SHOTS)
     await coe.classify(LOGS)
     for name in coe.experts:
-        await coe.ask(name, LOGS)
+        await coe.answer_question(name, LOGS)
     assert [len(models[name].calls[0].messages) for name in ("sorter", "one", "two")] == [2, 4, 4]
 
 
@@ -356,4 +356,4 @@ def test_the_right_answer_of_the_question_itself_is_never_in_the_prompt() -> Non
     other = Question(question.id, question.text, question.options, category=question.category)
     for style in ("step-by-step", "direct", "next-token"):
         asking = expert(shots=SHOTS, prompt=style)
-        assert asking.call(question, Call(())).messages == asking.call(other, Call(())).messages
+        assert asking.make_call(question, Call(())).messages == asking.make_call(other, Call(())).messages

@@ -2,7 +2,7 @@
 
 from coe_ray.core.types import UNKNOWN, Classification, RankedExpert, Route
 from coe_ray.routing.leaderboard import Leaderboard
-from coe_ray.routing.router import choose_expert
+from coe_ray.routing.router import choose_expert, rank_experts
 from tests.support.planted import BOARD
 
 
@@ -54,3 +54,8 @@ def test_a_tie_on_average_is_said_too() -> None:
 def test_one_expert_alone_has_no_runner_up() -> None:
     decision = routed("Build", Leaderboard.from_scores([("a", "Build", 1, 2)]))
     assert (decision.runner_up, decision.margin) == (None, 0.0)
+
+
+def test_no_label_ranks_as_unknown_does() -> None:
+    assert rank_experts(None, BOARD) == rank_experts(UNKNOWN, BOARD) == BOARD.ranked_on_average()
+    assert rank_experts("Build", BOARD) == BOARD.ranked("Build")

@@ -1,13 +1,16 @@
 """The application builder: what is wrong with a profile is an error before anything is deployed. No cluster here."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray.serve.config import HTTPOptions
 
 from coe_ray.core.errors import ConfigError
 from coe_ray.profile.profile import load_profile
-from coe_ray.serve.app import AppArgs, build
+from coe_ray.serve import app
+from coe_ray.serve.app import AppArgs, build, deploy
 from tests.serve.world import LEADERBOARD, write_profile
 
 
@@ -38,3 +41,47 @@ class TestBuild:
     def test_no_such_profile(self) -> None:
         with pytest.raises(ConfigError, match="no profile 'nonesuch'"):
             build(AppArgs(profile="nonesuch"))
+
+
+class TestDeploy:
+    """Serve is started on host and port; without a cluster here, `serve` is replaced."""
+
+    @pytest.fixture
+    def started(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        """What Serve was started with, and the application that it ran."""
+        calls: list[object] = []
+
+        class FakeServe:
+            def start(self, http_options: HTTPOptions) -> None:
+                calls.append((http_options.host, http_options.port))
+
+            def run(self, application: object, name: str) -> None:
+                calls.append((application, name))
+
+        monkeypatch.setattr(app, "serve", FakeServe())
+        monkeypatch.setattr(app, "build", lambda args: args.profile)
+        monkeypatch.setattr(app, "is_serve_running", lambda: False)
+        return calls
+
+    def test_serve_listens_on_host_and_port(self, started: list[object], tmp_path: Path) -> None:
+        profile = str(write_profile(tmp_path / "p.yaml", "http://127.0.0.1:9/v1"))
+        with socket.create_server(("127.0.0.2", 0)) as listening:
+            port = listening.getsockname()[1]
+        deploy(AppArgs(profile=profile), "127.0.0.2", port)
+        assert started == [("127.0.0.2", port), (profile, "default")]
+
+    def test_taken_port_is_named_before_serve_is_started(self, started: list[object], tmp_path: Path) -> None:
+        profile = str(write_profile(tmp_path / "p.yaml", "http://127.0.0.1:9/v1"))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            with pytest.raises(ConfigError, match=f"port {port} of 127.0.0.1 is taken"):
+                deploy(AppArgs(profile=profile), port=port)
+        assert started == []
+
+    def test_a_serve_that_runs_is_used(
+        self, started: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(app, "is_serve_running", lambda: True)
+        profile = str(write_profile(tmp_path / "p.yaml", "http://127.0.0.1:9/v1"))
+        deploy(AppArgs(profile=profile))
+        assert started == [(profile, "default")]

@@ -13,8 +13,8 @@ import yaml
 from openai import OpenAI
 
 from coe_ray.core.types import Call, Message
-from tests.serve.cluster import Cluster
 from tests.serve.toys import PIECES
+from tests.support.cluster import Cluster
 
 CALL = Call((Message("user", "hang"),))
 
@@ -42,9 +42,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def toys(cluster: Cluster, folder: Path) -> Iterator[OpenAI]:
-    assert cluster.deploy(_profile(folder), "tests.serve.toys:build", "toys", "/toys") is None
-    with OpenAI(base_url=f"{cluster.url}/toys/v1", api_key="unused", max_retries=0) as client:
+def toys(serve_cluster: Cluster, folder: Path) -> Iterator[OpenAI]:
+    with (
+        serve_cluster.serving(_profile(folder), "tests.serve.toys:build", "toys", "/toys") as url,
+        OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0) as client,
+    ):
         yield client
 
 
@@ -75,10 +77,10 @@ def test_engine_gets_model_settings_and_choices(toys: OpenAI) -> None:
     }
 
 
-def test_unrouted_without_a_leaderboard(toys: OpenAI, cluster: Cluster) -> None:
+def test_unrouted_without_a_leaderboard(toys: OpenAI) -> None:
     with pytest.raises(openai.InternalServerError, match=r"leaderboard\.path is not set"):
         _ask(toys, "Hello.", "coe")
-    response = httpx.get(f"{cluster.url}/toys/v1/leaderboard")
+    response = httpx.get(f"{toys.base_url}leaderboard")
     assert response.status_code == 404
     assert "no leaderboard yet" in response.json()["error"]["message"]
 
@@ -107,12 +109,12 @@ def test_prompt_over_the_context(toys: OpenAI, *, streamed: bool) -> None:
 
 
 @pytest.mark.parametrize("question", ["hang", "trickle"])
-def test_client_that_leaves_stops_the_engines_work(cluster: Cluster, toys: OpenAI, folder: Path, question: str) -> None:
+def test_client_that_leaves_stops_the_engines_work(toys: OpenAI, folder: Path, question: str) -> None:
     begun, left = folder / "begun", folder / "left"
     begun.unlink(missing_ok=True)
     left.unlink(missing_ok=True)
     body = {"model": "racer", "messages": [{"role": "user", "content": question}], "stream": question == "trickle"}
-    url = f"{cluster.url}/toys/v1/chat/completions"
+    url = f"{toys.base_url}chat/completions"
     with httpx.Client(timeout=httpx.Timeout(10, read=1)) as leaving:
         if question == "hang":
             with pytest.raises(httpx.ReadTimeout):
@@ -125,7 +127,6 @@ def test_client_that_leaves_stops_the_engines_work(cluster: Cluster, toys: OpenA
     _wait_for(left)
 
 
-@pytest.mark.slow  # Serve takes some 15 s to replace a replica
 @pytest.mark.parametrize("streamed", [False, True])
 def test_replica_that_dies_is_asked_again(toys: OpenAI, folder: Path, *, streamed: bool) -> None:
     (folder / "died").unlink(missing_ok=True)

@@ -13,11 +13,24 @@ from openai import OpenAI
 from coe_ray.cluster.health import hosted_fingerprint
 from coe_ray.profile.profile import load_profile
 from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
-from tests.serve.cluster import Cluster
-from tests.serve.conftest import SERVE
 from tests.serve.upstream import PIECES, Upstream
 from tests.serve.world import CONTAINERS, EXAMPLES, LEADERBOARD, METRICS, STATEFUL, THROUGHPUT, write_profile
 from tests.support.chat_client import CHAT, ask, coe_of, error_of, stream, stream_text, text_of, user
+from tests.support.cluster import SERVE_ENVIRONMENT, Cluster
+
+APPLICATION = "world"
+
+
+@pytest.fixture(scope="module")
+def cluster(serve_cluster: Cluster, world: Path) -> Iterator[Cluster]:
+    with serve_cluster.serving(world, name=APPLICATION):
+        yield serve_cluster
+
+
+@pytest.fixture(scope="module")
+def cluster_http(cluster: Cluster) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=cluster.url, timeout=30) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +78,7 @@ def test_body_of_a_mebibyte_at_most(cluster_http: httpx.Client) -> None:
 def test_health_warns_of_variables_that_ray_was_started_without(cluster_http: httpx.Client) -> None:
     health = cluster_http.get("/healthz").json()
     assert (health["status"], health["profile"], health["leaderboard"]) == ("ok", "world", LEADERBOARD.version)
-    missing = {*WANTED_ENVIRONMENT, *RAY_ENVIRONMENT} - set(SERVE)
+    missing = {*WANTED_ENVIRONMENT, *RAY_ENVIRONMENT} - set(SERVE_ENVIRONMENT)
     assert {warning.split("=")[0].split()[0] for warning in health["warnings"]} == missing
 
 
@@ -88,18 +101,20 @@ def test_client_that_leaves_takes_its_work_with_it(
 
 
 def test_bench_can_ask_what_is_hosted(cluster: Cluster, world: Path) -> None:
-    assert cluster.tell(ask_hosted=True) == {"hosted": hosted_fingerprint(load_profile(world))}
-    assert cluster.tell(is_serving=str(world)) == {"is_serving": True}
-    assert "ConfigError" in cluster.tell(is_serving="local-cpu")["error"]
+    hosted = cluster.run("tests.serve.orders:hosted", application=APPLICATION)
+    assert hosted == hosted_fingerprint(load_profile(world))
+    assert cluster.run("tests.serve.orders:is_serving", profile=world, application=APPLICATION) is True
+    with pytest.raises(RuntimeError, match="ConfigError"):
+        cluster.run("tests.serve.orders:is_serving", profile="local-cpu", application=APPLICATION)
 
 
 def test_nothing_unforeseen_was_logged(cluster: Cluster, cluster_http: httpx.Client) -> None:
     """After all of the above: refusals, failures and clients that left are no tracebacks."""
     assert cluster_http.get("/healthz").status_code == 200
     time.sleep(1)
-    log = cluster.log_of("ingress")
+    log = cluster.log_of("ingress", APPLICATION)
     assert [line[:3000] for line in log.splitlines() if "Traceback" in line] == []
-    assert "never retrieved" not in log + cluster.said()
+    assert "never retrieved" not in log + cluster.stderr()
 
 
 def test_bug_is_told_without_its_details(cluster: Cluster, cluster_http: httpx.Client) -> None:
@@ -111,16 +126,16 @@ def test_bug_is_told_without_its_details(cluster: Cluster, cluster_http: httpx.C
     first, last = response.text.strip().split("\n\n")
     assert json.loads(first.removeprefix("data: "))["choices"][0]["delta"]["content"] == "All "
     assert json.loads(last.removeprefix("data: "))["error"]["message"].startswith("internal error")
-    assert cluster.log_of("ingress").count("RuntimeError: a detail of the inside") == 2
+    assert cluster.log_of("ingress", APPLICATION).count("RuntimeError: a detail of the inside") == 2
 
 
-@pytest.mark.slow  # 10 s: the encoder is loaded first
 def test_missing_index_is_said_with_its_remedy(cluster: Cluster, world: Path, upstream: Upstream) -> None:
     retrieval = load_profile(world).retrieval.model_dump(mode="json") | {"index": "nowhere"}
     broken = write_profile(world.with_name("broken.yaml"), upstream.base_url, retrieval=retrieval)
     error = cluster.deploy(broken, name="broken", route="/broken")
+    cluster.delete("broken")
     assert error is not None
-    assert "no retrieval index there; build it with jobs/index.py" in error
+    assert "no retrieval index there; build it with `coe-ray index`" in error
     assert str(world.with_name("nowhere")) in error
 
 

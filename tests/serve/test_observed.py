@@ -13,13 +13,11 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from coe_ray.serve.telemetry.metrics import FAILOVERS, ROUTES, STAGE_SECONDS, TOKENS
-from tests.serve.cluster import Cluster
-from tests.serve.collector import Collector, collecting
-from tests.serve.conftest import SERVE
 from tests.serve.world import METRICS, REMOTE, write_profile
+from tests.support.cluster import Cluster
+from tests.support.collector import Collector
 
-pytestmark = pytest.mark.slow  # a cluster of its own, and metrics that come out every ten seconds
-
+APPLICATION = "observed"
 CHAT = "/v1/chat/completions"
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 STAGES = {"retrieve", "classify", "route", "expert"}
@@ -29,20 +27,12 @@ Found = TypeVar("Found")
 
 
 @pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with collecting() as collector:
-        yield collector
-
-
-@pytest.fixture(scope="module")
-def observed(world: Path, collector: Collector) -> Iterator[Cluster]:
+def observed(world: Path, collector: Collector, serve_cluster: Cluster) -> Iterator[Cluster]:
     # Patient: the first call to an API waits until the rate governor is up, on a busy machine for seconds.
     patience = {"deadline_s": 60.0, "failover_after_s": 30.0}
     profile = write_profile(world.parent / "observed.yaml", f"{collector.url}/v1", routing=patience)
-    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-    with Cluster.started(SERVE | traced) as cluster:
-        assert cluster.deploy(profile) is None
-        yield cluster
+    with serve_cluster.serving(profile, name=APPLICATION):
+        yield serve_cluster
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +58,7 @@ def awaited(look: Callable[[], Found | None]) -> Found:
 
 def line_of(cluster: Cluster, request_id: str) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
-        lines = (json.loads(line) for line in cluster.log_of("ingress").splitlines())
+        lines = (json.loads(line) for line in cluster.log_of("ingress", APPLICATION).splitlines())
         return next((line for line in lines if line.get("request_id") == request_id and "status" in line), None)
 
     return awaited(look)
@@ -138,7 +128,7 @@ class TestLog:
         assert line["stages"].keys() <= STAGES
         assert line["version"]
         assert line["deployment"] == "ingress"
-        assert "lighthouse" not in observed.log_of("ingress")
+        assert "lighthouse" not in observed.log_of("ingress", APPLICATION)
 
     def test_a_stream(self, door: httpx.Client, observed: Cluster) -> None:
         line = line_of(observed, asked(door, "say it", "remote", stream=True))
@@ -169,7 +159,7 @@ class TestMetrics:
 
 def labels_of(cluster: Cluster, series: str) -> set[tuple[str, str]]:
     """The labels that a series has, as Prometheus would read them on the cluster's one node."""
-    (port,) = cluster.logs.glob("session_2*/metrics_export_port_*")
+    (port,) = cluster.folder.glob("ray/session_2*/metrics_export_port_*")
     text = httpx.get(f"http://127.0.0.1:{port.read_text().strip()}/metrics").text
     lines = [line for line in text.splitlines() if line.startswith(f"{series}{{")]
     return {(name, value) for line in lines for name, value in re.findall(r'(\w+)="([^"]*)"', line)}

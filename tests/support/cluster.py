@@ -117,6 +117,16 @@ class Cluster:
         """`serve.run(builder(AppArgs(profile)))`. The error, where the application does not come up."""
         return cast("str | None", self.call("deploy", profile=profile, builder=builder, name=name, route=route))
 
+    @contextlib.contextmanager
+    def serving(self, profile: Path, builder: str = BUILDER, name: str = "default", route: str = "/") -> Iterator[str]:
+        """Deploy the application, whose URL is given, and delete it at the end of the block."""
+        error = self.deploy(profile, builder, name, route)
+        try:
+            assert error is None, error
+            yield f"{self.url}{route}".rstrip("/")
+        finally:
+            self.delete(name)
+
     def declare(self, config: Mapping[str, object]) -> None:
         """Deploy as `serve deploy` does with a file."""
         self.call("declare", config=config)
@@ -124,14 +134,21 @@ class Cluster:
     def delete(self, name: str = "default") -> None:
         self.call("delete", name=name)
 
-    def add_node(self, name: str, *, gpus: int = 0, ip: str = "127.0.0.1", **resources: float) -> None:
+    def add_node(
+        self, name: str, resources: Mapping[str, float] | None = None, *, gpus: int = 0, ip: str = "127.0.0.1"
+    ) -> None:
         """A node with 8 logical CPUs. Ray Data tells nodes apart by `ip`, which may be any of 127.0.0.0/8."""
-        self.nodes[name] = self.call("add_node", name=name, gpus=gpus, ip=ip, resources=resources)
+        self.nodes[name] = self.call("add_node", name=name, gpus=gpus, ip=ip, resources=resources or {})
 
     def lose_node(self, name: str) -> None:
         """As when its power fails: no process of it has time for anything."""
         self.call("lose_node", name=name)
         del self.nodes[name]
+
+    def lose_nodes(self) -> None:
+        """All but the head."""
+        self.call("lose_nodes")
+        self.nodes = {"head": self.nodes["head"]}
 
     def replicas(self, application: str = "default") -> Replicas:
         listed = self.call("replicas", application=application)
@@ -167,6 +184,7 @@ def clean_environment() -> dict[str, str]:
     return kept | {
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": "120",
         "RAY_worker_niceness": "0",  # on a busy machine workers would never get their turn
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",  # what cannot start fails at once
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no balancer in front has to hear of it first

@@ -26,7 +26,8 @@ from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.hosting.readiness import DependencyHealth
 from coe_ray.serve.snapshot.manager import SnapshotManager
 from coe_ray.serve.snapshot.snapshot import IndexRetriever, SnapshotBuilder
-from coe_ray.serve.telemetry.request_log import RequestRecord
+from coe_ray.serve.telemetry.middleware import Observer
+from coe_ray.serve.telemetry.request_record import RequestRecord
 
 URL = "http://endpoint"
 
@@ -86,9 +87,10 @@ def make_endpoint(
     models: Mapping[str, ChatModel] | None = None,
     make_retriever: Callable[[Path], IndexRetriever] | None = None,
     replicas: int = 1,
+    observers: Sequence[Observer] | None = None,
     warnings: Sequence[str] = (),
 ) -> TestEndpoint:
-    """The endpoint of the profile at `path`. `models` replace or add to the profile's.
+    """The endpoint of the profile at `path`. `models` replace or add to the profile's, `observers` the recording.
 
     Without `make_retriever` the profile's index is searched, with the real encoder.
     """
@@ -107,7 +109,7 @@ def make_endpoint(
 
     snapshots = SnapshotManager(builder, MemoryStore(), configure_access)
     records: list[RequestRecord] = []
-    app = create_app(snapshots, authenticator, DependencyHealth({}), [records.append], warnings)
+    app = create_app(snapshots, authenticator, DependencyHealth({}), observers or [records.append], warnings)
     return TestEndpoint(app, snapshots, records)
 
 

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import PurePath
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from tests.support.cluster import SERVE_ENVIRONMENT, Cluster, haproxy_environment
+from tests.support.collector import Collector, collecting
+
+if TYPE_CHECKING:
+    from tests.support.browser import TestBrowser
 
 MARKS = {
     "bench_cluster": "cluster",
@@ -27,6 +31,9 @@ MARKS = {
 }
 """The mark of a test that uses a fixture, in the order in which tests run."""
 
+API_KEY = {"COE_TEST_FAULTS_KEY": "sk-faults-3f9a71c2e5"}
+"""A variable and the key in it."""
+
 RAY_PROGRAMS = ("ray", "raylet", "gcs_server")
 BROWSER_PROGRAMS = ("chromium", "chrome", "playwright")
 
@@ -39,22 +46,37 @@ def one_cluster() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(context: AbstractContextManager[Any]) -> Any:
+            _disconnect()
             stack.close()
             return stack.enter_context(context)
 
         yield start
+        _disconnect()
+
+
+def _disconnect() -> None:
+    """This process from its cluster, if it is connected to one."""
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")
 def bench_cluster(one_cluster: Start) -> Cluster:
-    """Ray with the job server, for benches; without Serve until something is deployed."""
-    return one_cluster(Cluster.started(dashboard=True))  # type: ignore[no-any-return]
+    """Ray with the job server, for benches, whose workers know a key; without Serve until something is deployed."""
+    return one_cluster(Cluster.started(API_KEY, dashboard=True))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
-def serve_cluster(one_cluster: Start) -> Cluster:
-    """Serve as in production, but for HAProxy."""
-    return one_cluster(Cluster.started(SERVE_ENVIRONMENT))  # type: ignore[no-any-return]
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def serve_cluster(one_cluster: Start, collector: Collector) -> Cluster:
+    """Serve as in production, but for HAProxy; its traces go to `collector`."""
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    return one_cluster(Cluster.started(SERVE_ENVIRONMENT | traced))  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +127,15 @@ def engine_machine(own_machine: None) -> None:
     """As `own_machine`, and the commands start vLLM."""
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TestBrowser"]:
+    """Chromium, for pages of any test."""
+    from tests.support.browser import TestBrowser
+
+    with TestBrowser.started(tmp_path_factory.mktemp("screenshots")) as browser:
+        yield browser
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: number for number, name in enumerate(MARKS, 1)}
@@ -115,7 +146,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _fixtures(item: pytest.Item) -> list[str]:
-    return list(getattr(item, "fixturenames", ()))
+    """Those that the item asks for, and those that its parameters name."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return [*getattr(item, "fixturenames", ()), *[value for value in parameters if isinstance(value, str)]]
 
 
 class _Guard:

@@ -5,10 +5,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from hypothesis import HealthCheck, settings
+
+from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Completion, Message, SamplingParams, Usage
+from coe_ray.journal.entries import CallOutcome
 from coe_ray.journal.journal import Journal, call_key
 
+IN_ONE_FOLDER = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROOT = Path(__file__).parents[2]
 IDENTITY = {"kind": "api", "base_url": "http://provider.example/v1", "model": "provider/model-a", "revision": ""}
 ANSWER = Completion("Paris.", usage=Usage(7, 2), attempts=2, seconds=0.25)
@@ -24,8 +30,8 @@ def key(text: str) -> bytes:
 
 def answered(journal: Journal, *texts: str) -> None:
     for text in texts:
-        journal.begin(key(text), "model-a", call(text))
-        journal.finish(key(text), "model-a", ANSWER)
+        journal.append_issued(key(text), "model-a", call(text))
+        journal.append_outcome(key(text), "model-a", ANSWER)
 
 
 def found(journal: Journal, texts: Sequence[str]) -> list[str]:
@@ -55,3 +61,10 @@ def worker(code: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
             yield process
         finally:
             process.kill()
+
+
+def shown(outcome: CallOutcome | None) -> Any:
+    """An outcome as something that can be compared."""
+    if isinstance(outcome, CallError):
+        return type(outcome), outcome.model, outcome.message, outcome.fields()
+    return outcome

@@ -11,8 +11,8 @@ from coe_ray.core.types import Call, Delta, Message, SamplingParams
 from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.http import HttpModel
+from coe_ray.llm.provider_key import ProviderKey
 from coe_ray.llm.retry import RetryPolicy, Timeouts
-from coe_ray.llm.secret import Secret
 from coe_ray.ratelimit.limiter import RateLimits
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import piece
@@ -21,7 +21,7 @@ KEY = "sk-proj/very+secret=0123456789"
 TRIES = 3
 QUICK = RetryPolicy(attempts=TRIES, total_s=5.0, base_s=0.001, max_s=0.002)
 CALL = Call((Message("system", "Be brief."), Message("user", "Which?")), SamplingParams(temperature=0.5, stop=("\n",)))
-FAULTS = FaultClassifier("expert-a", Secret(KEY), Timeouts())
+FAULTS = FaultClassifier("expert-a", ProviderKey(KEY), Timeouts())
 PARIS = (piece(role="assistant", content=""), piece(content="Pa"), piece(content="ris"), piece("stop"))
 LATE = "You exceeded your current quota, please check your plan and billing details."
 LONG = "This model's maximum context length is 2048 tokens. However, you requested 5000 tokens."

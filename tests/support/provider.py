@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.errors import RateLimited
-from coe_ray.core.traffic import Traffic
 from coe_ray.core.types import Usage
 from coe_ray.ratelimit.governor import Lease, RateGovernor, UsageReport
 from coe_ray.ratelimit.limiter import CallLimiter, RateLimits
@@ -128,4 +128,4 @@ class Office:
         return self.leases[-1]
 
     def gate(self, limits: RateLimits) -> CallLimiter:
-        return CallLimiter("p", limits, self.report, Traffic())
+        return CallLimiter("p", limits, self.report, CallActivity())

@@ -1,15 +1,24 @@
-"""What a benchmark run found, for people: one HTML file that needs nothing else; a table for the terminal.
+"""Report of a benchmark run: one HTML file that needs nothing else, and a table for the terminal.
 
-Both are read off `summary.json` alone, so a report can be made again, anywhere, from a run folder.
+Both are made of `summary.json` alone, so a report can be made again, anywhere, from a run folder.
 
-verdict.py    CoE against the best single expert: what, by how much, how sure
-reading.py    the other sections: what their tables and drawings say
-words.py      numbers as people write them
-axes.py, labels.py, radar.py, scatter.py    the geometry of drawings; the templates draw them
-page.py, templates/    the HTML; terminal.py    the table
+page.py, templates/    the HTML page; terminal.py    the table
+verdict.py             CoE against the best single expert: the difference and how sure it is
+systems.py, losses.py, costs.py, misroutes.py    the figures of the other sections
+charts.py              the charts of all sections
+formatting.py          numbers as people write them
 """
 
-from coe_ray.bench.report.page import render_report
+from collections.abc import Mapping
+from typing import Any
+
 from coe_ray.bench.report.terminal import render_table
 
 __all__ = ["render_report", "render_table"]
+
+
+def render_report(summary: Mapping[str, Any]) -> str:
+    """The report as one HTML document."""
+    from coe_ray.bench.report.page import render_page  # it draws charts, and matplotlib takes a second
+
+    return render_page(summary)

@@ -1,15 +1,15 @@
-"""What each system costs for how many right answers."""
+"""Cost and accuracy of each system."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coe_ray.bench.report.scatter import Offer, Scatter, pareto, scatter
+from coe_ray.analysis.charts import CostPoint, pareto_front
 
 
 @dataclass(frozen=True, slots=True)
 class CostRow:
-    """What a system costs for all questions that are compared."""
+    """A system's cost for all questions that are compared."""
 
     name: str
     tokens: int
@@ -20,25 +20,28 @@ class CostRow:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """`in_money`: every system has a price; else tokens are compared. `drawing` is None where nothing was counted."""
+    """`in_money`: every system has a price; else tokens are compared. `points` are the systems that can be drawn."""
 
     rows: tuple[CostRow, ...]
     in_money: bool
-    drawing: Scatter | None
+    points: tuple[CostPoint, ...]
 
 
 def costs(summary: Mapping[str, Any]) -> Costs | None:
-    """CoE pays its classifier and one expert a question."""
-    found = summary.get("costs")
-    if not found:
+    """The costs of all systems, the cheapest first; CoE pays its classifier and one expert a question."""
+    systems = summary.get("costs")
+    if not systems:
         return None
-    in_money = all(each["cost"] is not None for each in found.values()) and any(each["cost"] for each in found.values())
+    prices = [system["cost"] for system in systems.values()]
+    in_money = None not in prices and any(prices)
     unit = "cost" if in_money else "tokens"
-    accuracy = {name: each.get("accuracy", summary["systems"][name]["accuracy"]) for name, each in found.items()}
-    offers = [Offer(name, found[name][unit], right) for name, right in accuracy.items() if right is not None]
-    front = pareto(offers)
-    rows = [
-        CostRow(name, each["tokens"], each["cost"], accuracy[name], name in front)
-        for name, each in sorted(found.items(), key=lambda each: (each[1][unit], each[0]))
+    accuracy = {name: system.get("accuracy", summary["systems"][name]["accuracy"]) for name, system in systems.items()}
+    points = [
+        CostPoint(name, systems[name][unit], 100 * share) for name, share in accuracy.items() if share is not None
     ]
-    return Costs(tuple(rows), in_money, scatter(offers) if any(offer.cost for offer in offers) else None)
+    front = pareto_front(points)
+    rows = [
+        CostRow(name, system["tokens"], system["cost"], accuracy[name], name in front)
+        for name, system in sorted(systems.items(), key=lambda row: (row[1][unit], row[0]))
+    ]
+    return Costs(tuple(rows), in_money, tuple(points) if any(point.cost for point in points) else ())

@@ -1,14 +1,12 @@
-"""Questions that went to a wrong expert, and what the right one would have said. All of it is text of others."""
+"""Questions that went to a wrong expert, and what the right expert answers. The texts are models' and data sets'."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from coe_ray.core.types import LETTERS
 
 FOLDED = 420
-"""Characters of a text from which on it is folded away behind its beginning, or its end."""
-
+"""Characters from which on a text is folded away behind its beginning, or its end."""
 
 _VERDICTS = {
     "correct": "right",
@@ -19,54 +17,25 @@ _VERDICTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What an expert said of a question. `of` is the label under which it was, or would have been, asked."""
-
-    expert: str
-    of: str
-    letter: str | None
-    outcome: str
-    text: str
-
-    @property
-    def verdict(self) -> str:
-        return _VERDICTS[self.outcome]
-
-
-@dataclass(frozen=True, slots=True)
-class Misroute:
-    """One misrouted question. `options` are (letter, text, whether it is right)."""
-
-    text: str
-    options: tuple[tuple[str, str, bool], ...]
-    task: str
-    label: str
-    confidence: float
-    neighbours: tuple[Mapping[str, Any], ...]
-    replies: tuple[Reply, ...]
-
-
-def misroutes(summary: Mapping[str, Any]) -> list[Misroute]:
-    return [_misroute(each) for each in summary.get("misroutes") or ()]
-
-
-def _misroute(found: Mapping[str, Any]) -> Misroute:
-    options = [
-        (letter, text, letter == found["answer"]) for letter, text in zip(LETTERS, found["options"], strict=False)
+def misroutes(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The summary's misroutes, with `options` as (letter, text, is right) and the replies of both experts."""
+    return [
+        {
+            **misroute,
+            "options": [
+                (letter, text, letter == misroute["answer"])
+                for letter, text in zip(LETTERS, misroute["options"], strict=False)
+            ],
+            "replies": [
+                _reply(misroute["asked"], misroute["label"], "wrong" if misroute["asked"]["letter"] else "unparsed"),
+                _reply(misroute["meant"], misroute["task"], "correct"),
+            ],
+        }
+        for misroute in summary.get("misroutes") or ()
     ]
-    return Misroute(
-        found["text"],
-        tuple(options),
-        found["task"],
-        found["label"],
-        found["confidence"],
-        tuple(found["neighbours"]),
-        (_reply(found, "asked", found["label"]), _reply(found, "meant", found["task"])),
-    )
 
 
-def _reply(found: Mapping[str, Any], which: str, of: str) -> Reply:
-    said = found[which]
-    usual = "correct" if which == "meant" else "wrong" if said["letter"] else "unparsed"
-    return Reply(said["expert"], of, said["letter"], said.get("outcome") or usual, said["text"])
+def _reply(reply: Mapping[str, Any], label: str, usual: str) -> dict[str, Any]:
+    """An expert's reply with the `label` under which it was, or would have been, asked."""
+    outcome = reply.get("outcome") or usual
+    return {**reply, "label": label, "outcome": outcome, "verdict": _VERDICTS[outcome]}

@@ -1,14 +1,20 @@
-"""The report as HTML: no script, nothing fetched, every name and text escaped. The templates draw and lay out."""
+"""HTML page of the report: no script, nothing fetched, every name and text escaped. The templates lay it out."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from coe_ray.bench.report import costs, lost, misroutes, reading, words
-from coe_ray.bench.report.labels import short
-from coe_ray.bench.report.verdict import verdict
+from coe_ray.analysis.tables import one_line, shorten
+from coe_ray.bench.report import charts, formatting, systems
+from coe_ray.bench.report.costs import costs
+from coe_ray.bench.report.losses import loss_rows, regret_by_task
+from coe_ray.bench.report.misroutes import FOLDED, misroutes
+from coe_ray.bench.report.verdict import make_verdict
 from coe_ray.bench.scoring import COE
+
+CALLS = ("issued", "completed", "reused", "repeated", "abandoned", "retried", "failed")
 
 MAPPINGS = {
     "profile": "written down in the profile, before the run",
@@ -16,32 +22,37 @@ MAPPINGS = {
 }
 
 
-def render_report(summary: Mapping[str, Any]) -> str:
+def render_page(summary: Mapping[str, Any]) -> str:
     """The report as one HTML document. A summary of an older release, without insights, has fewer sections."""
-    systems = reading.ranked(summary["systems"])
-    regret = lost.regret(summary)
+    ranked, regret, priced = systems.ranked(summary["systems"]), regret_by_task(summary), costs(summary)
+    drawings = {
+        "difference": charts.draw_difference(summary["verdict"]) if summary.get("verdict") else "",
+        "systems": charts.draw_systems(ranked),
+        "tasks": charts.draw_tasks(summary),
+        "losses": charts.draw_losses(summary["losses"]) if summary.get("losses") else "",
+        "regret": charts.draw_regret(regret) if regret else "",
+        "costs": charts.draw_costs(priced) if priced and priced.points else "",
+    }
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
             summary=summary,
-            verdict=verdict(summary),
-            systems=systems,
-            counts=reading.COUNTS,
-            axis=reading.accuracies(systems),
+            verdict=make_verdict(summary),
+            charts={name: Markup(svg) for name, svg in drawings.items()},  # noqa: S704 - matplotlib escapes all text
+            systems=ranked,
+            counts=systems.COUNTS,
             bounds=summary.get("bounds"),
-            tasks=reading.tasks(summary),
-            best=reading.best_by_task(summary),
-            by_task=reading.by_task(summary),
-            task_axis=reading.task_accuracies(systems),
-            confusion=reading.shaded(summary["classifier"]["confusion"]),
-            losses=lost.losses(summary),
+            tasks=systems.tasks(summary),
+            numbered=charts.has_numbered_tasks(summary),
+            best=systems.best_by_task(summary),
+            confusion=systems.confusion_rows(summary["classifier"]["confusion"]),
+            losses=loss_rows(summary),
             regret=regret,
-            regret_axis=lost.regret_axis(regret) if regret else None,
-            costs=costs.costs(summary),
-            calls=reading.CALLS,
-            misroutes=misroutes.misroutes(summary),
-            folded=misroutes.FOLDED,
+            costs=priced,
+            calls=CALLS,
+            misroutes=misroutes(summary),
+            folded=FOLDED,
             mapping=MAPPINGS[summary["leaderboard"]["mapping"]],
             coe=COE,
         )
@@ -57,49 +68,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filter_ in (words.percent, words.interval, words.points, words.count, words.money, words.label):
-        environment.filters[filter_.__name__] = filter_
-    environment.filters.update(
-        duration=words.duration,
-        moment=words.moment,
-        along=_along,
-        wide=_wide,
-        tick=_tick,
-        step=_step,
-        sentence=words.sentence,
-        heading=_heading,
-    )
+    names = ("percent", "interval", "points", "count", "money", "system_name", "sentence", "duration", "timestamp")
+    environment.filters |= {name: getattr(formatting, name) for name in names}
+    environment.filters["heading"] = _shorten_heading
     return environment
 
 
-def _heading(name: str) -> str:
+def _shorten_heading(name: str) -> str:
     """The name of a column; it stands in full at the row of the same name."""
-    return short(name, 32)
-
-
-EDGE = 4.0
-"""Percent of a drawing's width on each side that its axis leaves to marks and numbers."""
-
-
-def _along(share: float) -> str:
-    """A place on the axis of a drawing without a view box, which is as wide as there is room."""
-    return f"{EDGE + (100 - 2 * EDGE) * share:.2f}%"
-
-
-def _wide(share: float) -> str:
-    """A length in such a drawing."""
-    return f"{(100 - 2 * EDGE) * share:.2f}%"
-
-
-def _tick(value: float) -> str:
-    """A number on an axis, short."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
-
-
-def _step(fraction: float) -> str:
-    """Signed points on an axis, short."""
-    points = round(100 * fraction, 6)
-    return f"{points:+g}".replace("-", "−") if points else "0"
+    return shorten(one_line(name), 32) or "?"

@@ -1,15 +1,14 @@
-"""The same figures as plain text for a terminal."""
+"""Table of a run for the terminal: the systems, and accuracy by task."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from coe_ray.analysis.columns import align_columns, shorten, width
-from coe_ray.bench.report.reading import COUNTS, best_by_task, ranked, tasks
-from coe_ray.bench.report.verdict import caution
-from coe_ray.bench.report.words import NONE, count, percent
+from coe_ray.analysis.tables import NONE, TERMINAL_WIDTH, align_columns, shorten, width
+from coe_ray.bench.report.formatting import count, percent
+from coe_ray.bench.report.systems import COUNTS, best_by_task, ranked, tasks
+from coe_ray.bench.report.verdict import completeness_warning
 
-TERMINAL_WIDTH = 100
 MOST_TASKS = 8
 
 
@@ -21,8 +20,8 @@ def render_table(summary: Mapping[str, Any]) -> str:
     blocks = [_systems_block(summary["systems"])]
     if 0 < len(tasks(summary)) <= MOST_TASKS:
         blocks.append(_tasks_block(summary))
-    if why := caution(summary):
-        blocks.append(textwrap.fill(why, TERMINAL_WIDTH))
+    if warning := completeness_warning(summary):
+        blocks.append(textwrap.fill(warning, TERMINAL_WIDTH))
     blocks += [textwrap.fill(_failure(kind), TERMINAL_WIDTH) for kind in summary["failures"]]
     return "\n\n".join(blocks) + "\n"
 

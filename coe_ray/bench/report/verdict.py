@@ -1,12 +1,11 @@
-"""Is CoE better than the best single expert, by how much, and how sure is that? In sentences."""
+"""Verdict of a run, in sentences: is CoE better than the best single expert, by how much, and how sure is that?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from coe_ray.bench.report.axes import Axis, linear
-from coe_ray.bench.report.reading import best_expert
-from coe_ray.bench.report.words import about, chance, count, interval, percent, points
+from coe_ray.bench.report.formatting import count, interval, p_value, percent, points, round_count
+from coe_ray.bench.report.systems import scored_experts
 from coe_ray.bench.scoring import COE
 
 SURE, FAIRLY_SURE = 0.01, 0.05
@@ -14,49 +13,33 @@ SURE, FAIRLY_SURE = 0.01, 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The difference with its interval, on an axis of fractions that has zero on it."""
-
-    low: float
-    value: float
-    high: float
-    axis: Axis
-
-    @classmethod
-    def of(cls, low: float, value: float, high: float) -> "Span":
-        return cls(low, value, high, linear((0.0, low, value, high)))
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """The run in a few sentences. The `rival` completes the headline, where there is one to compare with.
 
-    `sure` is how sure that is, in a word or two, and `why` says it at length; `caution` is empty when every answer
+    `sure` is how sure that is, in a word or two, and `reasons` say it at length; `warning` is empty when every answer
     came in. `facts` are the figures behind them, (term, value).
     """
 
     headline: str
     detail: str
-    caution: str
+    warning: str
     rival: str = ""
     sure: str = ""
-    why: tuple[str, ...] = ()
-    span: Span | None = None
-    facts: tuple[tuple[str, str], ...] = field(default=())
+    reasons: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
 
 
-def verdict(summary: Mapping[str, Any]) -> Verdict:
+def make_verdict(summary: Mapping[str, Any]) -> Verdict:
     """Paired, on the questions that all systems answered; without such, by each system's own figures."""
-    found = summary.get("verdict")
-    return _paired(summary, found) if found else _by_figures(summary)
+    return _paired(summary, summary["verdict"]) if summary.get("verdict") else _unpaired(summary)
 
 
-def caution(summary: Mapping[str, Any]) -> str:
+def completeness_warning(summary: Mapping[str, Any]) -> str:
     """Why the figures are not final; empty when they are."""
     failed = sum(system["failed"] for system in summary["systems"].values())
     if failed:
-        what = "1 answer failed and is" if failed == 1 else f"{failed:,} answers failed and are"
-        return f"Incomplete: {what} left out, so systems may not be scored on the same questions."
+        answers = "1 answer failed and is" if failed == 1 else f"{failed:,} answers failed and are"
+        return f"Incomplete: {answers} left out, so systems may not be scored on the same questions."
     again = "The same command, run again, goes on from here."
     return f"Incomplete: not every question has been answered. {again}" if summary["incomplete"] else ""
 
@@ -64,45 +47,46 @@ def caution(summary: Mapping[str, Any]) -> str:
 # Paired
 
 
-def _paired(summary: Mapping[str, Any], found: Mapping[str, Any]) -> Verdict:
-    sure, because = _surety(found)
-    why = (because, _range(found), _disagreement(found), _needed(found))
+def _paired(summary: Mapping[str, Any], paired: Mapping[str, Any]) -> Verdict:
+    sure, because = _surety(paired)
+    reasons = (because, _range(paired), _disagreement(paired), _needed(paired))
     return Verdict(
-        f"CoE is {_difference(found['difference'])}",
-        _shares(summary, found),
-        caution(summary),
-        rival=found["best_single"],
+        f"CoE is {_difference(paired['difference'])}",
+        _shares(summary, paired),
+        completeness_warning(summary),
+        rival=paired["best_single"],
         sure=sure,
-        why=tuple(sentence for sentence in why if sentence),
-        span=Span.of(found["low"], found["difference"], found["high"]),
-        facts=_facts(found),
+        reasons=tuple(filter(None, reasons)),
+        facts=_facts(paired),
     )
 
 
 def _difference(accuracy: float) -> str:
-    shown = points(abs(accuracy))
-    if shown == "0.0":
+    written = points(abs(accuracy))
+    if written == "0.0":
         return "level with"
-    return f"{shown.removeprefix('+')} points {'above' if accuracy > 0 else 'below'}"
+    return f"{written.removeprefix('+')} points {'above' if accuracy > 0 else 'below'}"
 
 
-def _shares(summary: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    asked, rows = found["questions"], summary["rows"]
-    which = f"the {count(asked)} questions" if asked == rows else f"the {count(asked)} of {count(rows)} questions"
+def _shares(summary: Mapping[str, Any], paired: Mapping[str, Any]) -> str:
+    compared, rows = paired["questions"], summary["rows"]
+    which = (
+        f"the {count(compared)} questions" if compared == rows else f"the {count(compared)} of {count(rows)} questions"
+    )
     where = f"On {which} that every expert answered"
-    lost = summary.get("losses")
-    if lost is None:
+    losses = summary.get("losses")
+    if losses is None:
         return f"{where}, compared question by question with the best single expert."
-    best = lost["coe"] - found["difference"]
+    best = losses["coe"] - paired["difference"]
     return (
-        f"{where}, {percent(lost['coe'])}% of CoE’s answers are right, and {percent(best)}% of those of the best "
+        f"{where}, {percent(losses['coe'])}% of CoE’s answers are right, and {percent(best)}% of those of the best "
         "single expert, which is chosen in hindsight, on these very answers."
     )
 
 
-def _surety(found: Mapping[str, Any]) -> tuple[str, str]:
-    p = found["p_bootstrap"]
-    if found["only_first"] == found["only_second"]:
+def _surety(paired: Mapping[str, Any]) -> tuple[str, str]:
+    p = paired["p_bootstrap"]
+    if paired["only_first"] == paired["only_second"]:
         return "No difference.", "Each of the two is right where the other is wrong equally often."
     grade = "Very sure." if p < SURE else "Fairly sure." if p < FAIRLY_SURE else "Not sure."
     return grade, f"If the two were equally good, a difference this large would come up in {_frequency(p)}."
@@ -116,61 +100,62 @@ def _frequency(p: float) -> str:
     return f"about {round(100 * p)} of 100 such runs" if p < 0.995 else "nearly every such run"
 
 
-def _range(found: Mapping[str, Any]) -> str:
-    return f"The difference lies between {points(found['low'])} and {points(found['high'])} points (95% interval)."
+def _range(paired: Mapping[str, Any]) -> str:
+    return f"The difference lies between {points(paired['low'])} and {points(paired['high'])} points (95% interval)."
 
 
-def _disagreement(found: Mapping[str, Any]) -> str:
+def _disagreement(paired: Mapping[str, Any]) -> str:
     """Near 5 % the two can part: see `statistics.compare`."""
-    excludes = found["low"] > 0 or found["high"] < 0
-    if excludes == (found["p_bootstrap"] < FAIRLY_SURE):
+    excludes_zero = paired["low"] > 0 or paired["high"] < 0
+    if excludes_zero == (paired["p_bootstrap"] < FAIRLY_SURE):
         return ""
     return "Interval and test disagree, as they can near 5%; the test is the one to believe."
 
 
-def _needed(found: Mapping[str, Any]) -> str:
-    needed, asked = found.get("needed"), found["questions"]
+def _needed(paired: Mapping[str, Any]) -> str:
+    needed, compared = paired.get("needed"), paired["questions"]
     if needed is None:
         return ""
-    if found["p_bootstrap"] < FAIRLY_SURE:
-        return f"About {about(needed)} questions are enough to see a difference of this size four times out of five."
-    if needed > asked:
-        return f"It would take about {about(needed)} questions to tell the two apart; this run has {count(asked)}."
+    about = f"about {round_count(needed)}"
+    if paired["p_bootstrap"] < FAIRLY_SURE:
+        return f"{about.capitalize()} questions are enough to see a difference of this size four times out of five."
+    if needed > compared:
+        return f"It would take {about} questions to tell the two apart; this run has {count(compared)}."
     return (
-        f"About {about(needed)} independent questions would do to tell the two apart; "
-        f"this run’s {count(asked)} resemble each other within their categories."
+        f"{about.capitalize()} independent questions would do to tell the two apart; "
+        f"this run’s {count(compared)} resemble each other within their categories."
     )
 
 
-def _facts(found: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _facts(paired: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     facts = [
-        ("Difference, points", points(found["difference"])),
-        ("95% interval", f"{points(found['low'])} to {points(found['high'])}"),
-        ("p, bootstrap", chance(found["p_bootstrap"])),
-        ("p, McNemar", chance(found["p_mcnemar"])),
-        ("Only CoE right", count(found["only_first"])),
-        ("Only the other right", count(found["only_second"])),
-        ("Questions", count(found["questions"])),
+        ("Difference, points", points(paired["difference"])),
+        ("95% interval", f"{points(paired['low'])} to {points(paired['high'])}"),
+        ("p, bootstrap", p_value(paired["p_bootstrap"])),
+        ("p, McNemar", p_value(paired["p_mcnemar"])),
+        ("Only CoE right", count(paired["only_first"])),
+        ("Only the other right", count(paired["only_second"])),
+        ("Questions", count(paired["questions"])),
     ]
-    if found.get("needed") is not None:
-        facts.append(("Questions needed", count(found["needed"])))
-    return tuple(facts)
+    needed = paired.get("needed")
+    return (*facts, *([] if needed is None else [("Questions needed", count(needed))]))
 
 
 # By each system's own figures
 
 
-def _by_figures(summary: Mapping[str, Any]) -> Verdict:
+def _unpaired(summary: Mapping[str, Any]) -> Verdict:
     """CoE against the best single expert, as far as both have figures."""
-    coe, name = summary["systems"][COE], best_expert(summary["systems"])
+    systems, warning = summary["systems"], completeness_warning(summary)
+    coe, experts = systems[COE], scored_experts(systems)
     if coe["accuracy"] is None:
-        return Verdict("No answer of CoE could be scored", "There is nothing to compare yet.", caution(summary))
-    if name is None:
+        return Verdict("No answer of CoE could be scored", "There is nothing to compare yet.", warning)
+    if not experts:
         headline = f"CoE answers {percent(coe['accuracy'])}% of the questions right"
-        return Verdict(headline, "The run has no figures of a single expert to compare with.", caution(summary))
-    best = summary["systems"][name]
+        return Verdict(headline, "The run has no figures of a single expert to compare with.", warning)
+    best = systems[experts[0]]
     headline = f"CoE is {_difference(coe['accuracy'] - best['accuracy'])}"
-    return Verdict(headline, _comparison(coe, best), caution(summary), rival=name)
+    return Verdict(headline, _comparison(coe, best), warning, rival=experts[0])
 
 
 def _comparison(coe: Mapping[str, Any], best: Mapping[str, Any]) -> str:

@@ -20,14 +20,14 @@ from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS, JsonResponse, read_body
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.middleware import AuthMiddleware
-from coe_ray.serve.console.leaderboards import boards, listed
+from coe_ray.serve.console.leaderboards import find_leaderboards, list_leaderboard
 from coe_ray.serve.console.pages import page_routes
 from coe_ray.serve.console.run_routes import run_routes
 from coe_ray.serve.hosting.readiness import DependencyHealth
 from coe_ray.serve.snapshot.manager import SnapshotManager
 from coe_ray.serve.snapshot.snapshot import Snapshot
 from coe_ray.serve.telemetry.middleware import Observer, TelemetryMiddleware
-from coe_ray.serve.telemetry.request_log import current_record
+from coe_ray.serve.telemetry.request_record import current_record
 
 
 def create_app(
@@ -105,14 +105,16 @@ class Endpoint:
         """The leaderboard that routes are chosen by."""
         board = self._snapshot().coe.leaderboard
         if board is None:
-            raise RequestError(404, "this profile has no leaderboard yet; see jobs/leaderboard.py", code="not_found")
+            raise RequestError(404, "this profile has no leaderboard yet; see `coe-ray leaderboard`", code="not_found")
         return JsonResponse(board.as_dict())
 
     async def leaderboards(self, _: Request) -> Response:
         """All versions that can be read: the one served, former ones, and files beside them."""
         served = self._snapshot().coe.leaderboard
         versions = await self._boards()
-        return JsonResponse({"object": "list", "data": [listed(board, served) for board in versions.values()]})
+        return JsonResponse(
+            {"object": "list", "data": [list_leaderboard(board, served).model_dump() for board in versions.values()]}
+        )
 
     async def leaderboard_version(self, request: Request) -> Response:
         """One leaderboard by its version."""
@@ -123,7 +125,7 @@ class Endpoint:
 
     async def _boards(self) -> dict[str, Leaderboard]:
         served, history = self._snapshot().coe.leaderboard, await self._snapshots.history()
-        return await asyncio.to_thread(boards, self._snapshots.deployed, served, history)
+        return await asyncio.to_thread(find_leaderboards, self._snapshots.deployed, served, history)
 
     async def healthz(self, _: Request) -> Response:
         """200 while all that every answer needs is up; 503 until all was up once, or without retriever or classifier.
@@ -142,7 +144,7 @@ class Endpoint:
             "version": snapshot.version,
             "leaderboard": board.version if board else None,
             "experts": list(snapshot.coe.experts),
-            # The reason is for operators only: the log and jobs/change.py give it.
+            # The reason is for operators only: the log and `coe-ray change` give it.
             "change_refused": self._snapshots.refused is not None,
             "warnings": self._warnings,
         }

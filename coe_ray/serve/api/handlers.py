@@ -10,7 +10,7 @@ from coe_ray.routing.pipeline import question_of_call
 from coe_ray.serve.api.openai import ChatRequest, Reply, RequestError, route_object
 from coe_ray.serve.api.responses import JsonResponse, event_stream, events, headers_of, make_error_response
 from coe_ray.serve.snapshot.snapshot import Snapshot
-from coe_ray.serve.telemetry.request_log import current_record
+from coe_ray.serve.telemetry.request_record import current_record
 
 Result = TypeVar("Result")
 
@@ -25,7 +25,7 @@ async def answer_route(snapshot: Snapshot, request: ChatRequest, limit_s: float)
 async def answer_completion(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> JsonResponse:
     """The whole answer. Raises `CallError` where nobody gave one, `RequestError` for a name that nobody has."""
     coe = snapshot.coe
-    expert, route, said = await _answered(snapshot, request, limit_s, coe.complete_by, coe.complete_from)
+    expert, route, said = await _answered(snapshot, request, limit_s, coe.complete_routed, coe.complete_with)
     current_record().usage = said.usage
     content = Reply(request.model).completion(said, _coe(snapshot, expert, route))
     return JsonResponse(content, headers=headers_of(snapshot.version, expert, route))
@@ -33,7 +33,9 @@ async def answer_completion(snapshot: Snapshot, request: ChatRequest, limit_s: f
 
 async def answer_stream(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> StreamingResponse:
     """The answer piece by piece, once the first is there. Raises as `answer_completion` does."""
-    expert, route, begun = await _answered(snapshot, request, limit_s, snapshot.coe.begin_by, snapshot.coe.begin_from)
+    expert, route, begun = await _answered(
+        snapshot, request, limit_s, snapshot.coe.stream_routed, snapshot.coe.stream_with
+    )
     coe = _coe(snapshot, expert, route)
     body = events(Reply(request.model), begun.first, begun.rest, coe, include_usage=request.include_usage)
     return event_stream(body, headers_of(snapshot.version, expert, route))
@@ -52,7 +54,7 @@ async def _answered(
     async with snapshot.coe.deadline(limit_s) as ends_at:
         if route := await _route(snapshot, request.model, question):
             route, result = await by_rank(route, question, call, ends_at)
-            current_record().decided(route)
+            current_record().set_route(route)
             return route.expert, route, result
         with make_error_response(request.model):
             return request.model, None, await by_name(request.model, question, call)
@@ -70,7 +72,7 @@ async def _route(snapshot: Snapshot, model: str, question: Question) -> Route | 
 
 async def _decided(snapshot: Snapshot, question: Question) -> Route:
     route = await snapshot.route(question)
-    current_record().decided(route)
+    current_record().set_route(route)
     return route
 
 

@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from coe_ray.core.types import Outcome, Provenance, RankedExpert
 from coe_ray.serve.api.openai import DEADLINE, ChatRequest
 from coe_ray.serve.console.run_rows import RowFilter
-from coe_ray.serve.console.schemas import SCHEMAS, LeaderboardList, QuestionAsked, RowList, RunList, WholeRun
+from coe_ray.serve.console.schemas import SCHEMAS, LeaderboardList, RowList, RunList, RunQuestion, WholeRun
 
 
 class ErrorDetail(BaseModel):
@@ -194,7 +194,7 @@ def openapi_document() -> dict[str, Any]:
         "paths": _paths(),
         "components": {
             "schemas": schemas["$defs"],
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "see jobs/keys.py"}},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "see `coe-ray keys`"}},
         },
         "security": [{"key": []}],
     }
@@ -239,7 +239,7 @@ def _console_paths() -> dict[str, Any]:
     versions = _answer("the versions that can be read", LeaderboardList)
     board = _reading("leaderboard_version", _answer("one of them", LeaderboardSaid), _NOWHERE)
     rows = _reading("rows", _answer("a page of a run's rows", RowList), {**_NOWHERE, **_UNREADABLE, **wrong})
-    row = _reading("row", _answer("one question of it", QuestionAsked), {**_NOWHERE, **_UNREADABLE})
+    row = _reading("row", _answer("one question of it", RunQuestion), {**_NOWHERE, **_UNREADABLE})
     one = _reading("run", _answer("how far it is, or what came of it", WholeRun), {**_NOWHERE, **_UNREADABLE})
     return {
         "/v1/leaderboards": {"get": _reading("leaderboards", versions)},

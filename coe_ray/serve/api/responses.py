@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from coe_ray.core.errors import CallError, CallTimeout, CoeError, ContentFiltered, ContextTooLong, RateLimited
 from coe_ray.core.types import Delta, Route
 from coe_ray.serve.api.openai import Reply, RequestError, error_object
-from coe_ray.serve.telemetry.request_log import current_record
+from coe_ray.serve.telemetry.request_record import current_record
 
 log = logging.getLogger("ray.serve")
 
@@ -81,11 +81,11 @@ async def events(
                 if last.text:
                     yield _event(reply.chunk(last.text))
     except CallError as error:
-        current_record().failed(error)
+        current_record().set_error(error)
         yield _event(_object_of(error)[1])
         return
     except Exception as error:  # the status is out already: only the stream can tell
-        current_record().failed(error)
+        current_record().set_error(error)
         log.exception("a stream broke off")
         yield _event(_INTERNAL)
         return
@@ -116,13 +116,13 @@ def event_stream(body: AsyncIterator[bytes], headers: Mapping[str, str]) -> Stre
 
 
 async def _refused(_: Request, error: RequestError) -> JsonResponse:
-    current_record().failed(error)
+    current_record().set_error(error)
     content = error_object(error.status, error.message, error.param, error.code)
     return JsonResponse(content, error.status, error.headers)
 
 
 async def _call_failed(_: Request, error: CallError) -> JsonResponse:
-    current_record().failed(error)
+    current_record().set_error(error)
     status, content = _object_of(error)
     # Rounded up: who comes back a moment early is refused again.
     wait = {"retry-after": str(math.ceil(error.retry_after or 1.0))} if status == 503 else {}
@@ -142,12 +142,12 @@ def _object_of(error: CallError) -> tuple[int, dict[str, Any]]:
 
 
 async def _unusable(_: Request, error: CoeError) -> JsonResponse:
-    current_record().failed(error)
+    current_record().set_error(error)
     return JsonResponse(error_object(500, str(error), code=type(error).__name__), 500)
 
 
 async def _no_such_place(request: Request, error: HTTPException) -> JsonResponse:
-    current_record().failed(error)
+    current_record().set_error(error)
     message = f"there is no {request.method} {request.url.path} here"
     code = "method_not_allowed" if error.status_code == 405 else "not_found"
     return JsonResponse(error_object(error.status_code, message, code=code), error.status_code, error.headers)

@@ -4,10 +4,14 @@ Serve obeys some request headers: a client could switch off its own timeout, or 
 And Serve answers 500 where a header that it reads is not UTF-8.
 """
 
+import logging
+import os
 import re
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+log = logging.getLogger("ray.serve")
 
 CALLBACK = "coe_ray.serve.front:middlewares"
 """The variable's value. Serve reads it when Ray starts, in its proxies and in the ingress replicas."""
@@ -67,3 +71,14 @@ def _harmless(name: bytes, value: bytes) -> bool:
 def middlewares() -> list[Middleware]:
     """What Serve asks for."""
     return [Middleware(HeaderFilter)]
+
+
+def environment_warnings() -> list[str]:
+    """Log and return what was missing in this replica's environment, and so in Ray's, when Ray started."""
+    slow = [name for name, value in WANTED_ENVIRONMENT.items() if os.environ.get(name) != value]
+    open_to_abuse = [name for name in RAY_ENVIRONMENT if name not in os.environ]
+    warnings = [f"{name}=1 is not set; set it before `ray start` for a faster endpoint" for name in slow]
+    warnings += [f"{name} is not set; set it before `ray start`, see docs/security.md" for name in open_to_abuse]
+    for warning in warnings:
+        log.warning(warning)
+    return warnings

@@ -11,7 +11,7 @@ def require_keys_or_loopback(access: AccessConfig, host: str | None) -> None:
     if access.keys is False and not is_loopback(host):
         raise ConfigError(
             f"access.keys is off, but Serve listens on {host or 'every interface'}: whoever reaches it could ask; "
-            "take `keys: off` out of the profile and make a key with jobs/keys.py, or start Serve with "
+            "take `keys: off` out of the profile and make a key with `coe-ray keys`, or start Serve with "
             "http_options.host 127.0.0.1"
         )
 

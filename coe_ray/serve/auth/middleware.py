@@ -1,55 +1,58 @@
-"""The gate as ASGI middleware: a request holds its place until the last byte of its answer, a stream's too."""
+"""Authentication as ASGI middleware: a request counts as under way until the last byte of its answer."""
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.serve.api.openai import error_object
 from coe_ray.serve.api.responses import JsonResponse
-from coe_ray.serve.auth.authenticator import AccessDenied, Authenticator
+from coe_ray.serve.auth.authenticator import Authenticator
+from coe_ray.serve.auth.client import AccessDenied
 from coe_ray.serve.console.pages import PATHS
-from coe_ray.serve.telemetry.request_log import current_record
+from coe_ray.serve.telemetry.request_record import current_record
 
-OPEN = frozenset({"/healthz"}) | PATHS
-"""Paths that ask for no key: probes of health have none, nor has a browser before its page is there. They say nothing
-of questions, clients or secrets."""
+OPEN_PATHS = frozenset({"/healthz"}) | PATHS
+"""Paths that need no key: health probes have none, nor has a browser before its page is there. They disclose nothing of
+questions, clients or secrets."""
 
 
 class AuthMiddleware:
-    """The request's record gets the name of the client that was let in, or that has too much under way."""
+    """ASGI middleware that lets a request in or denies it, and puts the client's name into its record."""
 
-    def __init__(self, app: ASGIApp, access: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
-        self._access = access
+        self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _path(scope) in OPEN:
+        if scope["type"] != "http" or _path(scope) in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
-        await self._access.settled()
+        await self._authenticator.refresh()
         try:
-            admission = self._access.admit(Headers(scope=scope))
-        except AccessDenied as refused:
-            record = current_record()
-            record.key = refused.client
-            record.failed(refused)
-            content = error_object(refused.status, refused.message, refused.param, refused.code)
-            # The rest of a body that nobody reads must not be taken for the next request.
-            await JsonResponse(content, refused.status, {**refused.headers, "Connection": "close"})(
-                scope, receive, send
-            )
+            admission = self._authenticator.admit(Headers(scope=scope))
+        except AccessDenied as denied:
+            await _deny(denied)(scope, receive, send)
             return
 
-        async def with_limits(message: Message) -> None:
+        async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(admission.headers)
             await send(message)
 
         with admission:
-            current_record().key = admission.client
-            await self._app(scope, receive, with_limits)
+            current_record().key = admission.name
+            await self._app(scope, receive, send_with_limits)
+
+
+def _deny(denied: AccessDenied) -> JsonResponse:
+    record = current_record()
+    record.key = denied.client
+    record.set_error(denied)
+    content = error_object(denied.status, denied.message, denied.param, denied.code)
+    # The unread rest of a body must not be taken for the next request.
+    return JsonResponse(content, denied.status, {**denied.headers, "Connection": "close"})
 
 
 def _path(scope: Scope) -> str:
-    """Below the application's own prefix, as its router sees it."""
+    """The path below the application's own prefix, as its router sees it."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))

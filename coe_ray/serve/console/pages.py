@@ -1,4 +1,4 @@
-"""The console's own files. They hold no secret, so they need no key; what they show is asked for with one."""
+"""Files of the console's page. They hold no secret, so they need no key; the data that they show needs one."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,38 +16,16 @@ _TYPES = {
     "json": "application/json",
 }
 
-FILES = (
-    "app.js",
-    "ask.js",
-    "charts.js",
-    "console.css",
-    "dom.js",
-    "early.js",
-    "endpoint.js",
-    "examples.json",
-    "flow.js",
-    "key.js",
-    "leaderboard.js",
-    "row.js",
-    "run.js",
-    "runs.js",
-    "words.js",
-)
+_STATIC = resources.files(__package__).joinpath("static")
+
+FILES = tuple(sorted(file.name for file in _STATIC.iterdir() if file.name != "index.html"))
 
 PATHS = frozenset({"/", *(f"/console/{name}" for name in FILES)})
-"""What is served without a key: exactly these."""
+"""All paths that need no key."""
 
-_CONTENT_SECURITY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
+_CONTENT_SECURITY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 _HEADERS = {
@@ -55,13 +33,13 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-cache",  # kept, but asked for each time: a new release is seen at once
+    "cache-control": "no-cache",  # cached, but checked each time: a new release is seen at once
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One file as it goes out."""
+    """One file as it is sent."""
 
     body: bytes
     media_type: str
@@ -72,21 +50,20 @@ class Page:
 
 
 def page_routes() -> list[Route]:
-    """The page, and everything that it loads."""
+    """The page and everything that it loads."""
     return [Route(path, page) for path in sorted(PATHS)]
 
 
 async def page(request: Request) -> Response:
     """One of the files; 304 where the browser has it."""
     path = request.scope["route"].path
-    found = _read("index.html" if path == "/" else path.removeprefix("/console/"))
-    if request.headers.get("if-none-match") == found.headers["etag"]:
-        return Response(status_code=304, headers=found.headers)
-    return Response(found.body, headers=found.headers, media_type=found.media_type)
+    page = _read("index.html" if path == "/" else path.removeprefix("/console/"))
+    if request.headers.get("if-none-match") == page.headers["etag"]:
+        return Response(status_code=304, headers=page.headers)
+    return Response(page.body, headers=page.headers, media_type=page.media_type)
 
 
 @cache
 def _read(name: str) -> Page:
-    """Once in a replica's life: all files are of one release."""
-    body = resources.files(__package__).joinpath("static", name).read_bytes()
-    return Page(body, _TYPES[name.rpartition(".")[2]])
+    """Read once in a replica's life: all files are of one release."""
+    return Page(_STATIC.joinpath(name).read_bytes(), _TYPES[name.rpartition(".")[2]])

@@ -1,11 +1,13 @@
-"""The rows of a run: who answered what, filtered; and one question with all that was said to it."""
+"""Rows of a run, filtered and in pages; and the answers and classification of one question."""
 
+import functools
+import operator
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,13 +15,11 @@ from coe_ray.core.run_folder import ANSWER_SCHEMA, QUESTION_SCHEMA, RECORD_SCHEM
 from coe_ray.core.types import Outcome, Question
 
 SHOWN_CHARS = 240
-"""Of a question or an answer in a list."""
-
-_MISSING: Mapping[str, None] = dict.fromkeys(QUESTION_SCHEMA.names)
+"""Characters of a question or an answer in a list."""
 
 
 class RowFilter(BaseModel):
-    """Which rows, and which page of them."""
+    """Query of a list of rows: the filter and the page."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,72 +31,63 @@ class RowFilter(BaseModel):
     limit: int = Field(default=50, ge=1, le=100)
 
     def filter(self) -> Any:
-        """As pyarrow takes it; `None` for all rows."""
+        """The filter as pyarrow takes it; `None` for all rows."""
         given = self.model_dump(include={"task", "expert", "system", "outcome"}, exclude_none=True)
-        wanted = None
-        for column, value in given.items():
-            same = ds.field(column) == value
-            wanted = same if wanted is None else wanted & same
-        return wanted
+        conditions = [ds.field(column) == value for column, value in given.items()]
+        return functools.reduce(operator.and_, conditions) if conditions else None
 
 
-def page_of(folder: RunFolder, wanted: RowFilter) -> dict[str, Any]:
+def read_page(folder: RunFolder, query: RowFilter) -> dict[str, Any]:
     """One page. Raises `OSError` or `ArrowException` where there are no answers, or they are just being replaced."""
     answers = ds.dataset(folder.answers, ANSWER_SCHEMA, format="parquet")
-    where = wanted.filter()
+    where = query.filter()
     total = answers.count_rows(filter=where, use_threads=False)
-    upto = answers.head(wanted.offset + wanted.limit, filter=where, use_threads=False)
-    rows = upto.slice(wanted.offset).to_pylist()
-    questions = _questions(folder, [row["question_id"] for row in rows])
-    listed = [{**_shortened(row), "question": _start(_text_of(questions, row))} for row in rows]
-    return {"object": "list", "total": total, "offset": wanted.offset, "data": listed}
+    rows = answers.head(query.offset + query.limit, filter=where, use_threads=False).slice(query.offset).to_pylist()
+    questions = _read_questions(folder, [row["question_id"] for row in rows])
+    return {
+        "object": "list",
+        "total": total,
+        "offset": query.offset,
+        "data": [_shorten_row(row, questions.get(row["question_id"])) for row in rows],
+    }
 
 
-def question_in(folder: RunFolder, question_id: str) -> Question | None:
-    """The question of a run; `None` where it has none of that id."""
-    return _questions(folder, [question_id]).get(question_id)
+def read_question(folder: RunFolder, question_id: str) -> Question | None:
+    """One question of a run; `None` where it has none of that id."""
+    return _read_questions(folder, [question_id]).get(question_id)
 
 
-def answers_to(folder: RunFolder, question_id: str) -> list[dict[str, Any]]:
-    """Its rows, whole. None while the run goes on."""
+def read_answers(folder: RunFolder, question_id: str) -> list[dict[str, Any]]:
+    """The rows of one question in full; none while the run goes on."""
     if not folder.answers.is_dir():
         return []
-    answers = ds.dataset(folder.answers, ANSWER_SCHEMA, format="parquet")
-    rows: list[dict[str, Any]] = answers.to_table(
-        filter=ds.field("question_id") == question_id, use_threads=False
-    ).to_pylist()
+    return _select(folder.answers, ANSWER_SCHEMA, ds.field("question_id") == question_id)
+
+
+def read_classification(folder: RunFolder, question_id: str) -> dict[str, Any] | None:
+    """The classification of one question; `None` while the run goes on."""
+    if not folder.records_file.is_file():
+        return None
+    records = _select(folder.records_file, RECORD_SCHEMA, ds.field("id") == question_id)
+    classification: dict[str, Any] | None = orjson.loads(records[0]["record"])["classification"] if records else None
+    return classification
+
+
+def _read_questions(folder: RunFolder, ids: list[str]) -> dict[str, Question]:
+    rows = _select(folder.questions, QUESTION_SCHEMA, ds.field("id").isin(pa.array(ids, pa.string())))
+    return {row["id"]: read_question_row(row) for row in rows}
+
+
+def _select(source: Path, schema: pa.Schema, where: ds.Expression) -> list[dict[str, Any]]:
+    table = ds.dataset(source, schema, format="parquet").to_table(filter=where, use_threads=False)
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 
-def classification_of(folder: RunFolder, question_id: str) -> dict[str, Any] | None:
-    """What the classifier said of it."""
-    for records in (folder.rows, folder.failures):
-        files = [str(file) for file in sorted(records.rglob("*.parquet"))]
-        if not files:
-            continue
-        found = ds.dataset(files, RECORD_SCHEMA, format="parquet").to_table(
-            filter=ds.field("id") == question_id, use_threads=False
-        )
-        if found.num_rows:
-            said: dict[str, Any] | None = orjson.loads(found["record"][0].as_py())["classification"]
-            return said
-    return None
+def _shorten_row(row: Mapping[str, Any], question: Question | None) -> dict[str, Any]:
+    texts = {"text": row["text"], "message": row["message"], "question": question.text if question else ""}
+    return {**row, **{name: _shorten(text) for name, text in texts.items()}}
 
 
-def _questions(folder: RunFolder, ids: list[str]) -> dict[str, Question]:
-    wanted = pc.field("id").isin(pa.array(ids, pa.string()))
-    table = ds.dataset(folder.questions, QUESTION_SCHEMA, format="parquet").to_table(filter=wanted, use_threads=False)
-    return {row["id"]: read_question_row(_MISSING | row) for row in table.to_pylist()}
-
-
-def _text_of(questions: Mapping[str, Question], row: Mapping[str, Any]) -> str:
-    question = questions.get(row["question_id"])
-    return question.text if question else ""
-
-
-def _shortened(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "text": _start(row["text"]), "message": _start(row["message"])}
-
-
-def _start(text: str | None) -> str | None:
+def _shorten(text: str | None) -> str | None:
     return text if text is None or len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS].rstrip() + " …"

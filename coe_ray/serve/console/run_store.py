@@ -1,6 +1,6 @@
-"""The run folders that the console shows: those that lie directly in one folder. What they hold is only read.
+"""Bench runs that the console shows: the run folders that lie directly in one folder. They are only read.
 
-A client names a run by its folder's name, which is looked up among those that are there: no path is made of it.
+A client names a run by its folder's name, which is looked up among the folders there: no path is made of it.
 """
 
 import time
@@ -14,142 +14,143 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
+from pydantic import BaseModel
 
 from coe_ray.core.errors import DataError
 from coe_ray.core.run_folder import Progress, RunFolder, RunState
 
-AT_MOST = 200
+RUNS_AT_MOST = 200
 """Runs in a list: the latest."""
 
 _SHOWN = (
-    "rows",
-    "incomplete",
-    "systems",
-    "classifier",
-    "failures",
-    "calls",
-    "rejected",
-    "seconds",
-    "leaderboard",
-    "version",
-    "commit",
-    "created",
+    *("rows", "incomplete", "systems", "classifier", "failures", "calls", "rejected"),
+    *("seconds", "leaderboard", "version", "commit", "created"),
 )
-"""What is shown of a summary. Its command line and folders are for those who can read it there."""
+"""Fields of a summary that are shown. Its command line and folders are for those who can read the file."""
+
+
+class Accuracy(BaseModel):
+    accuracy: float | None = None
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress(Progress):
+    """Progress of a run `age` seconds ago: questions, then calls, by the class of their error where it matters."""
+
+    age: float = 0.0
+
+
+class ListedRun(BaseModel):
+    """A bench run. `accuracy` is CoE's, where there are figures; `progress` is there while the run is not finished."""
+
+    id: str
+    state: RunState
+    started: str
+    profile: str
+    data: str
+    split: str | None
+    replay: bool
+    questions: int
+    incomplete: bool | None
+    accuracy: Accuracy | None
+    progress: RunProgress | None
+
+
+class WholeRun(ListedRun):
+    """A bench run with its summary, as docs/runs.md has it, but for the command line."""
+
+    summary: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run as far as a list tells it."""
+    """A run folder with its `run.json` and what is shown of it."""
 
     folder: RunFolder
     card: Mapping[str, Any]
-    began: float
-    state: RunState
-    progress: Progress | None
-
-    @property
-    def summary(self) -> dict[str, Any] | None:
-        """`None` where there is none yet."""
-        path = self.folder.summary
-        try:
-            return _summary(path, path.stat().st_mtime_ns)
-        except OSError:
-            return None
-
-    def listed(self) -> dict[str, Any]:
-        summary = self.summary or {}
-        return {
-            "id": self.folder.root.name,
-            "state": self.state,
-            "started": _moment(self.began),
-            "profile": Path(str(self.card.get("profile", ""))).stem,
-            "data": Path(str(self.card.get("data", ""))).name,
-            "split": self.card.get("split"),
-            "replay": "replay" in self.card,
-            "questions": self._questions(summary),
-            "incomplete": summary.get("incomplete"),
-            "accuracy": _accuracy(summary),
-            "progress": self._told(),
-        }
-
-    def whole(self) -> dict[str, Any]:
-        """As in the list, and the figures, where it has come to some."""
-        summary = self.summary
-        shown = {name: summary[name] for name in _SHOWN if name in summary} if summary else None
-        return {**self.listed(), "summary": shown}
-
-    def _questions(self, summary: Mapping[str, Any]) -> int:
-        if "rows" in summary:
-            return int(summary["rows"])
-        return self.progress.total if self.progress else _rows_in(self.folder.questions)
-
-    def _told(self) -> dict[str, Any] | None:
-        """The progress of a run that is not over, and how old that is."""
-        if self.progress is None or self.state == "finished":
-            return None
-        return {**asdict(self.progress), "age": max(0.0, time.time() - self.progress.at)}
+    shown: WholeRun
 
 
 class RunStore:
-    """The runs below `root`, which need not be there."""
+    """The runs in the folder `root`, which need not exist."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def runs(self) -> list[Run]:
-        """The latest first."""
-        found = sorted(self._folders().values(), key=_began, reverse=True)
-        return [run for folder in found[:AT_MOST] if (run := _run(folder))]
+        """The latest runs, newest first."""
+        folders = sorted(self._folders().values(), key=_started, reverse=True)
+        return [run for folder in folders[:RUNS_AT_MOST] if (run := _read_run(folder))]
 
     def run(self, name: str) -> Run | None:
-        """`None` where there is none of that name."""
+        """The run in the folder of that name; `None` where there is none."""
         folder = self._folders().get(name)
-        return _run(folder) if folder else None
+        return _read_run(folder) if folder else None
 
     def _folders(self) -> dict[str, RunFolder]:
         try:
-            below = [each for each in self._root.iterdir() if (each / "run.json").is_file()]
+            below = [path for path in self._root.iterdir() if (path / "run.json").is_file()]
         except OSError:  # nothing was run yet
             return {}
-        return {each.name: RunFolder(each) for each in below}
+        return {path.name: RunFolder(path) for path in below}
 
 
-def _run(folder: RunFolder) -> Run | None:
-    """`None` where its files cannot be read, or it is just being removed."""
+def _read_run(folder: RunFolder) -> Run | None:
+    """`None` where its files cannot be read, or are just being removed."""
     try:
-        return Run(folder, folder.card(), _began(folder), folder.state(), folder.read_progress())
+        card = folder.card()
+        return Run(folder, card, _show(folder, card))
     except (OSError, ValueError, DataError):
         return None
 
 
-def _began(folder: RunFolder) -> float:
+def _show(folder: RunFolder, card: Mapping[str, Any]) -> WholeRun:
+    """Raises `ValueError` where a file holds something else than a run has."""
+    state, progress, summary = folder.state(), folder.read_progress(), _read_summary(folder)
+    known = summary or {}
+    age = max(0.0, time.time() - progress.at) if progress else 0.0
+    return WholeRun(
+        id=folder.root.name,
+        state=state,
+        started=datetime.fromtimestamp(_started(folder), UTC).isoformat(timespec="seconds"),
+        profile=Path(str(card.get("profile", ""))).stem,
+        data=Path(str(card.get("data", ""))).name,
+        split=card.get("split"),
+        replay="replay" in card,
+        questions=known["rows"] if "rows" in known else progress.total if progress else _count_rows(folder.questions),
+        incomplete=known.get("incomplete"),
+        accuracy=known.get("systems", {}).get("coe"),
+        progress=RunProgress(**asdict(progress), age=age) if progress and state != "finished" else None,
+        summary={name: known[name] for name in _SHOWN if name in known} if summary else None,
+    )
+
+
+def _started(folder: RunFolder) -> float:
     """`run.json` is written once."""
     card = folder.root / "run.json"
     return card.stat().st_mtime if card.exists() else 0.0
 
 
-def _accuracy(summary: Mapping[str, Any]) -> dict[str, Any] | None:
-    """CoE's."""
-    told = summary.get("systems", {}).get("coe")
-    return told and {"accuracy": told.get("accuracy"), "ci95": told.get("ci95")}
-
-
-def _rows_in(folder: Path) -> int:
+def _count_rows(folder: Path) -> int:
     try:
         return sum(pq.read_metadata(file).num_rows for file in folder.glob("*.parquet"))
     except (OSError, ArrowException):
         return 0
 
 
-@lru_cache(maxsize=2 * AT_MOST)
-def _summary(path: Path, _written: int) -> dict[str, Any] | None:
+def _read_summary(folder: RunFolder) -> dict[str, Any] | None:
+    """`None` where there is none yet."""
+    try:
+        return _parse_summary(folder.summary, folder.summary.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=2 * RUNS_AT_MOST)
+def _parse_summary(path: Path, _written: int) -> dict[str, Any] | None:
     try:
         summary: dict[str, Any] = orjson.loads(path.read_bytes())
     except ValueError:
         return None
     return summary if isinstance(summary, dict) else None
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

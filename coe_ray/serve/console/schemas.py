@@ -1,22 +1,15 @@
-"""What the console's own requests are answered with, as the OpenAPI document describes it."""
+"""Responses of the console's own routes, as the OpenAPI document describes them."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from coe_ray.core.run_folder import Phase, RunState
-from coe_ray.core.types import Outcome, Provenance
+from coe_ray.core.types import Outcome, Question
+from coe_ray.serve.console.leaderboards import ListedLeaderboard
+from coe_ray.serve.console.run_prompts import Prompt
+from coe_ray.serve.console.run_store import ListedRun, WholeRun
 
-
-class ListedLeaderboard(BaseModel):
-    """A leaderboard without its scores; `answers` is how many it was made of."""
-
-    version: str
-    served: bool
-    provenance: Provenance
-    experts: list[str]
-    tasks: list[str]
-    answers: int
+__all__ = ["SCHEMAS", "LeaderboardList", "RowList", "RunList", "RunQuestion", "WholeRun"]
 
 
 class LeaderboardList(BaseModel):
@@ -24,56 +17,13 @@ class LeaderboardList(BaseModel):
     data: list[ListedLeaderboard]
 
 
-class ProgressSaid(BaseModel):
-    """How far a run was `age` seconds ago: questions, then calls, by the class of their error where it matters."""
-
-    total: int
-    done: int
-    failed: int
-    rate: float
-    in_flight: int
-    waiting: int
-    backing_off: dict[str, int]
-    failures: dict[str, int]
-    phase: Phase
-    at: float
-    age: float
-
-
-class AccuracySaid(BaseModel):
-    accuracy: float | None
-    ci95: tuple[float, float] | None
-
-
-class ListedRun(BaseModel):
-    """A bench run; `accuracy` is CoE's, where there are figures, and `progress` stands there while it is not over."""
-
-    id: str
-    state: RunState
-    started: str
-    profile: str
-    data: str
-    split: str | None
-    replay: bool
-    questions: int
-    incomplete: bool | None
-    accuracy: AccuracySaid | None
-    progress: ProgressSaid | None
-
-
 class RunList(BaseModel):
     object: Literal["list"]
     data: list[ListedRun]
 
 
-class WholeRun(ListedRun):
-    """The same with its summary, as docs/runs.md has it, but for the command line."""
-
-    summary: dict[str, Any] | None
-
-
-class RowSaid(BaseModel):
-    """What one system made of one question. Texts may be cut short in a list."""
+class Row(BaseModel):
+    """What one system answered to one question. Texts may be cut short in a list."""
 
     question_id: str
     system: str
@@ -93,7 +43,7 @@ class RowSaid(BaseModel):
     seconds: float | None
 
 
-class ListedRow(RowSaid):
+class ListedRow(Row):
     question: str
 
 
@@ -104,36 +54,13 @@ class RowList(BaseModel):
     data: list[ListedRow]
 
 
-class QuestionSaid(BaseModel):
-    id: str
-    text: str
-    options: list[str]
-    answer: str | None
-    task: str | None
-    language: str
+class RunQuestion(BaseModel):
+    """One question of a run with its classification, answers and prompts."""
 
-
-class MessageSaid(BaseModel):
-    role: str
-    content: str
-
-
-class PromptSaid(BaseModel):
-    """`sent`: as the journal has it; else made once more, by the profile as it is now."""
-
-    messages: list[MessageSaid]
-    sent: bool
-    models: list[str]
-    systems: list[str]
-
-
-class QuestionAsked(BaseModel):
-    """One question of a run with everything that was said to it."""
-
-    question: QuestionSaid
+    question: Question
     classification: dict[str, Any] | None
-    answers: list[RowSaid]
-    prompts: list[PromptSaid]
+    answers: list[Row]
+    prompts: list[Prompt]
 
 
-SCHEMAS: tuple[type[BaseModel], ...] = (LeaderboardList, RunList, WholeRun, RowList, QuestionAsked)
+SCHEMAS: tuple[type[BaseModel], ...] = (LeaderboardList, RunList, WholeRun, RowList, RunQuestion)

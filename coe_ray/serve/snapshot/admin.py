@@ -8,7 +8,7 @@ from typing import Any, cast
 from ray import serve
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
-from coe_ray.cluster.health import APPLICATION
+from coe_ray.cluster.health import APPLICATION, UP
 from coe_ray.cluster.ray_internals import deploy_config, serve_applications
 from coe_ray.core.errors import ConfigError
 from coe_ray.profile.profile import load_profile
@@ -18,10 +18,6 @@ from coe_ray.serve.snapshot.snapshot import snapshot_version
 
 INGRESS = "ingress"
 WAIT_S, LOOK_EVERY_S = 120.0, 0.2
-
-
-_UP = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
-"""Unhealthy is an application of which one replica just died."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class ServedState:
 async def read_served_state() -> ServedState:
     """Raises `ConfigError` where nothing is served."""
     application = serve.status().applications.get(APPLICATION)
-    if application is None or application.status not in _UP:
+    if application is None or application.status not in UP:
         raise ConfigError(f"no application {APPLICATION!r} is running on this cluster; `serve status` says more")
     said = await serve.get_app_handle(APPLICATION).served.remote()
     history = tuple(Change(**apply_served_change) for apply_served_change in said["history"])
@@ -67,7 +63,7 @@ async def apply_served_change(now: ServedState, patch: Mapping[str, Any]) -> Ser
         config = ServeDeploySchema.model_validate({"applications": [_with_change(file, patch) for file in files]})
         await asyncio.to_thread(deploy_config, config)
     else:
-        if snapshot_version(load_profile(now.profile).served, None) != now.base:
+        if snapshot_version(load_profile(now.profile).without_study, None) != now.base:
             raise ConfigError(
                 f"{now.profile}: has changed since it was deployed; deploy it again (`serve run …`), "
                 "or put it back and give what is to change as a patch"

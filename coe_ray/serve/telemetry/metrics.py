@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from ray.serve.metrics import Counter, Histogram
 
-from coe_ray.serve.telemetry.request_log import RequestRecord, decided_by
+from coe_ray.serve.telemetry.request_record import RequestRecord, classified_by
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -104,7 +104,7 @@ class Metrics:
 
     def _count_route(self, record: RequestRecord) -> None:
         if record.route is not None:
-            said, by = record.route.classification, decided_by(record.route)
+            said, by = record.route.classification, classified_by(record.route)
             self._add(ROUTES, {"task": said.task, "expert": record.route.expert, "by": by})
             self._observe(CONFIDENCE, said.confidence, {"by": by})
         experts = [attempt.expert for attempt in record.tried]

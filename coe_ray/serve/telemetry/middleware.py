@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.core.stages import collect_stages
-from coe_ray.serve.telemetry.request_log import RequestRecord, accept_request_id, set_current_record
+from coe_ray.serve.telemetry.request_record import RequestRecord, accept_request_id, set_current_record
 from coe_ray.serve.telemetry.tracing import request_span
 
 Observer: TypeAlias = Callable[[RequestRecord], None]
@@ -62,7 +62,7 @@ class TelemetryMiddleware:
                 raise
             except Exception as error:  # Starlette answers it outside of here
                 record.status = record.status or 500
-                record.failed(error)
+                record.set_error(error)
                 raise
             finally:
                 record.seconds = perf_counter() - began

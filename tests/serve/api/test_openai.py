@@ -12,7 +12,7 @@ from coe_ray.core.types import Classification, Completion, Delta, Message, Neigh
 from coe_ray.routing.router import choose_expert
 from coe_ray.serve.api.openai import ChatRequest, Reply, RequestError, error_object, read_request, route_object
 from coe_ray.serve.api.responses import events
-from coe_ray.serve.telemetry.request_log import RequestRecord, set_current_record
+from coe_ray.serve.telemetry.request_record import RequestRecord, set_current_record
 from tests.support.planted import BOARD
 
 MESSAGES = [{"role": "user", "content": "hi"}]

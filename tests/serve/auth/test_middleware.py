@@ -1,9 +1,8 @@
-"""The gate and the front as middleware, around an application that streams."""
+"""Authentication as middleware, around an application that streams."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
 
 import httpx
 import pytest
@@ -11,14 +10,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coe_ray.core.api_keys import add_key
 from coe_ray.profile.profile import AccessConfig
 from coe_ray.serve.auth.authenticator import Authenticator
-from coe_ray.serve.auth.header_filter import CALLBACK, RAY_ENVIRONMENT, HeaderFilter, middlewares
 from coe_ray.serve.auth.middleware import AuthMiddleware
-from coe_ray.serve.telemetry.request_log import RequestRecord, current_record, set_current_record
+from coe_ray.serve.telemetry.request_record import RequestRecord, current_record, set_current_record
 
 
 async def told(request: Request) -> Response:
@@ -46,7 +44,7 @@ def app(tmp_path: Path) -> Starlette:
     """`app.state.key` is the only key; two requests at once are its limit."""
     key = add_key(tmp_path / "keys.json", "ci", concurrency=2)
     app = Starlette(routes=[Route("/v1/models", told), Route("/healthz", healthy)])
-    app.add_middleware(AuthMiddleware, access=Authenticator(AccessConfig(), tmp_path / "keys.json", lambda: 1))
+    app.add_middleware(AuthMiddleware, authenticator=Authenticator(AccessConfig(), tmp_path / "keys.json", lambda: 1))
     app.add_middleware(Recorded)
     app.state.key = key
     return app
@@ -118,53 +116,3 @@ async def test_a_request_that_fails_gives_its_place_back(app: Starlette, client:
         with pytest.raises(ZeroDivisionError):
             await client.get("/v1/fails", headers=headers)
     assert (await client.get("/v1/models", headers=headers)).status_code == 200
-
-
-async def passed(*headers: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
-    """What is left of them behind the front."""
-    seen: list[tuple[bytes, bytes]] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.extend(scope["headers"])
-
-    async def receive() -> Message:
-        raise AssertionError
-
-    async def send(message: Message) -> None:
-        raise AssertionError
-
-    await HeaderFilter(app)({"type": "http", "headers": headers}, receive, send)
-    return seen
-
-
-async def test_the_front_takes_out_what_steers_serve() -> None:
-    harmless = [(b"host", b"x"), (b"authorization", b"Bearer coe-key"), (b"x-request-id", b"0b9f-4.a:1")]
-    harmful = [
-        (b"x-request-timeout-seconds", b"0"),
-        (b"x-request-disconnect-disabled", b"?1"),
-        (b"serve-multiplexed_model-id", b"m"),
-        (b"x_session_id", b"s"),
-        (b"traceparent", b"\xff"),
-        (b"x-request-id", b"two words"),
-        (b"x-request-id", b""),
-        (b"x-request-id", b"a" * 129),
-        (b"x-request-id", b"a\n"),
-        (b"x-request-id", b"\xff"),
-    ]
-    assert await passed(*harmless, *harmful) == harmless
-
-
-async def test_the_front_lets_a_lifespan_pass() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope == {"type": "lifespan"}
-
-    async def nothing(*_: object) -> Message:
-        raise AssertionError
-
-    await HeaderFilter(app)({"type": "lifespan"}, nothing, nothing)  # type: ignore[arg-type]  # never called
-
-
-def test_serve_is_told_where_the_front_is() -> None:
-    assert RAY_ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == CALLBACK
-    [middleware] = middlewares()
-    assert cast(object, middleware.cls) is HeaderFilter

@@ -9,7 +9,7 @@ import yaml
 from coe_ray.core.types import Provenance
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.routing.leaderboard import Leaderboard
-from coe_ray.serve.console.leaderboards import boards, listed
+from coe_ray.serve.console.leaderboards import find_leaderboards, list_leaderboard
 from coe_ray.serve.snapshot.history import Change
 from tests.serve.world import write_profile
 
@@ -36,7 +36,7 @@ def test_the_served_one_comes_first_and_its_file_is_no_other(profile: Profile, t
     whole.save(tmp_path / SERVED)
     served = whole.narrowed(profile.experts)
     assert whole.version != served.version
-    assert list(boards(profile, served, [])) == [served.version]
+    assert list(find_leaderboards(profile, served, [])) == [served.version]
 
 
 def test_neighbours_are_listed_the_newest_first(profile: Profile, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_neighbours_are_listed_the_newest_first(profile: Profile, tmp_path: Path
     old.save(tmp_path / "b.leaderboard.json")
     old.save(tmp_path / "copy.leaderboard.json")
     old.save(tmp_path / "b.json")
-    assert list(boards(profile, served, [])) == [served.version, old.version, older.version]
+    assert list(find_leaderboards(profile, served, [])) == [served.version, old.version, older.version]
 
 
 def test_a_file_that_a_change_named_is_found_wherever_it_lies(profile: Profile, tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_file_that_a_change_named_is_found_wherever_it_lies(profile: Profile, 
     served.save(tmp_path / SERVED)
     former.save(tmp_path / "elsewhere" / "former.json")
     history = [Change({"leaderboard": {"path": "elsewhere/former.json"}}, "v1"), Change({"tasks": []}, "v2")]
-    assert list(boards(profile, served, history)) == [served.version, former.version]
+    assert list(find_leaderboards(profile, served, history)) == [served.version, former.version]
 
 
 def test_what_is_none_or_another_profiles_is_left_out(profile: Profile, tmp_path: Path) -> None:
@@ -63,21 +63,21 @@ def test_what_is_none_or_another_profiles_is_left_out(profile: Profile, tmp_path
     board(4, experts=("strangers",)).save(tmp_path / "other.leaderboard.json")
     (tmp_path / "torn.leaderboard.json").write_bytes(b'{"scores": [')
     (tmp_path / "folder.leaderboard.json").mkdir()
-    assert list(boards(profile, served, [])) == [served.version]
+    assert list(find_leaderboards(profile, served, [])) == [served.version]
 
 
 def test_a_file_that_is_written_anew_is_read_anew(profile: Profile, tmp_path: Path) -> None:
     """The former is still served, and the new one can be looked at before it is."""
     served, new = board(5), board(10)
     served.save(tmp_path / SERVED)
-    assert list(boards(profile, served, [])) == [served.version]
+    assert list(find_leaderboards(profile, served, [])) == [served.version]
     new.save(tmp_path / SERVED)
-    assert list(boards(profile, served, [])) == [served.version, new.version]
+    assert list(find_leaderboards(profile, served, [])) == [served.version, new.version]
 
 
 def test_a_profile_without_any(profile: Profile) -> None:
     assert (
-        boards(
+        find_leaderboards(
             profile.model_copy(update={"leaderboard": profile.leaderboard.model_copy(update={"path": None})}), None, []
         )
         == {}
@@ -86,10 +86,10 @@ def test_a_profile_without_any(profile: Profile) -> None:
 
 def test_a_list_tells_all_but_the_scores() -> None:
     one, other = board(5, "2026-11-03"), board(4)
-    told = listed(one, one)
-    assert told["served"]
-    assert not listed(one, other)["served"]
-    assert not listed(one, None)["served"]
-    assert (told["experts"], told["tasks"], told["answers"]) == (["captain", "gauge"], ["Broken"], 20)
-    assert told["provenance"]["created"] == "2026-11-03"
-    assert "scores" not in told
+    listed = list_leaderboard(one, one)
+    assert listed.served
+    assert not list_leaderboard(one, other).served
+    assert not list_leaderboard(one, None).served
+    assert (listed.experts, listed.tasks, listed.answers) == (["captain", "gauge"], ["Broken"], 20)
+    assert listed.model_dump()["provenance"]["created"] == "2026-11-03"
+    assert "scores" not in listed.model_dump()

@@ -15,7 +15,7 @@ from coe_ray.profile.models import Strategy, VllmModel
 from coe_ray.profile.profile import load_profile
 from coe_ray.serve.hosting import vllm
 from coe_ray.serve.hosting.feasibility import Capacity, check_placement, hardest_first, replica_placement
-from coe_ray.serve.hosting.vllm import llm_config, model_deployment
+from coe_ray.serve.hosting.vllm import llm_config
 from tests.support.hosted_profiles import hosted_model as hosted
 from tests.support.hosted_profiles import node_resources as node
 from tests.support.hosted_profiles import profile_of
@@ -111,10 +111,10 @@ def test_engines_of_several_cards_are_deployed_first() -> None:
 def test_bundles_are_those_that_serve_asks_for(model: VllmModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vllm, "locate_weights", lambda weights: weights.hub)
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env={}))
-    deployed: Any = model_deployment("m", llm_config("m", model))._replica_config
+    options = vllm.ChatEngine.get_deployment_options(llm_config("m", model))
     checked = replica_placement(model)
-    assert [*map(_without_zeros, deployed.placement_group_bundles)] == [*map(_without_zeros, checked.bundles)]
-    assert deployed.placement_group_strategy == checked.strategy
+    assert [*map(_without_zeros, options["placement_group_bundles"])] == [*map(_without_zeros, checked.bundles)]
+    assert options["placement_group_strategy"] == checked.strategy
 
 
 def _without_zeros(bundle: Any) -> dict[str, float]:

@@ -7,14 +7,11 @@ from typing import Any
 import pytest
 import ray
 import yaml
-from pydantic import ValidationError
 
 from coe_ray.cluster.hosted import deployment_name
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
-from coe_ray.serve.app import environment_warnings
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
-from coe_ray.serve.hosting import vllm as models
+from coe_ray.serve.hosting import vllm
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 
 HUGE = {
@@ -32,7 +29,7 @@ HUGE = {
 @pytest.fixture(autouse=True)
 def no_weights_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is downloaded or converted, and no cluster is asked for the driver's own environment."""
-    monkeypatch.setattr(models, "locate_weights", lambda weights: f"located {weights.hub}")
+    monkeypatch.setattr(vllm, "locate_weights", lambda weights: f"located {weights.hub}")
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env={}))
 
 
@@ -61,27 +58,26 @@ def _hosted(profile: Profile, name: str) -> VllmModel:
     return model
 
 
-def _deployment(name: str, model: VllmModel) -> Any:
-    return model_deployment(name, llm_config(name, model))
-
-
-def _bundles(name: str, model: VllmModel) -> Any:
-    return _deployment(name, model)._replica_config.placement_group_bundles
+def _options(name: str, model: VllmModel) -> Any:
+    """The options of the model's deployment."""
+    return vllm.ChatEngine.get_deployment_options(llm_config(name, model))
 
 
 def test_small_model_lies_on_one_bundle_without_a_gpu(small: VllmModel) -> None:
     # The replica's own CPU is added to the first bundle; the engine's worker lies in it, too.
-    assert _bundles("smollm2", small) == [{"CPU": 2, "GPU": 0}]
-    assert _deployment("smollm2", small)._replica_config.placement_group_strategy == "STRICT_PACK"
+    options = _options("smollm2", small)
+    assert options["placement_group_bundles"] == [{"CPU": 2, "GPU": 0}]
+    assert options["placement_group_strategy"] == "STRICT_PACK"
     assert llm_config("smollm2", small).accelerator_type is None
 
 
 def test_large_model_lies_on_one_bundle_for_each_worker(huge: VllmModel) -> None:
-    bundles = _bundles("qwen", huge)
+    options = _options("qwen", huge)
+    bundles = options["placement_group_bundles"]
     assert len(bundles) == 4 * 2
     assert [bundle["GPU"] for bundle in bundles] == [1] * 8
     assert all(bundle["CPU"] >= 2 for bundle in bundles)
-    assert _deployment("qwen", huge)._replica_config.placement_group_strategy == "PACK"
+    assert options["placement_group_strategy"] == "PACK"
     assert llm_config("qwen", huge).accelerator_type == "H100"
 
 
@@ -109,19 +105,26 @@ def test_weights_and_environment(small: VllmModel) -> None:
 def test_autoscaling_is_the_profiles(
     request: pytest.FixtureRequest, name: str, replicas: tuple[int, int], requests: tuple[int, int]
 ) -> None:
-    options = _deployment("m", request.getfixturevalue(name))._deployment_config
-    scaling = options.autoscaling_config
-    assert (scaling.min_replicas, scaling.max_replicas) == replicas
-    assert (scaling.target_ongoing_requests, options.max_ongoing_requests) == requests
+    options = _options("m", request.getfixturevalue(name))
+    scaling = options["autoscaling_config"]
+    assert (scaling["min_replicas"], scaling["max_replicas"]) == replicas
+    assert (scaling["target_ongoing_requests"], options["max_ongoing_requests"]) == requests
 
 
 def test_delays_queue_and_checks(huge: VllmModel) -> None:
-    options = _deployment("m", huge)._deployment_config
-    assert (options.autoscaling_config.upscale_delay_s, options.autoscaling_config.downscale_delay_s) == (10, 300)
-    assert options.max_queued_requests == 3 * 48  # as many as all replicas work on at once
-    assert (options.backpressure_config.status_code, options.backpressure_config.retry_after_s) == (429, 2)
-    assert options.health_check_period_s <= 5
-    assert options.graceful_shutdown_timeout_s >= 600
+    options = _options("m", huge)
+    scaling = options["autoscaling_config"]
+    assert (scaling["upscale_delay_s"], scaling["downscale_delay_s"]) == (10, 300)
+    assert options["max_queued_requests"] == 3 * 48  # as many as all replicas work on at once
+    assert options["backpressure_config"] == {"status_code": 429, "retry_after_s": 2}
+    assert options["health_check_period_s"] <= 5
+    assert options["graceful_shutdown_timeout_s"] >= 600
+
+
+def test_serve_takes_the_options(huge: VllmModel) -> None:
+    deployment = model_deployment("qwen", llm_config("qwen", huge))
+    assert deployment.name == deployment_name("qwen") == "model-qwen"
+    assert (deployment.max_ongoing_requests, deployment.max_queued_requests) == (48, 3 * 48)
 
 
 def _model(**changes: Any) -> VllmModel:
@@ -133,54 +136,3 @@ def test_models_that_share_a_card_share_its_memory() -> None:
     assert llm_config("m", _model(bundle={"GPU": 0.5})).engine_kwargs["gpu_memory_utilization"] == 0.46
     said = _model(bundle={"GPU": 0.5}, engine={"gpu_memory_utilization": 0.4})
     assert llm_config("m", said).engine_kwargs["gpu_memory_utilization"] == 0.4
-
-
-def test_strategy_follows_from_the_sizes() -> None:
-    assert _model(engine={"tensor_parallel_size": 4}).placement_strategy == "STRICT_PACK"
-    assert _model(engine={"pipeline_parallel_size": 2}).placement_strategy == "PACK"
-    assert _model(engine={"pipeline_parallel_size": 2}, strategy="SPREAD").placement_strategy == "SPREAD"
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"bundle": {"GPU": 2}}, "one GPU at most"),
-        ({"bundle": {"GPU": 0.5}, "engine": {"tensor_parallel_size": 2}}, "a whole GPU each"),
-        ({"bundle": {"GPU": 0.5}, "engine": {"gpu_memory_utilization": 0.9}}, "part of the card"),
-        ({"bundle": {"CPU": 1}, "accelerator": "L4"}, "bundle has no GPU"),
-        ({"bundle": {"GPU": 0}}, "names no resource"),
-        ({"bundle": {"GPU": -1}}, "greater than or equal to 0"),
-        ({"engine": {"gpu_memory_utilization": 90}}, "at most 1"),
-        ({"engine": {"tensor_parallel_size": True}}, "whole number"),
-        ({"engine": {"data_parallel_size": 2}}, "max_replicas"),
-        ({"scaling": {"max_queued_requests": 0}}, "greater than or equal to 1"),
-        ({"scaling": {"downscale_delay_s": -1}}, "greater than or equal to 0"),
-    ],
-)
-def test_what_no_engine_could_run_is_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
-        _model(**changes)
-
-
-def test_deployment_is_named_after_its_model(huge: VllmModel) -> None:
-    assert _deployment("qwen", huge).name == deployment_name("qwen") == "model-qwen"
-
-
-@pytest.mark.parametrize("missing", RAY_ENVIRONMENT)
-def test_warns_of_what_protects_from_strangers(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    for name, value in {**WANTED_ENVIRONMENT, **RAY_ENVIRONMENT}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv(missing)
-    assert environment_warnings() == [f"{missing} is not set; set it before `ray start`, see docs/security.md"]
-
-
-@pytest.mark.parametrize("missing", WANTED_ENVIRONMENT)
-def test_warns_of_what_was_not_set_before_ray_started(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
-    for name, value in {**WANTED_ENVIRONMENT, **RAY_ENVIRONMENT}.items():
-        monkeypatch.setenv(name, value)
-    assert environment_warnings() == []
-    monkeypatch.delenv(missing)
-    (warning,) = environment_warnings()
-    assert warning.startswith(f"{missing}=1 is not set")
-    monkeypatch.setenv(missing, "0")
-    assert environment_warnings() == [warning]

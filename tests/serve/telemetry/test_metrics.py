@@ -9,7 +9,7 @@ import pytest
 from coe_ray.core.types import Attempt, Classification, Route, Usage
 from coe_ray.serve.telemetry import metrics
 from coe_ray.serve.telemetry.metrics import DEFINITIONS, Definition, Metrics
-from coe_ray.serve.telemetry.request_log import RequestRecord
+from coe_ray.serve.telemetry.request_record import RequestRecord
 
 PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
 
@@ -45,7 +45,7 @@ def routed(*tried: str, expert: str, task: str = "Networks") -> RequestRecord:
     record = RequestRecord("id", "POST", status=200, seconds=0.5)
     record.set_model("coe", ("captain", "gauge"))
     attempts = tuple(Attempt(each, "ServerFault", "text", 0.1) for each in tried)
-    record.decided(Route(expert, Classification(task, "exact", "raw", 0.75), (), "best", "board", attempts))
+    record.set_route(Route(expert, Classification(task, "exact", "raw", 0.75), (), "best", "board", attempts))
     return record
 
 

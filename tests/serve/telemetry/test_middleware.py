@@ -14,7 +14,7 @@ from coe_ray.core.stages import stage
 from coe_ray.core.types import Usage
 from coe_ray.serve.api.openai import RequestError
 from coe_ray.serve.telemetry.middleware import TelemetryMiddleware
-from coe_ray.serve.telemetry.request_log import RequestRecord, current_record
+from coe_ray.serve.telemetry.request_record import RequestRecord, current_record
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def healthz(_: Request) -> Response:
 
 
 async def refused(_: Request, error: RequestError) -> JSONResponse:
-    current_record().failed(error)
+    current_record().set_error(error)
     return JSONResponse({}, error.status)
 
 

@@ -1,26 +1,19 @@
-"""A request's line in the log: what stands in it, how it is written, and what never does."""
+"""The log of requests: lines of JSON, written soon, none lost on a clean exit, and none written on the event loop."""
 
-import asyncio
+import io
 import json
 import logging
+import threading
+import time
 from collections.abc import Iterator
-from io import StringIO
-from logging.handlers import MemoryHandler
+from logging.handlers import MemoryHandler, RotatingFileHandler
+from pathlib import Path
 
 import pytest
-from ray._common.formatters import JSONFormatter
 
-from coe_ray.core.errors import ServerFault
 from coe_ray.core.types import Attempt, Classification, Route, Usage
-from coe_ray.serve.api.openai import RequestError
-from coe_ray.serve.telemetry.request_log import (
-    FLUSH_S,
-    RequestLog,
-    RequestRecord,
-    accept_request_id,
-    current_record,
-    set_current_record,
-)
+from coe_ray.serve.telemetry.request_log import SERVE_LOG, ReplicaLogHandler, RequestLog
+from coe_ray.serve.telemetry.request_record import RequestRecord
 
 ROUTE = Route(
     "gauge",
@@ -33,35 +26,37 @@ ROUTE = Route(
 
 
 @pytest.fixture
-def written() -> Iterator[StringIO]:
-    """What Serve's own JSON formatter makes of the log, behind a buffer such as Serve's."""
-    out = StringIO()
-    target = logging.StreamHandler(out)
-    target.setFormatter(JSONFormatter())
-    handler = MemoryHandler(1000, target=target)
-    log = logging.getLogger("ray.serve")
-    before, level, propagates = log.handlers[:], log.level, log.propagate
-    log.handlers[:], log.propagate = [handler], False
-    log.setLevel(logging.INFO)
-    yield out
-    log.handlers[:], log.propagate = before, propagates
-    log.setLevel(level)
+def file(tmp_path: Path) -> Iterator[RotatingFileHandler]:
+    """The file of Serve's log, with Serve's buffer before it."""
+    handlers, level, propagate = SERVE_LOG.handlers[:], SERVE_LOG.level, SERVE_LOG.propagate
+    target = RotatingFileHandler(tmp_path / "replica.log", maxBytes=100_000, backupCount=2)
+    SERVE_LOG.handlers[:], SERVE_LOG.propagate = [MemoryHandler(1000, target=target)], False
+    SERVE_LOG.setLevel(logging.INFO)
+    yield target
+    SERVE_LOG.handlers[:], SERVE_LOG.propagate = handlers, propagate
+    SERVE_LOG.setLevel(level)
+    target.close()
+
+
+def lines(file: RotatingFileHandler) -> list[str]:
+    return Path(file.baseFilename).read_text("utf-8").splitlines()
 
 
 def answered() -> RequestRecord:
     record = RequestRecord("id-1", "POST", "/v1/chat/completions", key="team-a", version="v1", status=200, seconds=0.25)
     record.set_model("coe", ("captain", "gauge"))
-    record.decided(ROUTE)
+    record.set_route(ROUTE)
     record.usage = Usage(7, 3)
     record.stages = {"expert": 0.2}
     return record
 
 
-async def test_a_line_is_json_with_its_fields_and_waits_for_no_other(written: StringIO) -> None:
-    RequestLog({"replica": "abc"}).write(answered())
-    assert written.getvalue() == ""
-    await asyncio.sleep(FLUSH_S * 2)
-    line = json.loads(written.getvalue())
+def test_a_line_is_json_with_the_records_fields_and_its_origin(file: RotatingFileHandler) -> None:
+    log = RequestLog({"replica": "abc"}, ReplicaLogHandler())
+    log.write(answered())
+    log.close()
+    [text] = lines(file)
+    line = json.loads(text)
     assert {
         "request_id": "id-1",
         "method": "POST",
@@ -81,69 +76,68 @@ async def test_a_line_is_json_with_its_fields_and_waits_for_no_other(written: St
         "seconds": 0.25,
         "stages": {"expert": 0.2},
         "replica": "abc",
+        "levelname": "INFO",
     }.items() <= line.items()
     assert line["message"] == "POST /v1/chat/completions coe -> gauge (监控指标) 200 in 0.2500 s"
-    assert "raw words" not in written.getvalue()
-    assert "text of a provider" not in written.getvalue()
+    assert abs(line["timestamp_ns"] - time.time_ns()) < 60 * 10**9
+    assert time.strptime(line["asctime"].partition(",")[0], "%Y-%m-%d %H:%M:%S")
+    assert "raw words" not in text
+    assert "text of a provider" not in text
 
 
-async def test_many_lines_are_written_down_together(written: StringIO) -> None:
-    log = RequestLog({})
-    for _ in range(3):
+def test_a_line_is_written_without_another_request_or_a_close(file: RotatingFileHandler) -> None:
+    """So are Serve's own lines before it, which wait in a buffer."""
+    log = RequestLog({}, ReplicaLogHandler())
+    SERVE_LOG.info("a line of Serve's own")
+    log.write(answered())
+    until = time.monotonic() + 30
+    while len(lines(file)) < 2:
+        assert time.monotonic() < until, "not written"
+        time.sleep(0.01)
+    own, line = lines(file)
+    assert own == "a line of Serve's own"
+    assert json.loads(line)["request_id"] == "id-1"
+    log.close()
+
+
+def test_nothing_is_lost_on_a_clean_exit(file: RotatingFileHandler) -> None:
+    log = RequestLog({}, ReplicaLogHandler())
+    for number in range(100):
+        log.write(RequestRecord(str(number), "GET"))
+    log.close()
+    assert [json.loads(line)["request_id"] for line in lines(file)] == [str(number) for number in range(100)]
+
+
+def test_the_caller_does_not_wait_for_the_disk(file: RotatingFileHandler) -> None:
+    class HangingDisk(logging.StreamHandler[io.StringIO]):
+        def emit(self, record: logging.LogRecord) -> None:
+            assert threading.current_thread() is not threading.main_thread()
+            assert works_again.wait(30)
+            super().emit(record)
+
+    works_again, out = threading.Event(), io.StringIO()
+    log = RequestLog({}, HangingDisk(out))
+    for _ in range(1000):
         log.write(answered())
-    await asyncio.sleep(FLUSH_S * 2)
-    assert len(written.getvalue().splitlines()) == 3
+    assert out.getvalue() == ""
+    works_again.set()
+    log.close()
+    assert len(out.getvalue().splitlines()) == 1000
 
 
-def test_a_model_that_there_is_not_does_not_come_into_the_log() -> None:
-    record = RequestRecord("id", "POST")
-    record.set_model("evil\nINFO forged line", ("captain",))
-    assert (record.kind, record.model, record.expert) == ("unknown", "unknown", None)
-    assert "evil" not in str(record)
+def test_the_size_limit_of_serves_file_holds(file: RotatingFileHandler) -> None:
+    log = RequestLog({}, ReplicaLogHandler())
+    for _ in range(400):
+        log.write(answered())
+    log.close()
+    files = sorted(Path(file.baseFilename).parent.iterdir())
+    assert [each.name for each in files] == ["replica.log", "replica.log.1", "replica.log.2"]
+    assert max(each.stat().st_size for each in files) <= file.maxBytes
 
 
-@pytest.mark.parametrize(
-    ("error", "name"),
-    [
-        (RequestError(404, "no model", code="model_not_found"), "model_not_found"),
-        (RequestError(400, "bad"), "RequestError"),
-        (ServerFault("m", "text"), "ServerFault"),
-        (ValueError("text"), "ValueError"),
-    ],
-)
-def test_an_error_is_a_name_out_of_the_code(error: Exception, name: str) -> None:
-    record = RequestRecord("id", "POST")
-    record.failed(error)
-    assert record.error == name
-
-
-def test_a_decision_that_was_kept_is_told_apart() -> None:
-    record = RequestRecord("id", "POST")
-    record.decided(Route("gauge", ROUTE.classification, (), "best", "board", cached=True))
-    assert record.fields()["decided_by"] == "cached"
-
-
-def test_a_named_expert_is_no_route() -> None:
-    record = RequestRecord("id", "POST", "/v1/chat/completions", status=200)
-    record.set_model("gauge", ("gauge",))
-    assert str(record) == "POST /v1/chat/completions gauge 200 in 0.0000 s"
-
-
-@pytest.mark.parametrize("given", ["3772d818-91cc-4850-b502-8d196b2bc2d3", "Root=1-67891233-abcdef01", "x" * 128])
-def test_a_fit_request_id_is_kept(given: str) -> None:
-    assert accept_request_id(given) == given
-
-
-@pytest.mark.parametrize("given", [None, "", "x" * 129, "two words", "tab\t", "line\n", "ÿ", 'quote"', "a\n"])
-def test_another_gets_a_new_one(given: str | None) -> None:
-    new = accept_request_id(given)
-    assert new != given
-    assert accept_request_id(new) == new
-
-
-def test_the_record_under_way_is_the_requests_own() -> None:
-    record = RequestRecord("id", "GET")
-    with set_current_record(record):
-        assert current_record() is record
-    with pytest.raises(LookupError):
-        current_record()
+def test_the_level_of_serves_log_holds(file: RotatingFileHandler) -> None:
+    SERVE_LOG.setLevel(logging.WARNING)
+    log = RequestLog({}, ReplicaLogHandler())
+    log.write(answered())
+    log.close()
+    assert lines(file) == []

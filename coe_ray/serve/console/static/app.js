@@ -16,7 +16,7 @@ const HEALTH_EVERY_MS = 15000;
 
 let shown = null; // the view's name
 let leaving = new AbortController(); // what the view that is left still waits for
-let state = null; // what /healthz told last
+let state = null; // the last answer of /healthz
 
 // ---- which view
 

@@ -20,7 +20,7 @@ export async function start() {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    asked(field.value.trim());
+    submitQuestion(field.value.trim());
   });
   byId("stop").addEventListener("click", () => stopping?.abort());
   examples = await (await fetch("console/examples.json")).json();
@@ -45,7 +45,7 @@ function example({ task, question, options }) {
   return el("button", { type: "button", on: { click: take } }, el("span", { class: "task" }, task), el("span", {}, question));
 }
 
-async function asked(question) {
+async function submitQuestion(question) {
   if (!question) {
     announce(t("ask.empty"));
     byId("question").focus();
@@ -134,14 +134,14 @@ function redraw(shown) {
 
 function broken(shown, error, mine) {
   shown.phase = "failed";
-  shown.error = told(shown, error);
+  shown.error = errorText(shown, error);
   if (shown === flow) announce(shown.error());
   if (error instanceof Gone || error instanceof Refused || mine.signal.aborted) return;
   throw error;
 }
 
-/** As a function, so that it is told in the language of the moment. */
-function told(shown, error) {
+/** As a function, so that it is shown in the language of the moment. */
+function errorText(shown, error) {
   if (error.name === "AbortError") return () => t("ask.stopped");
   if (error instanceof Gone) return () => t("ask.gone");
   const values = { message: error.message };

@@ -1,4 +1,4 @@
-// Everything that is asked of the endpoint: with the key, and with a clear word where it refuses or is gone.
+// Requests to the endpoint: with the key, and with a clear error where it refuses or is gone.
 
 import { byId } from "./dom.js";
 import { t } from "./words.js";
@@ -7,7 +7,7 @@ const KEY = "coe-key";
 const FIRST_WAIT_S = 1;
 const LONGEST_WAIT_S = 15;
 
-/** The endpoint said no: `status` and the error object's message. */
+/** A refusal of the endpoint: `status` and the error object's message. */
 export class Refused extends Error {
   constructor(status, message, code) {
     super(message);
@@ -42,7 +42,7 @@ export async function ask(path, { body, signal } = {}) {
   throw await refusal(response);
 }
 
-/** What a GET answers. It is asked again by itself when the endpoint is back. */
+/** The response to a GET. It is repeated by itself when the endpoint is back. */
 export async function read(path, { signal } = {}) {
   for (;;) {
     try {
@@ -103,12 +103,12 @@ async function sent(path, body, signal, value) {
   throw lost();
 }
 
-// What stands before the endpoint answers in plain text or HTML where nothing is behind it.
+// A proxy before the endpoint answers in plain text or HTML while the endpoint is away.
 const isOurs = (response) => (response.headers.get("content-type") ?? "").startsWith("application/json");
 
 async function refusal(response) {
-  const told = await response.json().catch(() => ({}));
-  return new Refused(response.status, told.error?.message ?? response.statusText, told.error?.code);
+  const content = await response.json().catch(() => ({}));
+  return new Refused(response.status, content.error?.message ?? response.statusText, content.error?.code);
 }
 
 /** Begins to look for the endpoint, where nobody does yet. */

@@ -35,14 +35,14 @@ async function board(version, signal) {
   return known.get(version);
 }
 
-/** With what is asked of it again and again: scores by task and expert, and the best of each task. */
-function indexed(told) {
-  const tasks = [...new Set(told.scores.map((score) => score.task))];
-  const experts = [...new Set(told.scores.map((score) => score.expert))].sort();
-  const scores = new Map(told.scores.map((score) => [keyOf(score.task, score.expert), score]));
+/** A leaderboard with lookups: scores by task and expert, and the best expert of each task. */
+function indexed(content) {
+  const tasks = [...new Set(content.scores.map((score) => score.task))];
+  const experts = [...new Set(content.scores.map((score) => score.expert))].sort();
+  const scores = new Map(content.scores.map((score) => [keyOf(score.task, score.expert), score]));
   const score = (task, expert) => scores.get(keyOf(task, expert));
   const ranked = (task) => experts.filter((expert) => score(task, expert)).sort((one, two) => score(task, two).accuracy - score(task, one).accuracy);
-  return { ...told, tasks, experts, score, best: (task) => ranked(task)[0] };
+  return { ...content, tasks, experts, score, best: (task) => ranked(task)[0] };
 }
 
 const keyOf = (task, expert) => JSON.stringify([task, expert]);
@@ -130,7 +130,7 @@ function difference(newer, older) {
       {},
       el("th", { scope: "row" }, task),
       experts.map((expert) => change(newer.score(task, expert), older.score(task, expert))),
-      el("td", { class: "asked" }, askedNow(newer.best(task), older.best(task))),
+      el("td", { class: "asked" }, bestNow(newer.best(task), older.best(task))),
     ),
   );
   const table = el(
@@ -166,7 +166,7 @@ function change(now, before) {
 
 const clearMark = () => [el("span", { "aria-hidden": "true" }, "◆ "), el("span", { class: "unseen" }, `${t("board.diff.clear")} `)];
 
-function askedNow(newer, older) {
+function bestNow(newer, older) {
   if (newer === older) return t("board.diff.kept", { expert: newer });
   return el("strong", {}, t("board.diff.changed", { newer: newer ?? "–", older: older ?? "–" }));
 }

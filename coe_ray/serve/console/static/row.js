@@ -1,4 +1,4 @@
-// One question of a run: what was asked, what everybody answered, and the prompts as they were sent.
+// One question of a run: its text, every answer, and the prompts as they were sent.
 
 import { byId, el, facts, put } from "./dom.js";
 import { read } from "./endpoint.js";
@@ -8,23 +8,23 @@ import { duration, number, t } from "./words.js";
 const LETTERS = "ABCDEFGHIJ";
 const CLASSIFIER = "classifier";
 
-let told = null;
+let detail = null;
 let at = null;
 
 export async function open(signal, [run, , question], query) {
   at = { run, question, query };
-  told = null;
+  detail = null;
   back();
   put(byId("row-whole"), el("p", { class: "note" }, t("loading")));
-  told = await read(`v1/runs/${encodeURIComponent(run)}/rows/${encodeURIComponent(question)}`, { signal });
+  detail = await read(`v1/runs/${encodeURIComponent(run)}/rows/${encodeURIComponent(question)}`, { signal });
   draw();
 }
 
 export function draw() {
   if (!at) return;
   back();
-  if (!told) return;
-  put(byId("row-whole"), asked(told.question), named(told), answers(told.answers), prompts(told.prompts));
+  if (!detail) return;
+  put(byId("row-whole"), questionSection(detail.question), named(detail), answers(detail.answers), prompts(detail.prompts));
 }
 
 function back() {
@@ -33,7 +33,7 @@ function back() {
   link.href = `#/runs/${encodeURIComponent(at.run)}${asQuery(at.query)}`;
 }
 
-function asked(question) {
+function questionSection(question) {
   const options = question.options.map((option, index) => {
     const isRight = LETTERS[index] === question.answer;
     const mark = isRight && el("span", { class: "outcome correct" }, ` ✓ ${t("row.right")}`);

@@ -60,9 +60,9 @@ function clear(id) {
 
 async function page(id, signal) {
   if (!run.summary) return null;
-  const asked = new URLSearchParams({ limit: PAGE });
-  for (const name of [...FILTERS, "offset"]) if (query[name]) asked.set(name, query[name]);
-  return read(`${pathOf(id)}/rows?${asked}`, { signal });
+  const params = new URLSearchParams({ limit: PAGE });
+  for (const name of [...FILTERS, "offset"]) if (query[name]) params.set(name, query[name]);
+  return read(`${pathOf(id)}/rows?${params}`, { signal });
 }
 
 // ---- how far it is
@@ -160,10 +160,10 @@ function result(summary) {
   ];
 }
 
-function systems(told) {
+function systems(content) {
   const columns = [t("run.system"), t("run.accuracy"), "", ...OUTCOMES.map((name) => t(`outcome.${name}`))];
   const head = columns.map((text) => (text ? el("th", { scope: "col" }, text) : el("td", { class: "drawn", "aria-hidden": "true" })));
-  const rows = Object.entries(told).map(([name, system]) =>
+  const rows = Object.entries(content).map(([name, system]) =>
     el(
       "tr",
       { class: name === "coe" ? "coe" : "" },
@@ -182,9 +182,9 @@ function systems(told) {
   );
 }
 
-function named(told) {
-  if (!told?.total) return null;
-  const values = { accuracy: percent(told.accuracy), interval: interval(told.ci95), total: number(told.total) };
+function named(content) {
+  if (!content?.total) return null;
+  const values = { accuracy: percent(content.accuracy), interval: interval(content.ci95), total: number(content.total) };
   return el("p", { class: "note" }, t("run.classifier", values));
 }
 
@@ -224,14 +224,14 @@ function filters(summary) {
 }
 
 function listed() {
-  const { page: told } = rows ?? {};
-  if (!told) return el("p", { class: "note" }, t("loading"));
-  if (!told.data.length) return el("p", { class: "note", id: "row-count" }, t("rows.none"));
+  const { page: content } = rows ?? {};
+  if (!content) return el("p", { class: "note" }, t("loading"));
+  if (!content.data.length) return el("p", { class: "note", id: "row-count" }, t("rows.none"));
   const names = ["outcome", "question", "task", "system", "letter", "answer"];
-  const table = cards(t("rows.caption"), names.map((name) => t(`rows.${name}`)), told.data.map(line));
+  const table = cards(t("rows.caption"), names.map((name) => t(`rows.${name}`)), content.data.map(line));
   table.classList.add("rows");
-  const values = { from: number(told.offset + 1), to: number(told.offset + told.data.length), total: number(told.total) };
-  return [el("p", { class: "note", id: "row-count" }, t("rows.count", values)), table, turning(told)];
+  const values = { from: number(content.offset + 1), to: number(content.offset + content.data.length), total: number(content.total) };
+  return [el("p", { class: "note", id: "row-count" }, t("rows.count", values)), table, turning(content)];
 }
 
 function line(row) {
@@ -246,14 +246,14 @@ function line(row) {
   ];
 }
 
-function turning(told) {
+function turning(content) {
   const to = (offset, text) => el("a", { class: "turn", href: `#/runs/${encodeURIComponent(run.id)}${asQuery({ ...query, offset })}` }, text);
-  const next = told.offset + told.data.length;
+  const next = content.offset + content.data.length;
   return el(
     "p",
     { class: "turning" },
-    told.offset > 0 && to(Math.max(0, told.offset - PAGE) || "", t("rows.previous")),
-    next < told.total && to(next, t("rows.next")),
+    content.offset > 0 && to(Math.max(0, content.offset - PAGE) || "", t("rows.previous")),
+    next < content.total && to(next, t("rows.next")),
   );
 }
 

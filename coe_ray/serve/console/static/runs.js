@@ -56,7 +56,7 @@ export function state(run) {
 
 const SIGNS = { running: "◐", finished: "●", incomplete: "▲", stopped: "■" };
 
-function accuracy(told) {
-  if (!told) return "–";
-  return el("span", {}, percent(told.accuracy), " ", el("span", { class: "soft small" }, told.ci95 ? interval(told.ci95) : ""));
+function accuracy(figures) {
+  if (!figures) return "–";
+  return el("span", {}, percent(figures.accuracy), " ", el("span", { class: "soft small" }, figures.ci95 ? interval(figures.ci95) : ""));
 }

@@ -1,0 +1,63 @@
+"""Figures of systems, tasks and the classifier, out of `summary.json`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from coe_ray.bench.scoring import COE
+
+COUNTS = ("correct", "wrong", "unparsed", "refused", "failed")
+
+Systems = Mapping[str, Any]
+
+
+def ranked(systems: Systems) -> dict[str, Any]:
+    """CoE first, then by accuracy, those without figures last."""
+
+    def rank(name: str) -> tuple[bool, float, str]:
+        accuracy = systems[name]["accuracy"]
+        return name != COE, math.inf if accuracy is None else -accuracy, name
+
+    return {name: systems[name] for name in sorted(systems, key=rank)}
+
+
+def scored_experts(systems: Systems) -> list[str]:
+    """All systems beside CoE that have figures, the most accurate first; by name among equals."""
+    return [name for name, system in ranked(systems).items() if name != COE and system["accuracy"] is not None]
+
+
+def tasks(summary: Mapping[str, Any]) -> list[str]:
+    """Tasks that any system has figures for, in the classifier's order where it has one."""
+    names = {task for system in summary["systems"].values() for task in system["per_task"]}
+    order = summary["classifier"]["confusion"]["labels"]
+    return [task for task in order if task in names] + sorted(names.difference(order))
+
+
+def best_by_task(summary: Mapping[str, Any]) -> dict[str, set[str]]:
+    """For each task its most accurate experts: all of them, where several are equal."""
+    return {task: _best_at(task, summary["systems"]) for task in tasks(summary)}
+
+
+def _best_at(task: str, systems: Systems) -> set[str]:
+    figures = {name: system["per_task"].get(task) for name, system in systems.items() if name != COE}
+    scored = {name: row["accuracy"] for name, row in figures.items() if row and row["total"]}
+    return {name for name, accuracy in scored.items() if accuracy == max(scored.values())}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of the confusion matrix; `share` of its row's total, in [0, 1]."""
+
+    count: int
+    share: float
+    right: bool
+
+
+def confusion_rows(confusion: Mapping[str, Any]) -> dict[str, list[Cell]]:
+    """The confusion matrix by true task."""
+    labels = confusion["labels"]
+    return {
+        true: [Cell(count, count / max(1, sum(row)), true == named) for named, count in zip(labels, row, strict=True)]
+        for true, row in zip(labels[:-1], confusion["matrix"], strict=True)
+    }
