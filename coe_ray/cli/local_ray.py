@@ -32,6 +32,8 @@ SETTINGS = {
     # Half a minute each to hand work over to other nodes, of which there are none.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    # By default a proxy is killed that is not up within 5 s, as on a busy machine, and Serve fails to start.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     # By default Ray's processes give way to all others (nice 15): here they are what the machine is for.
     "RAY_worker_niceness": "0",
     **RAY_ENVIRONMENT,
