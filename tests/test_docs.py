@@ -29,7 +29,6 @@ from coe_ray.profile.profile import Profile, load_profile, patch_profile
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {path.stem: path for path in (ROOT / "coe_ray" / "cli").glob("*.py") if path.stem in cli.COMMANDS}
 COMMANDS = (
     {name: f"coe_ray.cli.{name}" for name in cli.COMMANDS} | cli.CHECKOUT_COMMANDS | {"upstream": "jobs.upstream"}
 )
