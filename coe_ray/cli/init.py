@@ -24,17 +24,17 @@ def run(args: argparse.Namespace) -> int:
     for path in write_template(folder):
         print(path)
     print(f"""
-Edit these files: profile.yaml names tasks and models, questions/ holds a CSV file for each task. Then:
+Edit these files: profile.yaml names tasks and models, questions/ holds a CSV file for each task. Then serve the profile
+at http://127.0.0.1:8000, until Ctrl-C:
 
-  coe-ray index --profile {folder}/profile.yaml
-  ray get-auth-token --generate && ray start --head
+  coe-ray serve --profile {folder}/profile.yaml
+
+and in another terminal, on the Ray that this has started, find out which expert is best at which task:
+
   coe-ray bench --profile {folder}/profile.yaml --data {folder}/questions --split dev --out {folder}/runs/dev
-  ray stop
   coe-ray leaderboard --run {folder}/runs/dev --out {folder}/leaderboard.json
 
-Name that leaderboard in profile.yaml, and serve it at http://127.0.0.1:8000:
-
-  coe-ray serve --profile {folder}/profile.yaml""")
+With that leaderboard named in profile.yaml and `coe-ray serve` started again, model `coe` routes every question.""")
     return 0
 
 

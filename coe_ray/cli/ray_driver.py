@@ -23,8 +23,8 @@ QUIET = {
 CONNECT_S = 3.0
 """Seconds that a Ray may take to accept a connection; a machine that is off answers nothing at all."""
 NO_RAY = (
-    "no Ray is running on this machine; start one with `ray get-auth-token --generate && ray start --head`, "
-    "or set RAY_ADDRESS to one"
+    "no Ray is running on this machine; `coe-ray serve` in another terminal starts one, `ray start --head` a bare one; "
+    "or set RAY_ADDRESS to a cluster's"
 )
 
 
@@ -39,7 +39,8 @@ def connect(address: str = "auto") -> None:
     if ray.is_initialized():
         return
     hide_core_lines()
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every handle and every deployment's options
+    for name in ("ray.serve", "coe_ray"):  # what they say below a warning is for the log files of replicas
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="WARNING")
     except ConnectionError as error:

@@ -1,5 +1,7 @@
 """Run folder: begun once, resumed, never mixed with another run; its files whole or not there."""
 
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from coe_ray.core.run_folder import (
     ANSWER_SCHEMA,
     DEAD_LETTER_SCHEMA,
     ROWS_AT_ONCE,
+    Progress,
     RunFolder,
     question_row,
     read_question_row,
@@ -217,3 +220,44 @@ def test_a_replay_or_an_older_run_is_not_gone_on_with(tmp_path: Path) -> None:
         write_atomic(run.root / "run.json", orjson.dumps(card))
         with pytest.raises(DataError, match="holds a replay, or a run of an older release; choose another --out"):
             run.begin(IDENTITY, QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    ("progress", "state"),
+    [
+        (Progress(9), "running"),
+        (Progress(9, phase="asking"), "running"),
+        (Progress(9, phase="scoring"), "running"),
+        (Progress(9, phase="stopped"), "stopped"),
+        (None, "stopped"),
+    ],
+)
+def test_the_state_of_a_run(progress: Progress | None, state: str, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    if progress:
+        folder.write_progress(Progress(progress.total, phase=progress.phase, at=time.time()))
+    assert folder.state() == state
+    later = time.time() + 60
+    assert folder.state(later) == ("running" if progress and progress.phase == "scoring" else "stopped")
+    assert folder.state(later + 120) == "stopped"
+    folder.summary.write_text("{}")
+    assert folder.state() == "finished"
+
+
+def test_a_run_that_goes_on_after_its_end_is_stopped_with_its_former_summary(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.summary.write_text("{}")
+    os.utime(folder.summary, (1, 1))
+    folder.write_progress(Progress(9, phase="asking", at=time.time()))
+    assert folder.state() == "running"
+    assert folder.state(time.time() + 60) == "stopped"
+
+
+def test_a_progress_of_another_release_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.read_progress() is None
+    folder.progress.write_text('{"total": 9, "done": 3, "mood": "good"}')
+    assert folder.read_progress() == Progress(9, 3)
+    for nonsense in ("", "[]", "{}", "nonsense"):
+        folder.progress.write_text(nonsense)
+        assert folder.read_progress() is None

@@ -16,7 +16,7 @@ from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import SamplingParams
 from coe_ray.profile.loading import shipped_profiles
 from coe_ray.profile.models import ApiModel
-from coe_ray.profile.profile import Profile, home_folder, load_profile, patch_profile
+from coe_ray.profile.profile import Profile, home_folder, load_profile, patch_profile, runs_folder
 from tests.support.profiles import content, small_profile, write_profile
 
 Change = Callable[[dict[str, Any]], object]
@@ -361,3 +361,10 @@ def test_a_style_without_reasoning_may_be_constrained(tmp_path: Path, style: str
 def test_an_empty_instruction_is_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"experts\.alpha\.instruction: "):
         small_profile(tmp_path, experts={"alpha": {"model": "one", "instruction": ""}})
+
+
+def test_the_folder_of_runs_is_at_home_unless_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COE_RAY_RUNS", raising=False)
+    assert runs_folder() == home_folder() / "runs"
+    monkeypatch.setenv("COE_RAY_RUNS", "~/mine")
+    assert runs_folder() == Path.home() / "mine"

@@ -3,8 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
+from coe_ray.serve.api.responses import ERROR_HANDLERS
+from coe_ray.serve.console.run_routes import run_routes
+from tests.serve.auth.test_middleware import Recorded
 from tests.support.browser import BrowserPage, TestBrowser
 from tests.support.console_world import ConsoleWorld, build_console_world, build_runs, write_profile
 from tests.support.endpoint import make_endpoint, serve_app
@@ -16,6 +22,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("console")
     build_runs(root / "runs", write_profile(root))
     return root / "runs"
+
+
+@pytest.fixture
+def client(runs: Path, monkeypatch: pytest.MonkeyPatch) -> httpx.AsyncClient:
+    monkeypatch.setenv("COE_RAY_RUNS", str(runs))
+    app = Starlette(routes=run_routes(), middleware=[Middleware(Recorded)], exception_handlers=ERROR_HANDLERS)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint")
 
 
 @pytest.fixture(scope="session")

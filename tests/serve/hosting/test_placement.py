@@ -72,7 +72,7 @@ def test_the_real_server_lies_on_one_node_beside_others(served: Cluster, tmp_pat
     assert served.run(f"{LOAD}:answer", model="real") == "tensor 2"
 
 
-def test_what_has_no_room_is_refused_before_it_is_deployed(served: Cluster, tmp_path: Path) -> None:
+def test_models_without_room_are_refused_before_they_are_deployed(served: Cluster, tmp_path: Path) -> None:
     three = profile(tmp_path, wide=hosted(engine={"tensor_parallel_size": 3}))
     with pytest.raises(RuntimeError, match="the largest node has 2 GPU of 3"):
         deploy(served, three)
@@ -86,6 +86,7 @@ def test_a_lost_nodes_replicas_come_back_elsewhere_and_no_call_is_lost(served: C
     assert served.run(f"{APPLICATION}:homes")["expert"] == [["left", "left"], ["right", "right"]]
     served.add_node("spare", gpus=2)
     seen = served.run(f"{LOAD}:lose_node_under_load", node="left", model="expert", path=path)
+    del served.nodes["left"]
     sys.stdout.write(f"{seen}\n")
     assert seen["recovery_s"] is not None
     assert seen["homes"]["expert"] == [["right", "right"], ["spare", "spare"]]
