@@ -21,9 +21,6 @@ FORGOTTEN_S = 5.0
 TURN_S = 1.0
 """Where slots cannot be shared out evenly, who gets one more changes after this time."""
 
-STRAINED = 0.7
-"""Share of the CPU time of one core from which on a client's event loop itself makes calls slow."""
-
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
@@ -40,8 +37,7 @@ class UsageReport:
 
     `epoch` and `limit` are of its last lease. Of the calls begun in that epoch, `limited` were refused with 429 and
     `confirmed` answered; `accepted` is how many of those in flight at the first refusal were not refused.
-    `finished` counts all answers, `latency_s` is the median of their latencies. `busy` is the share of time in which
-    its event loop had work to do.
+    `finished` counts all answers.
     """
 
     client: str
@@ -56,8 +52,6 @@ class UsageReport:
     limited: int = 0
     accepted: int = 0
     tokens: int = 0
-    latency_s: float = 0.0
-    busy: float = 0.0
 
     @property
     def demand(self) -> int:
@@ -152,15 +146,14 @@ class RateGovernor:
     def _judge(self, now: float, report: UsageReport) -> None:
         window = self._window
         if report.limit is not None and report.epoch > window.epoch:
-            window.adopt(report.limit, report.epoch)
+            window.adopt(now, report.limit, report.epoch)
         current = report.epoch == window.epoch
         if current and report.confirmed:
             window.confirm()
         if current and report.limited:
             window.refuse(now, report.limited, report.accepted + self._accepted_beside(report), report.finished)
-            return
-        in_flight, demand = self._in_flight(), self._demand()
-        window.grow(now, report.finished, report.latency_s, in_flight, demand, strained=self._strained())
+        else:
+            window.grow(now, report.finished, sum(client.report.demand for client in self._clients.values()))
 
     def _slots(self, now: float, client: _Client) -> int:
         if now < self._window.paused_until:
@@ -195,9 +188,3 @@ class RateGovernor:
 
     def _in_flight(self) -> int:
         return sum(client.report.in_flight for client in self._clients.values())
-
-    def _demand(self) -> int:
-        return sum(client.report.demand for client in self._clients.values())
-
-    def _strained(self) -> bool:
-        return any(client.report.busy >= STRAINED for client in self._clients.values())

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import math
 import os
-import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -243,8 +242,6 @@ class CallLimiter:
             limited=self._limited,
             accepted=self._crowd - self._limited,
             tokens=tally.tokens,
-            latency_s=statistics.median(tally.latencies or [0.0]),
-            busy=self._busy(),
         )
 
     def _busy(self) -> float:

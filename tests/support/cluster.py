@@ -147,8 +147,8 @@ class Cluster:
 
     def lose_nodes(self) -> None:
         """All but the head."""
-        for name in [name for name in self.nodes if name != "head"]:
-            self.lose_node(name)
+        self.call("lose_nodes")
+        self.nodes = {"head": self.nodes["head"]}
 
     def replicas(self, application: str = "default") -> Replicas:
         listed = self.call("replicas", application=application)

@@ -57,6 +57,10 @@ class ClusterProgram:
             process.kill()
         self._cluster.remove_node(node, allow_graceful=False)
 
+    def lose_nodes(self) -> None:
+        for name in [*self._nodes]:
+            self.lose_node(name)
+
     def deploy(self, profile: str, builder: str, name: str, route: str) -> str | None:
         application = _named(builder)(AppArgs(profile=profile))
         self._start_serve()

@@ -3,8 +3,6 @@
 import random
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from tests.bench.marked import LETTERS, Mark, mark_in
@@ -13,7 +11,7 @@ from tests.support.upstream import ChatRequest, FakeUpstream, Reply, answer
 FASTEST_S, SLOWEST_S = 0.1, 0.3
 
 
-class Provider(FakeUpstream):
+class CountingUpstream(FakeUpstream):
     """`counts` counts by model and question. Each answer is longer by `padding` bytes that cannot be compressed."""
 
     def __init__(self) -> None:
@@ -25,7 +23,7 @@ class Provider(FakeUpstream):
     def respond(self, request: ChatRequest) -> Reply:
         mark = mark_in(request.prompt)
         self.counts[request.model, mark.number] += 1
-        reply = answer(f"{noise(mark.number, self.padding)} {said(request.model, mark)}", completion_tokens=4)
+        reply = answer(f"{noise(mark.number, self.padding)} {reply_text(request.model, mark)}", completion_tokens=4)
         return replace(reply, delay_s=self.delays.uniform(FASTEST_S, SLOWEST_S))
 
     def start_over(self, seed: int) -> None:
@@ -34,7 +32,7 @@ class Provider(FakeUpstream):
         self.forget_closed()
 
 
-def said(model: str, mark: Mark) -> str:
+def reply_text(model: str, mark: Mark) -> str:
     """Always the same to the same question; right in about half of the cases."""
     drawn = zlib.crc32(f"{model} {mark.number}".encode())
     letter = mark.right if drawn % 2 else LETTERS[drawn // 2 % len(LETTERS)]
@@ -43,10 +41,3 @@ def said(model: str, mark: Mark) -> str:
 
 def noise(seed: int, size: int) -> str:
     return random.Random(seed).randbytes(size // 2).hex()
-
-
-@contextmanager
-def provider() -> Iterator[Provider]:
-    """The provider, on a free port."""
-    with Provider().started() as started:
-        yield started

@@ -1,6 +1,6 @@
 """The report in a real browser, opened as a file: it asks for nothing, runs nothing, fits everywhere, and prints.
 
-COE_RAY_ARTEFACTS=shots python -m pytest tests/behaviour/test_report_page.py
+COE_RAY_ARTEFACTS=shots python -m pytest tests/bench/report/test_page_in_browser.py
 """
 
 import re

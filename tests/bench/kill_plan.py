@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.behaviour.provider import Provider
+from tests.bench.counting_upstream import CountingUpstream
 from tests.bench.job import WORKER, Bench
 from tests.support.cluster import Cluster, kill, wait_until
 
@@ -46,7 +46,7 @@ class Killer:
 
     bench: Bench
     ray: Cluster
-    provider: Provider
+    provider: CountingUpstream
     calls_at_door: int = 0
     lost: int = 0
     starts: int = 0

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.killing import FAILED, Killer, planned
-from tests.behaviour.provider import Provider, provider
-from tests.behaviour.relay import BEHIND, HOSTED, MODEL
+from tests.bench.counting_upstream import CountingUpstream
 from tests.bench.job import Bench, lasting
+from tests.bench.kill_plan import FAILED, Killer, planned
 from tests.bench.marked import write_marked, write_profile
+from tests.bench.relay import BEHIND, HOSTED, MODEL
 from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.timeout(900)
@@ -34,7 +34,7 @@ class World:
     """`whole` is what the bench's summary says when nobody disturbs it."""
 
     ray: Cluster
-    provider: Provider
+    provider: CountingUpstream
     bench: Bench
     whole: dict[str, Any]
 
@@ -42,7 +42,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, bench_cluster: Cluster) -> Iterator[World]:
     root = tmp_path_factory.mktemp("world")
-    with provider() as started, serving(bench_cluster, started, root) as profile:
+    with CountingUpstream().started() as started, serving(bench_cluster, started, root) as profile:
         bench = Bench(bench_cluster.environment, profile, write_data(root), root / "whole")
         code, output = bench.run()
         assert code == 0, output
@@ -55,14 +55,14 @@ def write_data(root: Path) -> Path:
 
 
 @contextmanager
-def serving(cluster: Cluster, provider: Provider, root: Path) -> Iterator[Path]:
+def serving(cluster: Cluster, provider: CountingUpstream, root: Path) -> Iterator[Path]:
     """The bench's profile, while what it needs is served."""
     served = write_profile(
         root / "served.yaml",
         {HOSTED: MODEL, BEHIND: api(provider.base_url, "door")},
         {"through": {"model": BEHIND}, HOSTED: {"model": HOSTED}},
     )
-    with cluster.serving(served, "tests.behaviour.relay:build") as url:
+    with cluster.serving(served, "tests.bench.relay:build") as url:
         models = {"near": api(provider.base_url, "near"), HOSTED: MODEL, "door": api(f"{url}/v1", "through")}
         yield write_profile(root / "bench.yaml", models)
 

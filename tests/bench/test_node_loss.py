@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.provider import Provider, provider
+from tests.bench.counting_upstream import CountingUpstream
 from tests.bench.job import WORKER, Bench, lasting
 from tests.bench.marked import write_marked, write_profile
 from tests.support.cluster import Cluster, wait_until
@@ -28,12 +28,14 @@ def ray(bench_cluster: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def asked() -> Iterator[Provider]:
-    with provider() as started:
+def asked() -> Iterator[CountingUpstream]:
+    with CountingUpstream().started() as started:
         yield started
 
 
-def test_a_lost_node_costs_no_more_than_the_calls_in_flight(ray: Cluster, asked: Provider, tmp_path: Path) -> None:
+def test_a_lost_node_costs_no_more_than_the_calls_in_flight(
+    ray: Cluster, asked: CountingUpstream, tmp_path: Path
+) -> None:
     models = {
         name: {"kind": "api", "base_url": asked.base_url, "model": name, "max_concurrency": AT_ONCE} for name in EXPERTS
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from coe_ray.journal.audit import audit_calls
-from tests.behaviour.provider import Provider, provider
+from tests.bench.counting_upstream import CountingUpstream
 from tests.bench.job import Bench
 from tests.bench.marked import write_marked, write_profile
 from tests.support.cluster import Cluster
@@ -53,8 +53,8 @@ def ray(bench_cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Iterator[Provider]:
-    with provider() as started:
+def full(tmp_path: Path) -> Iterator[CountingUpstream]:
+    with CountingUpstream().started() as started:
         started.padding = ANSWER_BYTES
         yield started
 
@@ -64,7 +64,7 @@ def full(tmp_path: Path) -> Iterator[Provider]:
     [("the journal", 1600, False), ("records", 1600, True), ("answers", 5000, True), ("questions", 20, True)],
 )
 def test_a_full_disk_is_said_and_loses_nothing(
-    ray: Cluster, full: Provider, tmp_path: Path, what: str, kib: int, *, elsewhere: bool
+    ray: Cluster, full: CountingUpstream, tmp_path: Path, what: str, kib: int, *, elsewhere: bool
 ) -> None:
     model = {"kind": "api", "base_url": full.base_url, "model": "near", "max_concurrency": AT_ONCE}
     profile = write_profile(tmp_path / "full.yaml", {"near": model})
