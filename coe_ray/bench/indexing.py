@@ -35,7 +35,7 @@ def ensure_profile_index(profile: Profile) -> None:
         build_profile_index(profile)
 
 
-def opened_profile_index(profile: Profile) -> tuple[ExampleIndex, tuple[Question, ...]]:
+def open_profile_index(profile: Profile) -> tuple[ExampleIndex, tuple[Question, ...]]:
     """The endpoint's index, built where there is none, and the examples in it."""
     ensure_profile_index(profile)
     return ExampleIndex(profile.index_folder, _encoder(profile)), _examples(profile)

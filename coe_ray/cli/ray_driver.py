@@ -39,7 +39,8 @@ def connect(address: str = "auto") -> None:
     if ray.is_initialized():
         return
     hide_core_lines()
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it prints every handle and every deployment's options
+    for name in ("ray.serve", "coe_ray"):  # what they say below a warning is for the log files of replicas
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="WARNING")
     except ConnectionError as error:

@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from coe_ray.bench.indexing import opened_profile_index
+    from coe_ray.bench.indexing import open_profile_index
     from coe_ray.bench.threshold import choose_threshold, collect_votes, list_thresholds
     from coe_ray.profile.profile import load_profile
 
     profile = load_profile(args.profile)
-    index, examples = opened_profile_index(profile)
+    index, examples = open_profile_index(profile)
     steps = list_thresholds(asyncio.run(collect_votes(profile, index, examples)))
     _print_steps(steps)
     # Rounded down, so that a question at the threshold stays above it.

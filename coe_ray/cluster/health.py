@@ -22,6 +22,12 @@ log = logging.getLogger("ray.serve")
 APPLICATION = "default"
 """Name of the Serve application where none is given; the one that `serve run` gives, too."""
 
+UP = (ApplicationStatus.RUNNING, ApplicationStatus.DEPLOYING, ApplicationStatus.UNHEALTHY)
+"""States of an application that is somebody's: unhealthy is one of which a single replica just died."""
+
+FINGERPRINT_S = 120.0
+"""Seconds in which an ingress replica must say what it hosts; it may just be starting."""
+
 READY_S = 2.0
 """How long `/healthz` waits for a deployment that it depends on."""
 
@@ -73,9 +79,16 @@ def is_serving(profile: Profile, application: str = APPLICATION) -> bool:
     Raises `ConfigError` where it hosts something else: a bench must not measure other models, nor stop them.
     """
     overview = serve.status().applications.get(application)
-    if overview is None or overview.status != ApplicationStatus.RUNNING:
+    if overview is None or overview.status not in UP:
         return False
-    if ray.get(_serving_fingerprint.remote(application)) != hosted_fingerprint(profile):
+    try:
+        fingerprint = ray.get(_serving_fingerprint.remote(application), timeout=FINGERPRINT_S)
+    except ray.exceptions.GetTimeoutError as error:
+        raise ConfigError(
+            f"application {application!r} of this cluster does not answer ({overview.status}); wait until `serve "
+            "status` says RUNNING, or stop it with `serve shutdown`"
+        ) from error
+    if fingerprint != hosted_fingerprint(profile):
         raise ConfigError(
             f"this cluster serves other models than profile {profile.name!r} wants; "
             "stop them with `serve shutdown`, or bench on another cluster"

@@ -43,14 +43,18 @@ async def test_a_starting_replica_does_not_answer(monkeypatch: pytest.MonkeyPatc
     assert not await health.is_answering(handle(starting))
 
 
+STATUS = SimpleNamespace(status=ApplicationStatus.RUNNING)
+"""Of every application."""
+
+
 @pytest.fixture
 def applications(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The applications of a Serve and what each hosts, by name; in Serve's place."""
     hosting: dict[str, Any] = {}
-    status = SimpleNamespace(status=ApplicationStatus.RUNNING)
-    monkeypatch.setattr(serve, "status", lambda: SimpleNamespace(applications=dict.fromkeys(hosting, status)))
+    monkeypatch.setattr(serve, "status", lambda: SimpleNamespace(applications=dict.fromkeys(hosting, STATUS)))
     monkeypatch.setattr(health, "_serving_fingerprint", SimpleNamespace(remote=hosting.__getitem__))
-    monkeypatch.setattr(ray, "get", lambda result: result)
+    monkeypatch.setattr(ray, "get", lambda result, **_: result)
+    monkeypatch.setattr(STATUS, "status", ApplicationStatus.RUNNING)
     return hosting
 
 
@@ -59,6 +63,27 @@ def test_a_profile_is_served_by_the_named_application(applications: dict[str, An
     applications["other"] = health.hosted_fingerprint(profile)
     assert not health.is_serving(profile)
     assert health.is_serving(profile, "other")
+
+
+@pytest.mark.parametrize("status", health.UP)
+def test_an_unhealthy_application_is_not_replaced(applications: dict[str, Any], status: ApplicationStatus) -> None:
+    """A bench would deploy its own in its place, and delete that in the end."""
+    profile = profile_of(hosted_model())
+    applications["default"] = health.hosted_fingerprint(profile)
+    STATUS.status = status
+    assert health.is_serving(profile)
+
+
+def test_an_application_that_does_not_answer_is_named(
+    applications: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_out(_: object, **__: object) -> None:
+        raise ray.exceptions.GetTimeoutError
+
+    applications["default"] = "x"
+    monkeypatch.setattr(ray, "get", time_out)
+    with pytest.raises(ConfigError, match=r"application 'default' of this cluster does not answer .*serve shutdown"):
+        health.is_serving(profile_of(hosted_model()))
 
 
 def test_an_application_that_hosts_other_models_is_refused(applications: dict[str, Any]) -> None:

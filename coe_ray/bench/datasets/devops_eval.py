@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
-from coe_ray.bench.datasets.rows import TASK_NAMES, Cells, Row, decoded, judge, plain
+from coe_ray.bench.datasets.rows import TASK_NAMES, RawRow, Row, decode_file, judge_row, normalize_name
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import language_of
 from coe_ray.core.types import Language
@@ -30,7 +30,7 @@ LANGUAGE_FOLDERS: Mapping[str, Language] = {
 }
 _OPTIONS = ("a", "b", "c", "d")
 _NEEDED = ("question", *_OPTIONS, "answer")
-_AIOPS = {plain(task.name): task.name for task in DEVOPS_EVAL_A}
+_AIOPS = {normalize_name(task.name): task.name for task in DEVOPS_EVAL_A}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ def categories() -> tuple[Category, ...]:
 
 
 def task_of(category: str, language: Language, own: Mapping[str, str] = MappingProxyType({})) -> str | None:
-    """Name the task of a category's file; None if neither a category nor a task has that name.
+    """The task of a category's file; None if neither a category nor a task has that name.
 
-    `own` are a profile's tasks by their plain names: they come before categories. The five AIOps categories are tasks
-    of their own in English and belong to Operate in Chinese.
+    `own` are a profile's tasks by their normalized names, which come before categories. The five AIOps categories are
+    tasks of their own in English and belong to Operate in Chinese.
     """
-    name = plain(category)
+    name = normalize_name(category)
     if name in own:
         return own[name]
     if language == "english" and name in _AIOPS:
@@ -71,7 +71,7 @@ def read_csv(root: Path, path: Path, own: Mapping[str, str] = MappingProxyType({
     """Read one file, row for row; a file that cannot be read is one row with the number 0."""
     file = path.relative_to(root).as_posix()
     try:
-        records = list(_records(decoded(path)))
+        records = list(_records(decode_file(path)))
     except OSError as error:
         return [Row(file, 0, "", reason=f"unreadable file: {error}")]
     if not records:
@@ -86,7 +86,7 @@ def expected_sizes() -> dict[tuple[str, str], int]:
     sizes: Counter[tuple[str, str]] = Counter()
     for category in categories():
         sizes["chinese", category.phase] += category.test
-        if aiops := _AIOPS.get(plain(category.name)):
+        if aiops := _AIOPS.get(normalize_name(category.name)):
             sizes["english", aiops] += category.test
     return dict(sizes)
 
@@ -109,11 +109,15 @@ def check_sizes(rows: Sequence[Row]) -> None:
 
 @cache
 def _phases() -> dict[str, str]:
-    return {plain(name): category.phase for category in categories() for name in (category.name, *category.other_names)}
+    return {
+        normalize_name(name): category.phase
+        for category in categories()
+        for name in (category.name, *category.other_names)
+    }
 
 
 def _records(text: str) -> Iterator[list[str] | csv.Error]:
-    """List the records, without blank lines; one that cannot be parsed does not end the file."""
+    """The records without blank lines; one that cannot be parsed does not end the file."""
     reader = csv.reader(io.StringIO(text, newline=""))
     while True:
         try:
@@ -145,23 +149,23 @@ def _row(
     file = relative.as_posix()
     if isinstance(record, csv.Error):
         return Row(file, number, "", reason=f"unreadable row: {record}")
-    cells = _named(record, columns)
-    options = tuple(cells.get(letter, "") for letter in _OPTIONS)
-    text = cells.get("question", "")
+    raw = _by_heading(record, columns)
+    options = tuple(raw.get(letter, "") for letter in _OPTIONS)
+    text = raw.get("question", "")
     language = _folder_language(relative) or language_of("\n".join([text, *options]))
     task = task_of(path.stem, language, own)
-    if fault := _misfit(path.stem, task, record, columns):
-        return Row(file, number, cells.get("id", ""), reason=fault, task=task, language=language)
-    answer = cells.get("answer", "")
-    return judge(Cells(file, number, cells.get("id", ""), text, options, answer, task, language, len(_OPTIONS)))
+    if fault := _find_fault(path.stem, task, record, columns):
+        return Row(file, number, raw.get("id", ""), reason=fault, task=task, language=language)
+    answer = raw.get("answer", "")
+    return judge_row(RawRow(file, number, raw.get("id", ""), text, options, answer, task, language, len(_OPTIONS)))
 
 
-def _named(record: Sequence[str], columns: Mapping[str, int]) -> dict[str, str]:
+def _by_heading(record: Sequence[str], columns: Mapping[str, int]) -> dict[str, str]:
     return {name: record[place].strip() for name, place in columns.items() if place < len(record)}
 
 
-def _misfit(stem: str, task: str | None, record: Sequence[str], columns: Mapping[str, int]) -> str | None:
-    """Name what is wrong with the file, or with the row's fit to it."""
+def _find_fault(stem: str, task: str | None, record: Sequence[str], columns: Mapping[str, int]) -> str | None:
+    """What is wrong with the file, or with the row's fit to it."""
     if task is None:
         return f"unknown category: {stem!r} is no category of DevOps-Eval and no task of the profile"
     if missing := [name for name in _NEEDED if name not in columns]:

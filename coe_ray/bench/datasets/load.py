@@ -17,8 +17,8 @@ from typing import Literal, TypeAlias
 from coe_ray.bench.datasets.devops_eval import check_sizes, read_csv
 from coe_ray.bench.datasets.hub import download_dataset
 from coe_ray.bench.datasets.opseval import read_json
-from coe_ray.bench.datasets.rejects import RejectedRow, summary
-from coe_ray.bench.datasets.rows import TASK_NAMES, Row, plain
+from coe_ray.bench.datasets.rejects import RejectedRow, count_reasons
+from coe_ray.bench.datasets.rows import TASK_NAMES, Row, normalize_name
 from coe_ray.core.errors import DataError
 from coe_ray.core.types import Question, Task
 from coe_ray.profile.tasks import TASK_SETS
@@ -27,7 +27,7 @@ Split: TypeAlias = Literal["dev", "test"]
 
 _READERS = {".csv": read_csv, ".json": read_json}
 _SPLITS = ("dev", "test")
-_SOUGHT = "<language>/{split}/<Category>.csv, {split}/<Category>.csv or {split}/<Task>.json"
+_PATTERNS = "<language>/{split}/<Category>.csv, {split}/<Category>.csv or {split}/<Task>.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence
     root = Path(source).expanduser().resolve()
     if not root.is_dir():
         raise DataError(f"no benchmark {str(source)!r}: give 'sample', 'devops-eval' or an existing folder")
-    return _benchmark(root.name, root, split, own=_own(tasks))
+    return _benchmark(root.name, root, split, own=_own_tasks(tasks))
 
 
 def sample_by_task(questions: Sequence[Question], per_task: int, seed: int) -> tuple[Question, ...]:
@@ -84,25 +84,25 @@ def _draw(question: Question, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{question.id}".encode()).hexdigest()
 
 
-def _own(tasks: Sequence[Task]) -> dict[str, Task]:
-    """Those that are not shipped, by their plain names."""
-    return {plain(task.name): task for task in tasks if plain(task.name) not in TASK_NAMES}
+def _own_tasks(tasks: Sequence[Task]) -> dict[str, Task]:
+    """The tasks that are not shipped, by their normalized names."""
+    return {normalize_name(task.name): task for task in tasks if normalize_name(task.name) not in TASK_NAMES}
 
 
 def _benchmark(
     name: str, root: Path, split: Split, *, published: bool = False, own: Mapping[str, Task] = MappingProxyType({})
 ) -> Benchmark:
-    names = {plainly: task.name for plainly, task in own.items()}
+    names = {normalized: task.name for normalized, task in own.items()}
     rows = _rows(root, split, names)
     if not rows:
         raise DataError(
-            f"{root}: no row in a {split} split; looked for {_SOUGHT.format(split=split)}, also below data/"
+            f"{root}: no row in a {split} split; looked for {_PATTERNS.format(split=split)}, also below data/"
         )
     if published and split == "test":
         check_sizes(rows)
-    questions, rejected = _parted(rows)
+    questions, rejected = _separate_rejected(rows)
     if not questions:
-        raise DataError(f"{root}: no usable row in the {split} split: {summary(rejected)}")
+        raise DataError(f"{root}: no usable row in the {split} split: {count_reasons(rejected)}")
     examples = _examples(rows if split == "dev" else _rows(root, "dev", names))
     return Benchmark(name, _tasks([*questions, *examples], own.values()), questions, examples, rejected)
 
@@ -112,7 +112,7 @@ def _rows(root: Path, split: Split, own: Mapping[str, str]) -> list[Row]:
 
 
 def _files(root: Path, split: Split) -> Iterator[Path]:
-    """List the files below the split's folder, in the order of their names."""
+    """The files below the split's folder, in the order of their names."""
     for path in sorted(root.rglob("*")):
         *folders, name = path.relative_to(root).parts
         # Archives made on a Mac hold a hidden twin of every file, which is no data.
@@ -122,12 +122,12 @@ def _files(root: Path, split: Split) -> Iterator[Path]:
 
 
 def _split(folders: Sequence[str]) -> str | None:
-    """Name the split of a path. The outermost folder counts: a phase's folder may be called TEST as well."""
+    """The split of a path. The outermost folder counts: a phase's folder may be called TEST as well."""
     return next((folder.lower() for folder in folders if folder.lower() in _SPLITS), None)
 
 
-def _parted(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple[RejectedRow, ...]]:
-    """Part the rows into questions and rejected ones; of equal questions only the first is kept."""
+def _separate_rejected(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple[RejectedRow, ...]]:
+    """The questions and the rejected rows; of equal questions only the first is kept."""
     kept: dict[str, tuple[Question, Row]] = {}
     rejected = []
     for row in rows:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from coe_ray.bench.datasets.rows import TASK_NAMES, Cells, Row, decoded, judge, plain
+from coe_ray.bench.datasets.rows import TASK_NAMES, RawRow, Row, decode_file, judge_row, normalize_name
 from coe_ray.core.questions import language_of, split_options
 
 _NOT_WORDS = {ord(character): None for character in " \t\r\n.,;:\u3002\uff0c\uff1b\uff1a"}
@@ -16,12 +16,12 @@ def read_json(root: Path, path: Path, own: Mapping[str, str] = MappingProxyType(
     """Read one file, entry for entry; a file that is no JSON list is one row with the number 0."""
     file = path.relative_to(root).as_posix()
     try:
-        entries = json.loads(decoded(path))
+        entries = json.loads(decode_file(path))
     except (OSError, ValueError, RecursionError) as error:
         return [Row(file, 0, "", reason=f"unreadable file: {error}")]
     if not isinstance(entries, list):
         return [Row(file, 0, "", reason=f"unreadable file: a list is needed, not {type(entries).__name__}")]
-    name = plain(path.stem)
+    name = normalize_name(path.stem)
     task = own.get(name) or TASK_NAMES.get(name)
     return [_row(file, number, entry, path.stem, task) for number, entry in enumerate(entries, 1)]
 
@@ -33,9 +33,9 @@ def _row(file: str, number: int, entry: object, stem: str, task: str | None) -> 
     if not isinstance(entry, dict) or not _is_readable(entry):
         reason = "unreadable row: an object with question, answer and choices is needed"
         return Row(file, number, given, reason=reason, task=task)
-    text, options = _parted(_unwrapped(entry["question"].strip()), _choices(entry))
+    text, options = _separate_options(_strip_quotes(entry["question"].strip()), _choices(entry))
     language = language_of("\n".join([text, *options]))
-    return judge(Cells(file, number, given, text, options, _answer(entry), task, language))
+    return judge_row(RawRow(file, number, given, text, options, _answer(entry), task, language))
 
 
 def _is_readable(entry: Mapping[str, Any]) -> bool:
@@ -44,7 +44,7 @@ def _is_readable(entry: Mapping[str, Any]) -> bool:
 
 
 def _choices(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """Take the choices as texts, without letters of their own; an empty one stays, as a hole."""
+    """The choices as texts without their letters; an empty one stays, as a hole."""
     choices = ["" if choice is None else str(choice).strip() for choice in entry.get("choices") or []]
     stem, lettered = split_options("\n".join(choices))
     return lettered if not stem and len(lettered) == len(choices) else tuple(choices)
@@ -57,23 +57,23 @@ def _answer(entry: Mapping[str, Any]) -> str:
     return "" if answer is None else str(answer)
 
 
-def _unwrapped(text: str) -> str:
-    """Take off quotes around the whole text, a trace of the CSV that some entries came from."""
+def _strip_quotes(text: str) -> str:
+    """The text without quotes around it, a trace of the CSV that some entries came from."""
     if text.startswith('"') and text.endswith('"') and text.count('"') == 2:
         return text[1:-1].strip()
     return text
 
 
-def _parted(text: str, choices: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """Part the question from its options: the choices if there are any, else those inside the text.
+def _separate_options(text: str, choices: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The question and its options: the choices if there are any, else those inside the text.
 
     The text loses its own list of options only if that says the same as the choices.
     """
     stem, inside = split_options(text)
     if not choices:
         return stem, inside
-    return (stem if _alike(inside, choices) else text), choices
+    return (stem if _same_words(inside, choices) else text), choices
 
 
-def _alike(one: Sequence[str], other: Sequence[str]) -> bool:
+def _same_words(one: Sequence[str], other: Sequence[str]) -> bool:
     return [text.translate(_NOT_WORDS) for text in one] == [text.translate(_NOT_WORDS) for text in other]

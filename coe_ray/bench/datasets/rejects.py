@@ -1,4 +1,4 @@
-"""Rows that cannot be asked: kept with their reason, so that no row of a benchmark vanishes unseen."""
+"""Rejected rows: kept with their reason, so that no row of a benchmark vanishes unseen."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,20 +28,20 @@ class RejectedRow:
 def write_rejected(path: str | Path, rejected: Sequence[RejectedRow]) -> None:
     """Write the rows as Parquet with the columns file, row, id and reason; raises OSError if it cannot."""
     columns = {
-        "file": [_text(one.file) for one in rejected],
+        "file": [_encodable(one.file) for one in rejected],
         "row": [one.row for one in rejected],
-        "id": [_text(one.id) for one in rejected],
-        "reason": [_text(one.reason) for one in rejected],
+        "id": [_encodable(one.id) for one in rejected],
+        "reason": [_encodable(one.reason) for one in rejected],
     }
     pq.write_table(pa.table(columns, schema=_SCHEMA), path)
 
 
-def summary(rejected: Sequence[RejectedRow]) -> str:
-    """Count the reasons, most frequent first; what a reason says behind its colon is left out."""
+def count_reasons(rejected: Sequence[RejectedRow]) -> str:
+    """The reasons with their counts, most frequent first, each up to its colon."""
     counts = Counter(one.reason.split(":")[0] for one in rejected)
     return ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
 
 
-def _text(text: str) -> str:
+def _encodable(text: str) -> str:
     # Parquet takes only UTF-8, and a rejected row may have been rejected because it is none.
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,4 @@
-"""One row of a benchmark file: what it asks, and whether it can be scored.
-
-Readers of all formats hand their cells over here, so one rule decides for all of them.
-"""
+"""Rows of a benchmark file: what each asks, and whether it can be scored; one rule for the readers of all formats."""
 
 import re
 import unicodedata
@@ -22,8 +19,8 @@ _NO_CATEGORY = ("data", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
-    """What a reader found in one row. `needed` options make it complete."""
+class RawRow:
+    """Row as a reader found it. It takes `needed` options to be complete."""
 
     file: str
     number: int
@@ -38,7 +35,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row judged: usable if `reason` is None; with a question and a reason it is still an example."""
+    """Row that was judged: usable if `reason` is None; with a question and a reason it is still an example."""
 
     file: str
     number: int
@@ -49,17 +46,17 @@ class Row:
     language: Language | None = None
 
 
-def judge(cells: Cells) -> Row:
-    """Make a question of a row and name the reason if it cannot be scored."""
-    letters = _answer_letters(cells.answer)
-    fault = _fault(cells, letters)
-    reason = fault or _no_single_answer(cells.answer, letters)
+def judge_row(raw: RawRow) -> Row:
+    """Make a question of a row, with the reason if it cannot be scored."""
+    letters = _answer_letters(raw.answer)
+    fault = _fault(raw, letters)
+    reason = fault or _no_single_answer(raw.answer, letters)
     question = None
     if fault is None:
         answer = letters[0] if reason is None else None
-        category = category_of(cells.file)
-        question = make_question(cells.text, cells.options, answer, cells.task, cells.language, category)
-    return Row(cells.file, cells.number, cells.id, question, reason, cells.task, cells.language)
+        category = category_of(raw.file)
+        question = make_question(raw.text, raw.options, answer, raw.task, raw.language, category)
+    return Row(raw.file, raw.number, raw.id, question, reason, raw.task, raw.language)
 
 
 def category_of(file: str) -> str:
@@ -68,20 +65,19 @@ def category_of(file: str) -> str:
     return "/".join([*(part for part in folders if part.lower() not in _NO_CATEGORY), name])
 
 
-def plain(name: str) -> str:
-    """Reduce a name to what its spellings share: `C:C++`, `C_C++` and `c-c++` are one category."""
+def normalize_name(name: str) -> str:
+    """What all spellings of a name share: `C:C++`, `C_C++` and `c-c++` are one category."""
     return re.sub(r"[\s:_/\-]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
-TASK_NAMES = {plain(task.name): task.name for tasks in TASK_SETS.values() for task in tasks}
-"""Every shipped task by its plain name."""
+TASK_NAMES = {normalize_name(task.name): task.name for tasks in TASK_SETS.values() for task in tasks}
+"""Every shipped task by its normalized name."""
 
 
-def decoded(path: Path) -> str:
+def decode_file(path: Path) -> str:
     """Read a file as UTF-8 with or without BOM, or else as GB18030, which contains GBK; raises OSError.
 
-    A file that is neither, or UTF-8 but for a few bytes, comes with those bytes as lone surrogates, so that
-    only the rows they stand in are lost.
+    Bytes that are neither become lone surrogates, so that only their rows are lost.
     """
     content = path.read_bytes()
     text = content.decode("utf-8-sig", "surrogateescape")
@@ -106,28 +102,28 @@ def _answer_letters(answer: str) -> tuple[str, ...]:
     return ()
 
 
-def _fault(cells: Cells, letters: Sequence[str]) -> str | None:
-    """Name what makes a row useless even as an example."""
-    if not _is_unicode(cells.text, *cells.options):
+def _fault(raw: RawRow, letters: Sequence[str]) -> str | None:
+    """What makes a row useless even as an example."""
+    if not _is_unicode(raw.text, *raw.options):
         return "unreadable row: it holds bytes that are no character"
-    if not cells.text:
+    if not raw.text:
         return "empty question"
-    if not cells.options and not letters:
+    if not raw.options and not letters:
         return None
-    if len(cells.options) > len(LETTERS):
-        return f"too many options: {len(cells.options)} of at most {len(LETTERS)}"
-    return _missing_option(cells) or _answer_outside(cells, letters)
+    if len(raw.options) > len(LETTERS):
+        return f"too many options: {len(raw.options)} of at most {len(LETTERS)}"
+    return _missing_option(raw) or _answer_outside(raw, letters)
 
 
-def _missing_option(cells: Cells) -> str | None:
-    if len(cells.options) < cells.needed:
-        return f"missing option: {len(cells.options)} found, {cells.needed} needed"
-    holes = [letter for letter, option in zip(LETTERS, cells.options, strict=False) if not option]
+def _missing_option(raw: RawRow) -> str | None:
+    if len(raw.options) < raw.needed:
+        return f"missing option: {len(raw.options)} found, {raw.needed} needed"
+    holes = [letter for letter, option in zip(LETTERS, raw.options, strict=False) if not option]
     return f"missing option: {', '.join(holes)}" if holes else None
 
 
-def _answer_outside(cells: Cells, letters: Sequence[str]) -> str | None:
-    last = LETTERS[len(cells.options) - 1]
+def _answer_outside(raw: RawRow, letters: Sequence[str]) -> str | None:
+    last = LETTERS[len(raw.options) - 1]
     if len(letters) == 1 and not "A" <= letters[0] <= last:
         return f"answer outside the options: {letters[0]} of A to {last}"
     return None
