@@ -1,31 +1,60 @@
-"""Which expert a task goes to (eqs. 3, 5, 8), made as the paper makes it, or held out.
+"""Task → expert maps (eqs. 3, 5, 8) and cross-fitting, for benches and studies alike.
 
-`paper`: of the very questions that are scored, as published. `held-out`: of a run on other questions, or of the other
-four fifths of these, a different fifth for each question. Near duplicates are always in one fifth.
+`paper`: made of the very questions that are scored, as published. `held-out`: made of a run on other questions, or of
+the other four fifths of these, a different fifth for each question. Near duplicates are always in one fifth.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from coe_ray.analysis.matrix import Bools, Ints, Matrix
+from coe_ray.analysis.matrix import Ints, Matrix
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import near_duplicate_key
-from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.core.types import UNKNOWN, Provenance, Question
 from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.routing.router import rank_experts
 
 Protocol = Literal["paper", "held-out"]
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "held-out")
 
 FOLDS = 5
 
+Counts: TypeAlias = Mapping[tuple[int, str, str], tuple[int, int]]
+"""(fold, expert, task) → right answers, answers."""
+
+
+def fold_of(question: Question) -> int:
+    """The question's fold, 0 to `FOLDS` - 1; the same for near duplicates, so that none routes another."""
+    key = near_duplicate_key(question.text, question.options) if question.text else question.id
+    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % FOLDS
+
+
+def make_board(counts: Counts, *, without: int | None = None, provenance: Provenance = Provenance()) -> Leaderboard:
+    """The leaderboard of all folds but one. Raises `DataError` where nothing is left."""
+    correct: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
+    for (fold, expert, task), (right, answered) in counts.items():
+        if fold != without:
+            correct[expert, task] += right
+            total[expert, task] += answered
+    scores = ((expert, task, correct[expert, task], count) for (expert, task), count in total.items())
+    return Leaderboard.from_scores(scores, provenance)
+
+
+def cross_fit(counts: Counts) -> dict[int, Leaderboard]:
+    """For each fold the leaderboard of the other folds; of all, where the others have no answers."""
+    folds = {fold for fold, _, _ in counts}
+    return {fold: make_board(counts, without=fold if folds - {fold} else None) for fold in range(FOLDS)}
+
 
 @dataclass(frozen=True, slots=True)
 class TaskMap:
-    """`boards` are the leaderboards of the parts, `part` (N,) says which one routes a question."""
+    """Map of task labels to experts: `boards` by part, and `part` (N,), the place of each question's board."""
 
     experts: tuple[str, ...]
     boards: tuple[Leaderboard, ...]
@@ -33,56 +62,50 @@ class TaskMap:
     note: str
 
     def picked(self, labels: Sequence[str]) -> Ints:
-        """(N,): the expert that each question is sent to by its label; for *unknown* the best on average."""
-        best = [{task: self._place(board, task) for task in {*labels, UNKNOWN}} for board in self.boards]
+        """(N,): the place of each question's expert by its label; for *unknown* the best on average."""
+        tasks = {*labels, UNKNOWN}
+        best = [
+            {task: self.experts.index(rank_experts(task, board)[0].expert) for task in tasks} for board in self.boards
+        ]
         return np.array([best[part][label] for part, label in zip(self.part, labels, strict=True)], dtype=np.intp)
-
-    def _place(self, board: Leaderboard, task: str) -> int:
-        standing = board.best(task) or board.best_on_average()
-        return self.experts.index(standing.expert)
 
 
 def paper_map(matrix: Matrix) -> TaskMap:
-    """Of the scored questions themselves: it flatters."""
-    everything = np.ones(matrix.size, dtype=np.bool_)
-    note = "made of the questions that are scored, as published"
-    return TaskMap(matrix.experts, (_board(matrix, everything),), np.zeros(matrix.size, dtype=np.intp), note)
+    """Made of the scored questions themselves: it flatters."""
+    return _single_map(matrix, matrix, "made of the questions that are scored, as published")
 
 
 def cross_fitted_map(matrix: Matrix) -> TaskMap:
-    """For each fold of the other folds' answers."""
+    """For each fold made of the other folds' answers."""
     folds = np.array([fold_of(question) for question in matrix.questions], dtype=np.intp)
-    occupied = [fold for fold in range(FOLDS) if (folds == fold).any()]
+    occupied = np.unique(folds)
     if len(occupied) == 1:  # so few questions that there are no others
         return paper_map(matrix)
-    boards = tuple(_board(matrix, folds != fold) for fold in occupied)
+    boards = cross_fit(_count(matrix, folds))
     note = f"cross-fitted: each question is routed by the other folds' answers ({len(occupied)} folds)"
-    return TaskMap(matrix.experts, boards, np.searchsorted(occupied, folds).astype(np.intp), note)
+    part = np.searchsorted(occupied, folds).astype(np.intp)
+    return TaskMap(matrix.experts, tuple(boards[int(fold)] for fold in occupied), part, note)
 
 
 def other_map(matrix: Matrix, other: Matrix, name: str) -> TaskMap:
-    """Of a run on other questions. Raises `DataError` where it has none of these experts."""
+    """Made of a run on other questions. Raises `DataError` where it lacks one of these experts."""
     if missing := sorted(set(matrix.experts) - set(other.experts)):
         raise DataError(f"run {name} has no answers of {', '.join(missing)}; bench the same experts there")
-    board = _board(other.among(matrix.experts), np.ones(other.size, dtype=np.bool_))
-    note = f"made of the {other.size} questions of run {name}"
+    return _single_map(matrix, other.among(matrix.experts), f"made of the {other.size} questions of run {name}")
+
+
+def _single_map(matrix: Matrix, source: Matrix, note: str) -> TaskMap:
+    board = make_board(_count(source, np.zeros(source.size, dtype=np.intp)))
     return TaskMap(matrix.experts, (board,), np.zeros(matrix.size, dtype=np.intp), note)
 
 
-def fold_of(question: Question) -> int:
-    """The same for near duplicates: one must not route the other."""
-    key = near_duplicate_key(question.text, question.options) if question.text else question.id
-    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % FOLDS
-
-
-def _board(matrix: Matrix, keep: Bools) -> Leaderboard:
+def _count(matrix: Matrix, folds: Ints) -> Counts:
     tasks = np.array(matrix.tasks)
-    rows = []
-    for task in dict.fromkeys(matrix.tasks):
-        here = keep & (tasks == task)
-        if here.any():
-            right = matrix.right[:, here].sum(axis=1)
-            rows += [
-                (name, task, int(count), int(here.sum())) for name, count in zip(matrix.experts, right, strict=True)
-            ]
-    return Leaderboard.from_scores(rows)
+    counts: dict[tuple[int, str, str], tuple[int, int]] = {}
+    for fold in np.unique(folds):
+        for task in dict.fromkeys(matrix.tasks):
+            here = (folds == fold) & (tasks == task)
+            if here.any():
+                for expert, right in zip(matrix.experts, matrix.right[:, here].sum(axis=1), strict=True):
+                    counts[int(fold), expert, task] = int(right), int(here.sum())
+    return counts

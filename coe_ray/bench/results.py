@@ -39,7 +39,7 @@ def write_results(
     """Score the folder's records; returns the summary, with `facts` about how they were made."""
     boards, leaderboard = _boards(profile, questions, folder)
     ledger, insights = Ledger(), Insights(profile, questions, boards)
-    folder.write_answers(ledger.through(all_rows(questions, folder.records(), boards)))
+    folder.write_answers(ledger.count(all_rows(questions, folder.records(), boards)))
     insights.add(folder.records())
     letters = DeadLetters(_models(profile))
     folder.write_dead_letters(letters.rows(folder.records()))

@@ -1,6 +1,6 @@
-"""Records of a run → answers of every system → figures. Pure: the same records always give the same summary.
+"""Scoring: records of a run → answers of every system → figures. Pure: equal records give equal summaries.
 
-Everything takes records one after the other and keeps counts alone, so that a run's size is not its memory.
+Records are taken one after the other and only counts are kept, so that memory does not grow with the run.
 """
 
 from collections import Counter
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from coe_ray.analysis.mapping import FOLDS, fold_of
+from coe_ray.analysis.mapping import Counts, cross_fit, fold_of, make_board
 from coe_ray.analysis.metrics import Graded, classifier_metrics, outcome_of, system_metrics
 from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Classification, Provenance, Question
@@ -23,10 +23,10 @@ _NO_ROUTE = {"error": "DataError", "message": "every call to an expert failed: t
 
 
 class Boards(Protocol):
-    """The leaderboard that routes each question."""
+    """Leaderboard that routes each question."""
 
     def board(self, question_id: str) -> Leaderboard | None:
-        """`None` where there are no answers to go by."""
+        """`None` where there are no answers."""
         ...
 
 
@@ -42,9 +42,9 @@ class OneBoard:
 
 @dataclass(frozen=True, slots=True)
 class FoldBoards:
-    """For every question the leaderboard of the other folds' answers: neither it nor its near duplicate routes itself.
+    """For every question the leaderboard of the other folds: neither it nor a near duplicate routes itself.
 
-    `folds` are the questions', by their ids.
+    `folds` are the questions' folds, by their ids.
     """
 
     by_fold: Mapping[int, Leaderboard]
@@ -58,8 +58,8 @@ class FoldBoards:
 def expert_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord]) -> Iterator[Row]:
     """One row a question and expert, as `answers/` holds them."""
     for record in records:
-        for expert, said in record["answers"].items():
-            yield _row(expert, expert, questions[record["id"]], record, said)
+        for expert, answer in record["answers"].items():
+            yield _row(expert, expert, questions[record["id"]], record, answer)
 
 
 def coe_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord], boards: Boards) -> Iterator[Row]:
@@ -85,7 +85,7 @@ def _coe_row(question: Question, record: QuestionRecord, board: Leaderboard | No
     return _row(COE, decision.expert, question, record, record["answers"][decision.expert])
 
 
-def _row(system: str, expert: str | None, question: Question, record: QuestionRecord, said: Mapping[str, Any]) -> Row:
+def _row(system: str, expert: str | None, question: Question, record: QuestionRecord, answer: Mapping[str, Any]) -> Row:
     label = record["classification"]
     return {
         "question_id": question.id,
@@ -94,42 +94,31 @@ def _row(system: str, expert: str | None, question: Question, record: QuestionRe
         "label": label["task"] if system == COE and label else None,
         "expert": expert,
         "answer": question.answer,
-        "letter": said.get("letter"),
-        "outcome": outcome_of(question, said),
-        **{name: said.get(name) for name in _CARRIED},
+        "letter": answer.get("letter"),
+        "outcome": outcome_of(question, answer),
+        **{name: answer.get(name) for name in _COPIED},
     }
 
 
-_CARRIED = ("rule", "text", "error", "message", "attempts", "prompt_tokens", "completion_tokens", "seconds")
+_COPIED = ("rule", "text", "error", "message", "attempts", "prompt_tokens", "completion_tokens", "seconds")
 
 
 def board_of(rows: Iterable[Row], provenance: Provenance = Provenance()) -> Leaderboard:
-    """The leaderboard of these answers of single experts; failed calls say nothing about skill and stay out."""
-    return _board(_counted(rows, {}), provenance=provenance)
+    """The leaderboard of these answers of single experts, without failed calls, which say nothing about skill."""
+    return make_board(_count(rows, {}), provenance=provenance)
 
 
 def cross_fitted(rows: Iterable[Row], questions: Mapping[str, Question]) -> FoldBoards:
-    """Leaderboards of `FOLDS` folds, and the whole of all answers.
+    """Leaderboards of each fold's other folds, and of all answers.
 
-    With answers in one fold only there are no others; then all answers make the one leaderboard. Without any
-    answer there is none.
+    With answers in one fold only, all answers make the one leaderboard. Without any answer there is none.
     """
     folds = {id_: fold_of(question) for id_, question in questions.items()}
-    counts = _counted(rows, folds)
-    if not counts:
-        return FoldBoards({}, None)
-    boards = {}
-    for fold in range(FOLDS):
-        others = any(of != fold for of, _, _ in counts)
-        boards[fold] = _board(counts, without=fold if others else None)
-    return FoldBoards(boards, _board(counts), folds)
+    counts = _count(rows, folds)
+    return FoldBoards(cross_fit(counts), make_board(counts), folds) if counts else FoldBoards({}, None)
 
 
-_Counts = Mapping[tuple[int, str, str], tuple[int, int]]
-"""(fold, expert, task) → right answers, answers."""
-
-
-def _counted(rows: Iterable[Row], folds: Mapping[str, int]) -> _Counts:
+def _count(rows: Iterable[Row], folds: Mapping[str, int]) -> Counts:
     correct: Counter[tuple[int, str, str]] = Counter()
     total: Counter[tuple[int, str, str]] = Counter()
     for row in rows:
@@ -140,26 +129,15 @@ def _counted(rows: Iterable[Row], folds: Mapping[str, int]) -> _Counts:
     return {key: (correct[key], count) for key, count in total.items()}
 
 
-def _board(counts: _Counts, *, without: int | None = None, provenance: Provenance = Provenance()) -> Leaderboard:
-    correct: Counter[tuple[str, str]] = Counter()
-    total: Counter[tuple[str, str]] = Counter()
-    for (fold, expert, task), (right, answered) in counts.items():
-        if fold != without:
-            correct[expert, task] += right
-            total[expert, task] += answered
-    scores = ((expert, task, correct[expert, task], count) for (expert, task), count in total.items())
-    return Leaderboard.from_scores(scores, provenance)
-
-
 @dataclass(slots=True)
 class Ledger:
-    """What became of every answer, counted: per system one of correct, wrong, unparsed, refused, failed."""
+    """Counts of outcomes per system: correct, wrong, unparsed, refused, failed."""
 
     systems: dict[str, Counter[Graded]] = field(default_factory=dict)
     labels: Counter[tuple[str, str]] = field(default_factory=Counter)
     asked: int = 0
 
-    def through(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def count(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The same rows, counted as they pass."""
         for row in rows:
             graded = Graded(row["task"] or UNKNOWN, row["answer"] or "", row["letter"], row["outcome"])

@@ -39,47 +39,22 @@ QUESTIONS_PER_FILE = 512
 FILES_PER_RUN = 16
 """At least: a block for every node, and no long wait for the last one."""
 
+
+def _columns(names: str, kind: pa.DataType = pa.string()) -> list[tuple[str, pa.DataType]]:
+    return [(name, kind) for name in names.split()]
+
+
 QUESTION_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("options", pa.list_(pa.string())),
-        ("answer", pa.string()),
-        ("task", pa.string()),
-        ("language", pa.string()),
-        ("category", pa.string()),
-    ]
+    [*_columns("id text"), ("options", pa.list_(pa.string())), *_columns("answer task language category")]
 )
 DEAD_LETTER_SCHEMA = pa.schema(
-    [
-        ("question_id", pa.string()),
-        ("system", pa.string()),
-        ("model", pa.string()),
-        ("error", pa.string()),
-        ("message", pa.string()),
-        ("status", pa.int64()),
-        ("attempts", pa.int64()),
-        ("body", pa.string()),
-    ]
+    [*_columns("question_id system model error message"), *_columns("status attempts", pa.int64()), *_columns("body")]
 )
-RECORD_SCHEMA = pa.schema([("id", pa.string()), ("record", pa.string())])
+RECORD_SCHEMA = pa.schema(_columns("id record"))
 ANSWER_SCHEMA = pa.schema(
     [
-        ("question_id", pa.string()),
-        ("system", pa.string()),
-        ("task", pa.string()),
-        ("label", pa.string()),
-        ("expert", pa.string()),
-        ("answer", pa.string()),
-        ("letter", pa.string()),
-        ("outcome", pa.string()),
-        ("rule", pa.string()),
-        ("text", pa.string()),
-        ("error", pa.string()),
-        ("message", pa.string()),
-        ("attempts", pa.int64()),
-        ("prompt_tokens", pa.int64()),
-        ("completion_tokens", pa.int64()),
+        *_columns("question_id system task label expert answer letter outcome rule text error message"),
+        *_columns("attempts prompt_tokens completion_tokens", pa.int64()),
         ("seconds", pa.float64()),
     ]
 )

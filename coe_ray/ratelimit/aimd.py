@@ -1,43 +1,43 @@
-"""How many calls a provider takes at once: found out by its refusals (429) and its latency. Pure.
+"""AIMD window: how many calls a provider takes at once, found by its refusals (429). Pure.
 
-Additive increase, multiplicative decrease, with CUBIC's memory (RFC 9438) of the size that hurt last: quickly back to
-just below it, rarely beyond, then ever faster as long as it goes well.
+Additive increase, multiplicative decrease. Four rules beyond the textbook, each for a target measured in
+tests/ratelimit/test_governor.py (85 % of a hidden limit used within 30 s, at most 5 % of calls refused, at least half
+of the limit used where 4 % of calls are refused at random):
+
+- A cut goes down to what the provider accepted: one burst is one cut.
+- Cuts in a row without an answer between them go down faster, and then pause.
+- No growth right after a cut: each probe may cost another refusal.
+- A rare refusal far below a size that worked lately is no reason for a cut; else random ones cut down to 1.
 """
 
 import math
 
-from coe_ray.ratelimit.dip import Dip
-
 CUT = 0.9
 DEEPEST_CUT = 0.5
-RECOVER_S = 1.0
-"""Time from the cut back to just below the size that hurt."""
 
 CALM_S = 2.0
 CALM_CALLS = 40
-"""Time and finished calls without a refusal before it is probed again: each probe may cost one more refusal."""
+"""Time and answers without a refusal after a cut before the window grows again."""
 
 STEP_S = 1.0
-PATIENT_CUTS = 3
-"""Cuts in a row, without one answer between them, before nothing is sent for a while."""
+STEP_SHARE = 1 / 16
+"""Time between two steps of growth, and a step as a share of the window: a large one must not take minutes."""
+
+CUTS_BEFORE_PAUSE = 3
+"""Cuts in a row, without an answer between them, before nothing is sent for a while."""
 
 LONGEST_PAUSE_S = 8.0
-REFUSED_S = 30.0
-"""A provider that refused so lately says itself when it is full: its queue is not tested."""
 
-STRAY_ANSWERS = 12
-STRAY_BELOW = 0.7
+RARE_ANSWERS = 12
+BELOW_PEAK = 0.7
 PEAK_S = 60.0
-"""A refusal after so many answers each, at so small a part of a size that was taken so lately, has other reasons."""
-
-QUEUE_S = 60.0
-"""How long it does not grow after a queue was found."""
+"""A refusal is rare after so many answers each, and unexpected at such a share of a size that worked so lately."""
 
 
 class AimdWindow:
-    """Starts as large as it may be: the user has named that size. `epoch` counts the cuts.
+    """Window of calls in flight. Starts at the limit that the user set. `epoch` counts the cuts.
 
-    A refusal that belongs to an earlier epoch is for the caller to drop: a burst is to be cut once.
+    A refusal of an earlier epoch is for the caller to drop: a burst is to be cut once.
     """
 
     def __init__(self, now: float) -> None:
@@ -45,114 +45,59 @@ class AimdWindow:
         self.paused_until = now
         self._cap = 1
         self._size = math.inf
-        self._hurt = math.inf
-        self._cut_to = 1.0
         self._cuts = 0
-        self._step = 1
-        self._refused = -math.inf
-        self._answered_since = 0
+        self._answers = 0
         self._peak, self._peak_at = 0.0, -math.inf
-        self._rests_until = now
-        self._dip = Dip(now)
-        self._at = self._since = self._began_step = now
-        self._answered = self._answered_in_step = 0
+        self._wait(now, 0.0, 0)
 
     @property
     def limit(self) -> float:
         """Calls in flight over all clients, at least 1."""
-        size = min(self._size, self._cap)
-        return max(size / 2, 1.0) if self._dip.halved else size
+        return min(self._size, self._cap)
 
     def cap(self, largest: int) -> None:
         """Never be larger than this."""
         self._cap = largest
 
-    def adopt(self, limit: float, epoch: int) -> None:
-        """Take over what a client knows from times before this window."""
+    def adopt(self, now: float, limit: float, epoch: int) -> None:
+        """Take over what a client knows from a governor before this one."""
         self._size = max(min(self.limit, limit), 1.0)
-        self._hurt = self._size + 1
         self.epoch = epoch
+        self._wait(now, CALM_S, CALM_CALLS)
 
     def refuse(self, now: float, refused: int, accepted: int, finished: int) -> None:
-        """Cut, for a burst in which the provider took `accepted` calls and refused `refused`; `finished` were answered.
-
-        Cuts that follow each other without an answer in between go down ever faster, and then pause. A provider that
-        refuses some calls however few there are is not cut down to nothing.
-        """
-        answers, self._answered_since = self._answered_since + finished, 0
-        self._refused = now
-        if answers >= STRAY_ANSWERS * refused and self._is_far_below_peak(now):
-            self.epoch += 1  # so that the clients go on
+        """Cut, after a burst of which so many calls were accepted and refused; `finished` were answered before it."""
+        answers, self._answers = self._answers + finished, 0
+        self.epoch += 1
+        if answers >= RARE_ANSWERS * refused and self._is_far_below_peak(now):
             self._peak_at = now
             return
-        before = self.limit
+        if accepted >= self._peak or now - self._peak_at >= PEAK_S:
+            self._peak, self._peak_at = min(self.limit, accepted + 1), now
         self._cuts += 1
         factor = max(CUT ** (2 ** (self._cuts - 1)), DEEPEST_CUT)
-        self._remember_peak(now, min(before, accepted + 1))
-        self._cut(now, max(min(before * factor, accepted), 1.0), min(before, accepted + 1))
-        if self._cuts > PATIENT_CUTS:
-            self.paused_until = now + min(0.25 * 2 ** (self._cuts - PATIENT_CUTS - 1), LONGEST_PAUSE_S)
+        self._size = max(min(self.limit * factor, accepted), 1.0)
+        self._wait(now, CALM_S, CALM_CALLS)
+        if self._cuts > CUTS_BEFORE_PAUSE:
+            self.paused_until = now + min(0.25 * 2 ** (self._cuts - CUTS_BEFORE_PAUSE - 1), LONGEST_PAUSE_S)
 
     def confirm(self) -> None:
         """A call that began after the last cut was answered."""
         self._cuts = 0
 
-    def grow(self, now: float, finished: int, latency_s: float, in_flight: int, demand: int, *, strained: bool) -> None:
-        """Count answers and their median latency, and grow where it is time to.
-
-        `demand` is what is in flight or would like to be. `strained`: a client is short of CPU, so that latency says
-        nothing of the provider.
-        """
-        elapsed, self._at = now - self._at, now
-        self._answered_since += finished
-        if demand < 0.9 * self.limit:
-            self._dip.abandon(now)
-            self._calm(now)
+    def grow(self, now: float, finished: int, demand: int) -> None:
+        """Count answers, and grow when it is time. `demand` is the calls in flight and waiting."""
+        self._answers += finished
+        if demand < 0.9 * self.limit:  # not in full use: answers say nothing about a larger window
+            self._wait(now, CALM_S, CALM_CALLS)
             return
-        self._answered += finished
-        self._answered_in_step += finished
-        self._test_queue(now, finished, latency_s, in_flight, strained)
-        if not self._dip.halved and self._size < self._cap and now >= self._rests_until:
-            self._enlarge(now, elapsed)
+        self._answers_missing -= finished
+        if self._size < self._cap and now >= self._grows_at and self._answers_missing <= 0:
+            self._size += max(1, int(self._size * STEP_SHARE))
+            self._wait(now, STEP_S, int(self._size))
 
     def _is_far_below_peak(self, now: float) -> bool:
-        return self.limit <= STRAY_BELOW * self._peak and now - self._peak_at < PEAK_S
+        return self.limit <= BELOW_PEAK * self._peak and now - self._peak_at < PEAK_S
 
-    def _remember_peak(self, now: float, size: float) -> None:
-        if size >= self._peak or now - self._peak_at >= PEAK_S:
-            self._peak, self._peak_at = size, now
-
-    def _test_queue(self, now: float, finished: int, latency_s: float, in_flight: int, strained: bool) -> None:
-        if strained or now - self._refused < REFUSED_S:
-            self._dip.abandon(now)
-            return
-        half = self.limit
-        if self._dip.queued(now, finished, latency_s, in_flight, half):
-            self._cut(now, half, half + 1)
-            self._rests_until = now + QUEUE_S
-
-    def _enlarge(self, now: float, elapsed: float) -> None:
-        near = self._hurt - 1
-        if self._size < near:
-            self._size = min(self._size + (near - self._cut_to) * elapsed / RECOVER_S, near)
-        elif self._is_calm(now):
-            self._size += self._step
-            self._began_step, self._answered_in_step = now, 0
-            if self._size > self._hurt:
-                self._step = max(min(self._step * 2, int(self._size / 4)), 1)
-
-    def _is_calm(self, now: float) -> bool:
-        calm = now - self._since >= CALM_S and self._answered >= CALM_CALLS
-        return calm and now - self._began_step >= STEP_S and self._answered_in_step >= self._size
-
-    def _cut(self, now: float, size: float, hurt: float) -> None:
-        self.epoch += 1
-        self._size = self._cut_to = size
-        self._hurt = hurt
-        self._step = 1
-        self._dip.abandon(now)
-        self._calm(now)
-
-    def _calm(self, now: float) -> None:
-        self._at = self._since = self._began_step = now
-        self._answered = self._answered_in_step = 0
+    def _wait(self, now: float, seconds: float, answers: int) -> None:
+        self._grows_at, self._answers_missing = now + seconds, answers

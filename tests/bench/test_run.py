@@ -181,6 +181,13 @@ def test_rejected_rows_are_kept_with_their_reason(undisturbed: tuple[Bench, str]
     assert rejected[1]["reason"] == "several answers: A, C"
 
 
+def test_the_run_folder_holds_these_files_and_no_others(undisturbed: tuple[Bench, str]) -> None:
+    files = {"run.json", "progress.json", "summary.json", "report.html", "lock", "index.lock"}
+    tables = {"records.parquet", "rejected.parquet", "dead_letters.parquet"}
+    folders = {"questions", "journal", "index", "vectors", "answers"}
+    assert {path.name for path in undisturbed[0].out.iterdir()} == files | tables | folders
+
+
 def test_the_report_needs_nothing_else(undisturbed: tuple[Bench, str]) -> None:
     html = (undisturbed[0].out / "report.html").read_text("utf-8")
     assert "70.0" in html

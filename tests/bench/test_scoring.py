@@ -52,7 +52,7 @@ ROWS = list(all_rows(QUESTIONS, RECORDS, OneBoard(BOARD)))
 
 def figures(rows: Iterable[Row], questions: Mapping[str, Question]) -> dict[str, Any]:
     ledger = Ledger()
-    assert list(ledger.through(rows)) == list(rows)
+    assert list(ledger.count(rows)) == list(rows)
     return ledger.figures(questions)
 
 
@@ -185,7 +185,7 @@ def test_a_label_that_no_question_has_is_one_more_row_and_column() -> None:
     records = [record(BUILD[0], label("Deploy"), said("A"), said("B"))]
     rows = all_rows(QUESTIONS, records, OneBoard(BOARD))
     ledger = Ledger()
-    assert len(list(ledger.through(rows))) == 3
+    assert len(list(ledger.count(rows))) == 3
     confusion = ledger.figures({BUILD[0].id: BUILD[0]})["classifier"]["confusion"]
     assert confusion == {"labels": ["Build", "Deploy", UNKNOWN], "matrix": [[0, 1, 0], [0, 0, 0]]}
 

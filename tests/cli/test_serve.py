@@ -89,7 +89,7 @@ class Served:
             time.sleep(0.2)
 
     def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(signal.SIGTERM)  # SIGINT is ignored by what a shell starts in the background
         return self.process.wait(90)
 
 

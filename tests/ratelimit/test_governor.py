@@ -234,47 +234,15 @@ def test_limits_per_minute_are_kept_used_and_shared(
     run_virtually(run())
 
 
-def test_a_provider_that_queues_without_a_word_is_not_flooded() -> None:
-    async def run() -> None:
-        provider, office = Provider(servers=20), Office()
-        client = Client("a", office.gate(RateLimits(256)), provider, 300)
-        await asyncio.sleep(60)
-        answered = len(provider.answered)
-        provider._count(0)
-        used = provider.used
-        await asyncio.sleep(240)
-        provider._count(0)
-        assert (provider.used - used) / 240 <= 2.5 * 20
-        assert len(provider.answered) - answered >= 0.85 * 20 / 0.2 * 240
-        await client.stop()
-
-    run_virtually(run())
-
-
 @pytest.mark.parametrize("long_s", [0.2, 3.0, 20.0])
 def test_long_answers_among_short_ones_are_no_queue(long_s: float) -> None:
     async def run() -> None:
         chance = random.Random(3)
         provider, office = Provider(length_s=lambda: chance.choice([0.2, 0.2, long_s])), Office()
         client = Client("a", office.gate(RateLimits(64)), provider, 100)
-        await asyncio.sleep(400)
+        await asyncio.sleep(60)
         assert office.leases[-1].epoch == 0
-        assert max(lease.slots for lease in office.leases[-400:]) == 64
+        assert max(lease.slots for lease in office.leases[-100:]) == 64
         await client.stop()
 
     run_virtually(run())
-
-
-@pytest.mark.parametrize(("share", "dips"), [(0.2, True), (0.95, False)])
-def test_a_client_that_is_short_of_cpu_is_not_taken_for_a_queue(
-    governor: RateGovernor, clock: Clock, share: float, dips: bool
-) -> None:
-    """As many calls finish with half of them in flight: to the governor this looks like a queue."""
-    limits: list[float] = []
-    for _ in range(400):
-        clock.now += 0.25
-        flying = int(limits[-1]) if limits else 20
-        report = busy("a", in_flight=flying, finished=10, latency_s=flying / 40, busy=share)
-        lease = governor.report(report)
-        limits.append(lease.limit or 0)
-    assert (min(limits) < 20) is dips
