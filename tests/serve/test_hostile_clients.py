@@ -4,6 +4,7 @@ Each gets a 4xx or a closed connection, never a 5xx or a look inside; meanwhile 
 of the ingress does not grow with what is sent.
 """
 
+import asyncio
 import contextlib
 import json
 import resource
@@ -19,6 +20,8 @@ import pytest
 
 from coe_ray.core.api_keys import add_key
 from coe_ray.serve.api.openai import DEADLINE
+from tests.serve.api.fuzz_cases import mutated
+from tests.serve.api.fuzz_requests import FuzzReport, all_sent
 from tests.serve.upstream import Upstream
 from tests.serve.world import build_world, write_profile
 from tests.support.cluster import Cluster
@@ -179,6 +182,22 @@ def test_a_malformed_request_gets_a_4xx_or_a_closed_door(door: Door, raw: bytes)
 
     assert all(400 <= status < 500 for status in got), got
     assert len(got) <= 1, "the rest of one request was taken for another"
+    door.assert_answers()
+
+
+def test_fuzzed_requests_break_no_proxy_and_no_replica(door: Door) -> None:
+    """A part of the requests of api/test_fuzz.py, which sends all of them to the application alone."""
+
+    async def send(report: FuzzReport) -> None:
+        async for reply in all_sent(door.cluster.url, mutated(300, seed), 12):
+            report.add(reply)
+
+    seed, report = 20261127, FuzzReport()
+    before = sorted(door.cluster.processes(f"ray::ServeReplica:{APPLICATION}"))
+    asyncio.run(send(report))
+    assert report.wrong == []
+    assert {200, 400, 404} <= set(report.statuses)
+    assert sorted(door.cluster.processes(f"ray::ServeReplica:{APPLICATION}")) == before
     door.assert_answers()
 
 
