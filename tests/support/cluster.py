@@ -26,7 +26,7 @@ BUILDER = "coe_ray.serve.app:build"
 REPLY = "reply: "
 PATIENCE_S = 240.0
 
-SERVE_ENVIRONMENT = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+SERVE_ENVIRONMENT = RAY_ENVIRONMENT | {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 """Serve as in production, but for HAProxy."""
 
 
@@ -34,7 +34,7 @@ def haproxy_environment() -> dict[str, str]:
     """Serve as in production, with HAProxy on ports of its own."""
     ports = ("HAPROXY_STATS_PORT", "HAPROXY_METRICS_PORT", "FALLBACK_PROXY_HTTP_PORT")
     own = {f"RAY_SERVE_{name}": str(free_port()) for name in ports}
-    return SERVE_ENVIRONMENT | RAY_ENVIRONMENT | {"RAY_SERVE_ENABLE_HA_PROXY": "1"} | own
+    return SERVE_ENVIRONMENT | {"RAY_SERVE_ENABLE_HA_PROXY": "1"} | own
 
 
 @dataclass(frozen=True, slots=True)
