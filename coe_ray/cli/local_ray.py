@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coe_ray.cli.ray_driver import accepts_connections, address_file, connect
@@ -23,7 +23,7 @@ LOGICAL_CPUS = 8
 """More than most laptops have: here Ray's CPUs are places for processes, not cores."""
 OBJECT_STORE = 300_000_000
 """Bytes. Questions and answers are small."""
-START_S = 180.0
+START_S = 300.0
 """Seconds until a Ray that has neither started nor ended is given up."""
 SETTINGS = {
     **WANTED_ENVIRONMENT,
@@ -126,7 +126,8 @@ def _wait_until_up(head: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_S
     while head.poll() is None and time.monotonic() < deadline:
         if accepts_connections(ADDRESS):
-            return connect(ADDRESS)
+            with suppress(ConfigError):  # Ray's node is not registered yet: the deadline decides
+                return connect(ADDRESS)
         time.sleep(0.2)
     lines = log.read_text(errors="replace").strip().splitlines()
     raise ConfigError(f"Ray did not start: {lines[-1] if lines else 'it printed nothing'} (all its output: {log})")

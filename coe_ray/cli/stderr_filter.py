@@ -4,13 +4,15 @@ import os
 import re
 import sys
 import threading
+from functools import cache
 
 CORE_LINE = re.compile(rb"\[\d{4}-\d\d-\d\d [\d:,]+ [DIWE] \d+ \d+\] \S+\.cc:\d+: ")
 """Debug to error; a fatal line stays. Ray has no setting for those that it writes before it opens its log files."""
 
 
+@cache
 def hide_core_lines() -> None:
-    """Filter file descriptor 2 from now on; Ray's log files have its lines all the same.
+    """Filter file descriptor 2 from now on, once; Ray's log files have its lines all the same.
 
     Python's own `sys.stderr` goes past the filter: what it prints right before the process ends is not lost.
     """

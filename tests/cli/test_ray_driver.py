@@ -1,12 +1,16 @@
 """Whether a Ray runs is known at once: a dead address is an error with a remedy, its file on this machine goes."""
 
+import os
 import socket
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import ray
+import ray.exceptions
 
-from coe_ray.cli.ray_driver import accepts_connections, address_file, require_ray
+from coe_ray.cli.ray_driver import accepts_connections, address_file, connect, require_lasting_path, require_ray
 from coe_ray.core.errors import ConfigError
 
 
@@ -65,3 +69,35 @@ def test_a_dead_address_of_the_environment_is_an_error(dead_address: str, monkey
 @pytest.mark.parametrize("address", ["", "127.0.0.1", "127.0.0.1:none", "no.such.host.invalid:1"])
 def test_what_is_no_address_accepts_nothing(address: str) -> None:
     assert not accepts_connections(address)
+
+
+@pytest.mark.parametrize("runtime_env", [{}, {"working_dir": "gcs://package.zip"}])
+def test_in_a_job_results_go_to_an_absolute_path(runtime_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder of a submitted job is a copy that Ray removes."""
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env=runtime_env))
+    assert require_lasting_path("--out", Path("/shared/run")) == Path("/shared/run")
+    assert require_lasting_path("--out", Path("~/run")) == Path.home() / "run"
+    if runtime_env:
+        with pytest.raises(ConfigError, match="--out run: in a job give an absolute path"):
+            require_lasting_path("--out", Path("run"))
+    else:
+        assert require_lasting_path("--out", Path("run")) == Path("run").absolute()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConnectionError("Could not find any running Ray instance."), "no Ray is running on this machine"),
+        (ray.exceptions.AuthenticationError("no token"), r"it asks for a token\. Copy ~/\.ray/auth_token"),
+    ],
+)
+def test_what_ray_refuses_has_a_remedy(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr("coe_ray.cli.ray_driver.require_ray", lambda _: None)
+    monkeypatch.setattr("coe_ray.cli.ray_driver.hide_core_lines", lambda: None)
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(ConfigError, match=message):
+        connect()

@@ -22,7 +22,7 @@ from coe_ray.routing.parsing import parse_task
 from coe_ray.routing.pipeline import CompositionOfExperts, question_of_call
 from coe_ray.routing.prompts import classifier_prompt, expert_prompt, task_label
 from coe_ray.serve.api.openai import route_object
-from coe_ray.serve.api.responses import JsonResponse, headers_of
+from coe_ray.serve.api.responses import JsonResponse, route_headers
 from tests.support.planted import BOARD, Listener, Shelf
 from tests.support.profiles import small_profile
 
@@ -154,7 +154,7 @@ def test_the_worst_is_another_expert_of_the_profile(gullible: CompositionOfExper
 def test_headers_stay_single_lines_of_ascii(gullible: CompositionOfExperts, text: str) -> None:
     route, _ = asyncio.run(answered(gullible, text))
 
-    for name, value in headers_of("0123456789ab", route.expert, route).items():
+    for name, value in route_headers("0123456789ab", route.expert, route).items():
         assert name.startswith("x-coe-")
         assert re.fullmatch(r"[ -~]*", value)
 
@@ -166,7 +166,7 @@ def test_headers_stay_so_with_any_name(gullible: CompositionOfExperts, task: str
     said = type(route.classification)(task, "", "", 0.0)
     named = Route(expert, said, route.row, route.reason, route.leaderboard)
 
-    for value in headers_of("0123456789ab", expert, named).values():
+    for value in route_headers("0123456789ab", expert, named).values():
         assert re.fullmatch(r"[ -~]*", value)
 
 

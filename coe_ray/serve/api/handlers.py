@@ -1,4 +1,4 @@
-"""One request's walk through a snapshot: routed, answered, and written in OpenAI's form."""
+"""Answers to one chat request by one snapshot: a route, a whole completion, or a stream, in OpenAI's format."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -7,8 +7,14 @@ from starlette.responses import StreamingResponse
 
 from coe_ray.core.types import Call, Question, Route
 from coe_ray.routing.pipeline import question_of_call
-from coe_ray.serve.api.openai import ChatRequest, Reply, RequestError, route_object
-from coe_ray.serve.api.responses import JsonResponse, event_stream, events, headers_of, make_error_response
+from coe_ray.serve.api.openai import ChatRequest, ChatResponse, RequestError, route_object
+from coe_ray.serve.api.responses import (
+    JsonResponse,
+    event_stream_response,
+    name_expert_in_errors,
+    route_headers,
+    stream_events,
+)
 from coe_ray.serve.snapshot.snapshot import Snapshot
 from coe_ray.serve.telemetry.request_record import current_record
 
@@ -18,66 +24,61 @@ Result = TypeVar("Result")
 async def answer_route(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> JsonResponse:
     """The route alone."""
     async with snapshot.coe.deadline(limit_s):
-        route = await _decided(snapshot, question_of_call(request.call()))
-    return JsonResponse(_coe(snapshot, route.expert, route), headers=headers_of(snapshot.version, route.expert, route))
+        route = await _find_route(snapshot, question_of_call(request.call()))
+    headers = route_headers(snapshot.version, route.expert, route)
+    return JsonResponse(_coe_object(snapshot, route.expert, route), headers=headers)
 
 
 async def answer_completion(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> JsonResponse:
-    """The whole answer. Raises `CallError` where nobody gave one, `RequestError` for a name that nobody has."""
+    """The whole answer. Raises `CallError` where no expert answered, `RequestError` for an unknown model."""
     coe = snapshot.coe
-    expert, route, said = await _answered(snapshot, request, limit_s, coe.complete_routed, coe.complete_with)
-    current_record().usage = said.usage
-    content = Reply(request.model).completion(said, _coe(snapshot, expert, route))
-    return JsonResponse(content, headers=headers_of(snapshot.version, expert, route))
+    expert, route, completion = await _answer(snapshot, request, limit_s, coe.complete_routed, coe.complete_with)
+    current_record().usage = completion.usage
+    content = ChatResponse(request.model).completion(completion, _coe_object(snapshot, expert, route))
+    return JsonResponse(content, headers=route_headers(snapshot.version, expert, route))
 
 
 async def answer_stream(snapshot: Snapshot, request: ChatRequest, limit_s: float) -> StreamingResponse:
     """The answer piece by piece, once the first is there. Raises as `answer_completion` does."""
-    expert, route, begun = await _answered(
-        snapshot, request, limit_s, snapshot.coe.stream_routed, snapshot.coe.stream_with
-    )
-    coe = _coe(snapshot, expert, route)
-    body = events(Reply(request.model), begun.first, begun.rest, coe, include_usage=request.include_usage)
-    return event_stream(body, headers_of(snapshot.version, expert, route))
+    coe = snapshot.coe
+    expert, route, stream = await _answer(snapshot, request, limit_s, coe.stream_routed, coe.stream_with)
+    response, content = ChatResponse(request.model), _coe_object(snapshot, expert, route)
+    body = stream_events(response, stream.first, stream.rest, content, include_usage=request.include_usage)
+    return event_stream_response(body, route_headers(snapshot.version, expert, route))
 
 
-async def _answered(
+async def _answer(
     snapshot: Snapshot,
     request: ChatRequest,
     limit_s: float,
-    by_rank: Callable[[Route, Question, Call, float], Awaitable[tuple[Route, Result]]],
+    by_route: Callable[[Route, Question, Call, float], Awaitable[tuple[Route, Result]]],
     by_name: Callable[[str, Question, Call], Awaitable[Result]],
 ) -> tuple[str, Route | None, Result]:
-    """Who answered, the route that led there where one was asked for, and the answer."""
+    """The expert that answered, its route (`None` where the request names the expert), and the answer."""
     call = request.call()
     question = question_of_call(call)
-    async with snapshot.coe.deadline(limit_s) as ends_at:
-        if route := await _route(snapshot, request.model, question):
-            route, result = await by_rank(route, question, call, ends_at)
+    coe = snapshot.coe
+    async with coe.deadline(limit_s) as ends_at:
+        if request.model == coe.name:
+            route = await _find_route(snapshot, question)
+            route, result = await by_route(route, question, call, ends_at)
             current_record().set_route(route)
             return route.expert, route, result
-        with make_error_response(request.model):
+        if request.model not in coe.experts:
+            message = f"no model {request.model!r}; there are: {', '.join([coe.name, *coe.experts])}"
+            raise RequestError(404, message, param="model", code="model_not_found")
+        with name_expert_in_errors(request.model):
             return request.model, None, await by_name(request.model, question, call)
 
 
-async def _route(snapshot: Snapshot, model: str, question: Question) -> Route | None:
-    """The route of `coe`, and none of a named expert."""
-    if model == snapshot.coe.name:
-        return await _decided(snapshot, question)
-    if model not in snapshot.coe.experts:
-        known = ", ".join([snapshot.coe.name, *snapshot.coe.experts])
-        raise RequestError(404, f"no model {model!r}; there are: {known}", param="model", code="model_not_found")
-    return None
-
-
-async def _decided(snapshot: Snapshot, question: Question) -> Route:
+async def _find_route(snapshot: Snapshot, question: Question) -> Route:
     route = await snapshot.route(question)
     current_record().set_route(route)
     return route
 
 
-def _coe(snapshot: Snapshot, expert: str, route: Route | None) -> dict[str, Any]:
-    """What is said of how the answer came about; of a stream at its first piece."""
+def _coe_object(snapshot: Snapshot, expert: str, route: Route | None) -> dict[str, Any]:
+    """The response's `coe` object; of a stream as it is at the first piece."""
     if route is None:
         return {"expert": expert, "version": snapshot.version}
     stages = {name: round(seconds, 6) for name, seconds in current_record().stages.items()}

@@ -1,6 +1,6 @@
-"""OpenAI's chat form, in and out: requests checked, completions, chunks and error objects made. Pure.
+"""OpenAI's chat format: validated requests in; completions, chunks and error objects out. Pure.
 
-What is not supported is refused with 400 rather than ignored: an ignored `tools` looks like a bad answer.
+Unsupported parameters are refused with 400 rather than ignored: an ignored `tools` looks like a bad answer.
 """
 
 import math
@@ -40,7 +40,7 @@ DEADLINE = "x-coe-deadline"
 """The request header with the seconds that an answer, or a stream's first piece, may take."""
 
 
-class Part(BaseModel):
+class TextPart(BaseModel):
     """A text part of a message."""
 
     model_config = ConfigDict(extra="forbid")
@@ -48,16 +48,16 @@ class Part(BaseModel):
     text: str
 
 
-# Lists that may also be given as one text; no unions, whose branches pydantic would name in its errors.
+# Lists that may also be given as one text. No unions: pydantic names their branches in its errors.
 Content = Annotated[
-    list[Part],
+    list[TextPart],
     BeforeValidator(
-        lambda value: [Part(type="text", text=value)] if isinstance(value, str) else value,
-        json_schema_input_type=str | list[Part],
+        lambda value: [TextPart(type="text", text=value)] if isinstance(value, str) else value,
+        json_schema_input_type=str | list[TextPart],
     ),
 ]
 
-_FROM_A_USER: dict[str, Any] = {"properties": {"role": {"const": "user"}}, "required": ["role"]}
+_USER_MESSAGE: dict[str, Any] = {"properties": {"role": {"const": "user"}}, "required": ["role"]}
 
 
 class ChatMessage(BaseModel):
@@ -77,12 +77,12 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(SamplingParams):
-    """What `/v1/chat/completions` takes."""
+    """Body of `/v1/chat/completions` and `/v1/route`."""
 
     model_config = ConfigDict(strict=True)
 
     model: str = "coe"
-    messages: list[ChatMessage] = Field(min_length=1, max_length=1024, json_schema_extra={"contains": _FROM_A_USER})
+    messages: list[ChatMessage] = Field(min_length=1, max_length=1024, json_schema_extra={"contains": _USER_MESSAGE})
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_completion_tokens: int | None = Field(default=None, ge=1)
@@ -91,8 +91,8 @@ class ChatRequest(SamplingParams):
 
     @field_validator("messages")
     @classmethod
-    def _asks_something(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
-        if not any(each.role == "user" and each.message().content.strip() for each in messages):
+    def _has_question(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
+        if not any(message.role == "user" and message.message().content.strip() for message in messages):
             raise ValueError("there must be a message of role user with text")
         return messages
 
@@ -102,11 +102,11 @@ class ChatRequest(SamplingParams):
 
     def call(self) -> Call:
         settings = self.merge(SamplingParams(max_tokens=self.max_completion_tokens))
-        return Call(tuple(each.message() for each in self.messages), settings)
+        return Call(tuple(message.message() for message in self.messages), settings)
 
 
 def read_request(body: bytes) -> ChatRequest:
-    """Raises `RequestError` (400) naming the parameter."""
+    """The validated request. Raises `RequestError` (400) that names the parameter."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -116,15 +116,15 @@ def read_request(body: bytes) -> ChatRequest:
     try:
         return ChatRequest.model_validate(content)
     except ValidationError as error:
-        raise _explained(error) from error
+        raise _request_error(error) from error
 
 
 def read_deadline(headers: Mapping[str, str]) -> float:
-    """Seconds that the client gives the answer; without the header any. Raises `RequestError` (400)."""
-    if (given := headers.get(DEADLINE)) is None:
+    """Seconds that the answer may take; infinite without the header. Raises `RequestError` (400)."""
+    if (value := headers.get(DEADLINE)) is None:
         return math.inf
     try:
-        seconds = float(given)
+        seconds = float(value)
     except ValueError:
         seconds = math.nan
     if not seconds > 0:
@@ -132,7 +132,7 @@ def read_deadline(headers: Mapping[str, str]) -> float:
     return seconds
 
 
-def _explained(error: ValidationError) -> RequestError:
+def _request_error(error: ValidationError) -> RequestError:
     first = error.errors(include_url=False)[0]
     param = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -150,8 +150,8 @@ def error_object(status: int, message: str, param: str | None = None, code: str 
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-class Reply:
-    """The id, time and model that every piece of one answer shares."""
+class ChatResponse:
+    """Writer of one response: a completion or its chunks, which share id, time and model."""
 
     def __init__(self, model: str) -> None:
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
@@ -170,9 +170,9 @@ class Reply:
     def last_chunks(
         self, finish_reason: str | None, usage: Usage | None, coe: dict[str, Any], *, include_usage: bool
     ) -> list[dict[str, Any]]:
-        """The end before `[DONE]`, with usage and route in the very last chunk.
+        """The chunks before `[DONE]`, with usage and route in the very last one.
 
-        That one is without choices only for a client that asked for OpenAI's usage chunk: others read `choices[0]`.
+        That one has no choices only for a client that asked for OpenAI's usage chunk: others read `choices[0]`.
         """
         end = {**({"usage": _usage(usage)} if usage else {}), "coe": coe}
         finished = self.chunk(None, finish_reason)
@@ -190,21 +190,28 @@ def _usage(usage: Usage) -> dict[str, int]:
 
 def route_object(route: Route) -> dict[str, Any]:
     """The route as clients see it."""
-    said = route.classification
+    classification = route.classification
     return {
         "expert": route.expert,
-        "task": said.task,
-        "confidence": round(said.confidence, 4),
+        "task": classification.task,
+        "confidence": round(classification.confidence, 4),
         "reason": route.reason,
         "leaderboard": route.leaderboard,
         "cached": route.cached,
-        "row": [asdict(standing) for standing in route.row],
+        "row": [asdict(expert) for expert in route.row],
         "runner_up": asdict(route.runner_up) if route.runner_up else None,
         "margin": round(route.margin, 4),
-        "classifier": {"by": said.by, "rule": said.rule, "raw": said.raw, "seconds": round(said.seconds, 4)},
-        "neighbours": _neighbours(said.neighbours),
-        # Their messages may quote addresses and providers: those are for the log.
-        "tried": [{"expert": each.expert, "error": each.error, "seconds": each.seconds} for each in route.tried],
+        "classifier": {
+            "by": classification.by,
+            "rule": classification.rule,
+            "raw": classification.raw,
+            "seconds": round(classification.seconds, 4),
+        },
+        "neighbours": _neighbours(classification.neighbours),
+        # Without the messages, which may quote addresses and providers: the log has them.
+        "tried": [
+            {"expert": attempt.expert, "error": attempt.error, "seconds": attempt.seconds} for attempt in route.tried
+        ],
     }
 
 

@@ -17,7 +17,7 @@ def require_keys_or_loopback(access: AccessConfig, host: str | None) -> None:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Only what certainly is: a name other than localhost may lead anywhere."""
+    """Whether the host is certainly loopback; a name other than localhost may lead anywhere."""
     if host is None:
         return False
     try:

@@ -1,9 +1,9 @@
-"""The running application, as a person changes it: what it serves, and another `user_config` for its ingress."""
+"""Administration of the running application, for `coe-ray change`: its state, and a hot change of its profile."""
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from ray import serve
 from ray.serve.schema import ApplicationStatus, ServeDeploySchema
@@ -17,12 +17,12 @@ from coe_ray.serve.snapshot.history import Change
 from coe_ray.serve.snapshot.snapshot import snapshot_version
 
 INGRESS = "ingress"
-WAIT_S, LOOK_EVERY_S = 120.0, 0.2
+WAIT_S, POLL_EVERY_S = 120.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class ServedState:
-    """What one ingress replica says. `history` is oldest first, its last entry what is served."""
+    """State of one ingress replica. `history` is oldest first; its last entry is what is served."""
 
     profile: str
     base: str
@@ -31,7 +31,7 @@ class ServedState:
     history: tuple[Change, ...]
 
     def change_back(self) -> dict[str, Any]:
-        """The change that was served before. After one that was refused: the one that is served still.
+        """The change before the one that is served; after a refused one, the one that is served still.
 
         Raises `ConfigError` where there is none.
         """
@@ -43,24 +43,26 @@ class ServedState:
 
 
 async def read_served_state() -> ServedState:
-    """Raises `ConfigError` where nothing is served."""
+    """The state of the running application. Raises `ConfigError` where none runs."""
     application = serve.status().applications.get(APPLICATION)
     if application is None or application.status not in UP:
         raise ConfigError(f"no application {APPLICATION!r} is running on this cluster; `serve status` says more")
-    said = await serve.get_app_handle(APPLICATION).served.remote()
-    history = tuple(Change(**apply_served_change) for apply_served_change in said["history"])
-    return ServedState(said["profile"], said["base"], said["version"], said["refused"], history)
+    state = await serve.get_app_handle(APPLICATION).served.remote()
+    history = tuple(Change(**change) for change in state.pop("history"))
+    return ServedState(**state, history=history)
 
 
 async def apply_served_change(now: ServedState, patch: Mapping[str, Any]) -> ServedState:
-    """Serve the deployed profile with this patch, and no other; what is served then. Raises `ConfigError`.
+    """Serve the deployed profile with this patch, and no other; the state after it. Raises `ConfigError`.
 
-    The same way as it was deployed: `serve deploy` goes on with a file, `serve run` with this profile.
+    An application that was deployed by a file is deployed by that file again, another by its profile.
     """
     applications = serve_applications()
-    files = [app["deployed_app_config"] for app in applications.values() if app["deployed_app_config"]]
+    declared = [app["deployed_app_config"] for app in applications.values() if app["deployed_app_config"]]
     if applications[APPLICATION]["deployed_app_config"]:
-        config = ServeDeploySchema.model_validate({"applications": [_with_change(file, patch) for file in files]})
+        config = ServeDeploySchema.model_validate(
+            {"applications": [_with_change(config, patch) for config in declared]}
+        )
         await asyncio.to_thread(deploy_config, config)
     else:
         if snapshot_version(load_profile(now.profile).without_study, None) != now.base:
@@ -70,31 +72,28 @@ async def apply_served_change(now: ServedState, patch: Mapping[str, Any]) -> Ser
             )
         application = await asyncio.to_thread(build, AppArgs(profile=now.profile, change=dict(patch)))
         try:
-            await asyncio.to_thread(serve.run, application, name=APPLICATION, route_prefix=_prefix(applications))
+            prefix = applications[APPLICATION]["route_prefix"]
+            await asyncio.to_thread(serve.run, application, name=APPLICATION, route_prefix=prefix)
         except RuntimeError as error:
             raise ConfigError(f"the change could not be deployed: {error}") from error
-    await _settled()
+    await _wait_until_applied()
     return await read_served_state()
 
 
-def _with_change(file: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """A declared application with another change; others as they are."""
-    if file["name"] != APPLICATION:
-        return dict(file)
-    others = [each for each in file.get("deployments", []) if each["name"] != INGRESS]
-    ingress = next((each for each in file.get("deployments", []) if each["name"] == INGRESS), {"name": INGRESS})
-    return {**file, "deployments": [*others, {**ingress, "user_config": dict(patch)}]}
+def _with_change(config: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """The declared application with another change; other applications as they are."""
+    if config["name"] != APPLICATION:
+        return dict(config)
+    deployments = {deployment["name"]: deployment for deployment in config.get("deployments", [])}
+    ingress = deployments.pop(INGRESS, {"name": INGRESS})
+    return {**config, "deployments": [*deployments.values(), {**ingress, "user_config": dict(patch)}]}
 
 
-def _prefix(applications: Mapping[str, Any]) -> str:
-    return cast(str, applications[APPLICATION]["route_prefix"])
-
-
-async def _settled() -> None:
-    """Wait until every replica has taken the change, or refused it. Raises `ConfigError`."""
-    for _ in range(round(WAIT_S / LOOK_EVERY_S)):
+async def _wait_until_applied() -> None:
+    """Wait until every replica has taken or refused the change. Raises `ConfigError`."""
+    for _ in range(round(WAIT_S / POLL_EVERY_S)):
         application = serve.status().applications[APPLICATION]
         if application.status == ApplicationStatus.RUNNING:
             return
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(POLL_EVERY_S)
     raise ConfigError(f"not every replica has taken the change after {WAIT_S:g} s: {application.message}")

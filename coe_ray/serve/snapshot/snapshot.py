@@ -1,4 +1,4 @@
-"""What is served at one moment: an immutable snapshot of profile, leaderboard and models, with its version."""
+"""Snapshot of what is served: profile, leaderboard and models at one moment, immutable, with a version."""
 
 import asyncio
 import hashlib

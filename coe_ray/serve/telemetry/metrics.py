@@ -1,4 +1,4 @@
-"""The endpoint's Prometheus metrics, which come out of every node's metrics agent beside Ray's own.
+"""Prometheus metrics of the endpoint, exported by every node's metrics agent beside Ray's own.
 
 Ray puts `ray_` before a name and `_total` behind a counter's. It exports a histogram's buckets and its count, but works
 its sum out from the middles of the buckets: ask for quantiles, not for `_sum / _count`.
@@ -18,7 +18,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A metric; one with `bounds` (upper, inclusive) is a histogram, others count."""
+    """Definition of a metric: with `bounds` (upper, inclusive) a histogram, without a counter."""
 
     name: str
     description: str
@@ -27,7 +27,7 @@ class Definition:
 
     @property
     def series(self) -> str:
-        """The name to ask Prometheus for."""
+        """Its name in Prometheus."""
         return f"ray_{self.name}_bucket" if self.bounds else f"ray_{self.name}_total"
 
 
@@ -86,7 +86,7 @@ class Metrics:
         self._histograms = {each.name: _histogram(each) for each in DEFINITIONS if each.bounds}
 
     def count(self, record: RequestRecord) -> None:
-        """A finished request, with all that is known of it."""
+        """Count a finished request."""
         self._add(REQUESTS, {"kind": record.kind, "status": str(record.status)})
         self._observe(REQUEST_SECONDS, record.seconds, {"kind": record.kind})
         for stage, seconds in record.stages.items():
@@ -99,14 +99,14 @@ class Metrics:
         self._count_tokens(record)
 
     def count_change(self, *, good: bool) -> None:
-        """A hot change of the profile, which the replica applied or turned down."""
+        """Count a hot change of the profile, applied or refused."""
         self._add(VERSIONS, {"outcome": "good" if good else "bad"})
 
     def _count_route(self, record: RequestRecord) -> None:
         if record.route is not None:
-            said, by = record.route.classification, classified_by(record.route)
-            self._add(ROUTES, {"task": said.task, "expert": record.route.expert, "by": by})
-            self._observe(CONFIDENCE, said.confidence, {"by": by})
+            classification, by = record.route.classification, classified_by(record.route)
+            self._add(ROUTES, {"task": classification.task, "expert": record.route.expert, "by": by})
+            self._observe(CONFIDENCE, classification.confidence, {"by": by})
         experts = [attempt.expert for attempt in record.tried]
         experts.append("none" if record.expert is None or record.expert in experts else record.expert)
         for attempt, (left, next_one) in zip(record.tried, pairwise(experts), strict=True):
@@ -128,7 +128,7 @@ class Metrics:
 
 
 def _ascii(labels: dict[str, str]) -> dict[str, str]:
-    """Ray takes nothing else; a Chinese task has the name that header `x-coe-task` gives it."""
+    """Labels as Ray takes them; a Chinese task is encoded as in header `x-coe-task`."""
     return {name: value if value.isascii() else quote(value, safe=" /&()-") for name, value in labels.items()}
 
 

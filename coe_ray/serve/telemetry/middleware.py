@@ -1,6 +1,6 @@
-"""Around every request: its id, its record, the span that its stages lie below, and at the end its line and its counts.
+"""Telemetry as ASGI middleware: id, record and span of each request.
 
-An ASGI middleware, because only it sees the status that an error handler answers with, and the end of a stream.
+Only a middleware sees the status that an error handler answers with, and the end of a stream.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ from coe_ray.serve.telemetry.request_record import RequestRecord, accept_request
 from coe_ray.serve.telemetry.tracing import request_span
 
 Observer: TypeAlias = Callable[[RequestRecord], None]
-"""What takes the record of a finished request: the log, the metrics. Called on the event loop, so it must not block."""
+"""Taker of the records of finished requests: log or metrics. Called on the event loop, so it must not block."""
 
-UNWATCHED = ("/healthz",)
-"""Load balancers ask for it all day long."""
+UNRECORDED = ("/healthz",)
+"""Paths that load balancers probe all day long."""
 
 REQUEST_ID = "x-request-id"
-"""Serve gives every request one, and sends back what the caller sent."""
+"""Serve gives every request one, and returns the caller's."""
 
 NEW_REQUEST_ID = "x-coe-request-id"
-"""The id that stands in the logs, where the caller's was not fit to be written down."""
+"""The id in the logs, where the caller's was not safe to log."""
 
 
 class TelemetryMiddleware:
@@ -42,30 +42,30 @@ class TelemetryMiddleware:
             return
         headers = Headers(scope=scope)
         record = RequestRecord(accept_request_id(headers.get(REQUEST_ID)), scope["method"])
-        if scope["path"].removeprefix(scope.get("root_path", "")) in UNWATCHED:
+        if scope["path"].removeprefix(scope.get("root_path", "")) in UNRECORDED:
             with set_current_record(record):
                 await self._app(scope, receive, send)
         else:
-            await self._watch(record, headers, scope, receive, send)
+            await self._run(record, headers, scope, receive, send)
 
-    async def _watch(self, record: RequestRecord, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, record: RequestRecord, headers: Headers, scope: Scope, receive: Receive, send: Send) -> None:
         with (
             set_current_record(record),
             request_span(record.method, headers) as span,
             collect_stages(record.request_id) as record.stages,
         ):
-            began = perf_counter()
+            start = perf_counter()
             try:
-                await self._app(scope, receive, _sender(send, record, headers))
+                await self._app(scope, receive, _observe_status(send, record, headers))
             except asyncio.CancelledError:  # the client left, or Serve's own time limit passed
                 record.status, record.error = record.status or 499, "Cancelled"
                 raise
-            except Exception as error:  # Starlette answers it outside of here
+            except Exception as error:  # Starlette answers it further out
                 record.status = record.status or 500
                 record.set_error(error)
                 raise
             finally:
-                record.seconds = perf_counter() - began
+                record.seconds = perf_counter() - start
                 record.path = getattr(scope.get("route"), "path", record.path)
                 self._finish(record, span)
 
@@ -79,17 +79,17 @@ class TelemetryMiddleware:
                 span.set_status(StatusCode.ERROR)
 
 
-def _sender(send: Send, record: RequestRecord, headers: Headers) -> Send:
-    """`send`, which remembers the status and tells a client that its request has another id than it sent."""
+def _observe_status(send: Send, record: RequestRecord, headers: Headers) -> Send:
+    """`send` that records the status, and adds the request's id where it is not the caller's."""
 
-    async def sending(message: Message) -> None:
+    async def send_observed(message: Message) -> None:
         if message["type"] == "http.response.start":
             record.status = message["status"]
             if headers.get(REQUEST_ID, record.request_id) != record.request_id:
                 MutableHeaders(scope=message)[NEW_REQUEST_ID] = record.request_id
         await send(message)
 
-    return sending
+    return send_observed
 
 
 def _attributes(record: RequestRecord) -> dict[str, str | int]:

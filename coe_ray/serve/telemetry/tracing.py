@@ -1,4 +1,4 @@
-"""Traces of requests, exported over HTTP where OpenTelemetry's own environment variables ask for it.
+"""Tracing of requests, exported by OTLP over HTTP where OpenTelemetry's own environment variables ask for it.
 
 `OTEL_EXPORTER_OTLP_ENDPOINT` (or its `…_TRACES_…` form), or `OTEL_TRACES_EXPORTER=otlp`, turns them on. The rest is the
 SDK's: `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_…`, `OTEL_EXPORTER_OTLP_HEADERS`.
@@ -22,28 +22,28 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 
 
 def set_up_tracing() -> bool:
-    """Sends this process's spans to a collector, where one is wanted; whether it does.
+    """Send this process's spans to a collector, where the environment names one; whether it does.
 
-    Called again, or where Serve itself was told to trace, it changes nothing.
+    Changes nothing where it was called before, or where Serve itself traces.
     """
-    if not _wanted() or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if not _is_enabled() or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return False
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # half a second
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # Attributes given in code would win over the environment's, so the name is given only where it has none.
-    named = Resource.create()
-    if str(named.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
-        named = named.merge(Resource({SERVICE_NAME: "coe_ray"}))
-    provider = TracerProvider(resource=named)
+    # Attributes given in code win over the environment's, so the name is only given where that has none.
+    resource = Resource.create()
+    if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: "coe_ray"}))
+    provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     return True
 
 
-def _wanted() -> bool:
+def _is_enabled() -> bool:
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
         return False
@@ -61,9 +61,9 @@ def _wanted() -> bool:
 
 @contextmanager
 def request_span(method: str, headers: Mapping[str, str]) -> Iterator[Span]:
-    """The span that a request's stages lie below; it continues the trace of the caller's `traceparent`.
+    """The parent span of a request's stages; it continues the trace of the caller's `traceparent`.
 
-    Without a provider it is one that records nothing.
+    Without a provider it records nothing.
     """
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         yield trace.INVALID_SPAN
@@ -74,7 +74,7 @@ def request_span(method: str, headers: Mapping[str, str]) -> Iterator[Span]:
     kind: type[BaseException] | None = None
     try:
         yield span
-    except BaseException as error:  # to be told, and raised again
+    except BaseException as error:  # recorded in the span, and raised again
         kind = type(error)
         raise
     finally:

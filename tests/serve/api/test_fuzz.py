@@ -121,7 +121,7 @@ def test_no_malformed_request_breaks_anything(
         ("/v1/chat/completions", "nobody", "Error"),
         ("/v1/route", "coe", "Decision"),
         ("/v1/models", None, "ModelList"),
-        ("/v1/leaderboard", None, "LeaderboardSaid"),
+        ("/v1/leaderboard", None, "LeaderboardContent"),
         ("/healthz", None, "Health"),
         ("/nowhere", None, "Error"),
     ],

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from coe_ray.core.types import Classification, Completion, Delta, Message, Neighbour, SamplingParams, Usage
 from coe_ray.routing.router import choose_expert
-from coe_ray.serve.api.openai import ChatRequest, Reply, RequestError, error_object, read_request, route_object
-from coe_ray.serve.api.responses import events
+from coe_ray.serve.api.openai import ChatRequest, ChatResponse, RequestError, error_object, read_request, route_object
+from coe_ray.serve.api.responses import stream_events
 from coe_ray.serve.telemetry.request_record import RequestRecord, set_current_record
 from tests.support.planted import BOARD
 
@@ -133,7 +133,7 @@ def test_an_error_object_is_openais() -> None:
 
 
 def test_a_completion_is_openais_with_the_route_beside_it() -> None:
-    said = Reply("coe").completion(Completion("yes", "length", Usage(3, 4), refusal="no"), {"expert": "alpha"})
+    said = ChatResponse("coe").completion(Completion("yes", "length", Usage(3, 4), refusal="no"), {"expert": "alpha"})
     assert said["object"] == "chat.completion"
     assert said["choices"] == [
         {
@@ -154,7 +154,9 @@ async def streamed(*, include_usage: bool) -> list[dict[str, Any]]:
         yield Delta(" two")
         yield Delta("", "length", Usage(1, 2))
 
-    pieces = events(Reply("alpha"), Delta("one"), rest(), {"expert": "alpha"}, include_usage=include_usage)
+    pieces = stream_events(
+        ChatResponse("alpha"), Delta("one"), rest(), {"expert": "alpha"}, include_usage=include_usage
+    )
     with set_current_record(RequestRecord("an id", "POST")):
         *chunks, done = [piece.removeprefix(b"data: ") async for piece in pieces]
     assert done == b"[DONE]\n\n"
@@ -186,7 +188,7 @@ async def test_who_did_not_ask_for_usage_finds_a_choice_in_every_chunk() -> None
 
 
 def test_two_answers_have_two_ids() -> None:
-    assert Reply("coe").chunk("a")["id"] != Reply("coe").chunk("a")["id"]
+    assert ChatResponse("coe").chunk("a")["id"] != ChatResponse("coe").chunk("a")["id"]
 
 
 def test_the_route_is_told_with_its_reasons() -> None:
