@@ -1,4 +1,4 @@
-"""Vector store of labelled examples: LanceDB on disk; small tables are searched in memory, large ones by their index."""
+"""Vector store of labelled examples: LanceDB on disk; small tables are searched in memory, large ones by index."""
 
 import asyncio
 from pathlib import Path
