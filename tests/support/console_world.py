@@ -12,7 +12,6 @@ from pathlib import Path
 import yaml
 
 from coe_ray.bench.datasets.load import load_benchmark, sample_by_task
-from coe_ray.bench.datasets.rejects import write_rejected
 from coe_ray.bench.records import evaluate_question
 from coe_ray.bench.results import make_bill, write_results
 from coe_ray.core.api_keys import add_key
@@ -136,7 +135,7 @@ def begun_run(root: Path, profile_file: Path, per_task: int = 3) -> RunFolder:
     identity = {"profile": str(profile_file), "data": "sample", "split": "test", "journal": None}
     notes = {"tasks": [asdict(task) for task in benchmark.tasks]}
     folder.begin(identity, (*sample_by_task(benchmark.questions, per_task, 0), _hostile()), notes)
-    write_rejected(folder.rejected, [])
+    folder.write_rejected([])
     return folder
 
 
@@ -162,13 +161,13 @@ def _hostile() -> Question:
 
 async def _examined(profile: Profile, journal: Journal, questions: Sequence[Question]) -> list[QuestionRecord]:
     models = make_local_models(profile)
-    behind = {name: wrap_in_journal(profile, name, journal, model) for name, model in models.items()}
-    coe = CompositionOfExperts(profile, behind, Nothing(), None)
+    models_in_journal = {name: wrap_in_journal(profile, name, journal, model) for name, model in models.items()}
+    coe = CompositionOfExperts(profile, models_in_journal, Nothing(), None)
     return [await evaluate_question(coe, question) for question in questions]
 
 
 class Live:
-    """A run that a bench job seems to work on: the file that it would write, each time it is told to."""
+    """A run that a bench job seems to work on: the file that it would write, on each call of `tell`."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
