@@ -102,9 +102,13 @@ async def serve(upstream: Upstream) -> None:
     await asyncio.Event().wait()
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--latency", type=float, default=0.2, metavar="S", help="seconds before an answer")
     parser.add_argument("--failing", type=float, default=0.0, metavar="SHARE", help="share of the calls that get 503")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
     args = parser.parse_args()
     uvloop.run(serve(Upstream(args.latency, args.failing)))

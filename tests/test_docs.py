@@ -5,6 +5,7 @@ stopped runs beside it, as in a terminal of its own. A block below `<!-- not run
 see the comment.
 """
 
+import argparse
 import ast
 import importlib
 import os
@@ -23,12 +24,15 @@ import pytest
 import yaml
 
 from coe_ray.cli import main as cli
+from coe_ray.core.command_line import describe_command
 from coe_ray.profile.profile import Profile, load_profile, patch_profile
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {path.stem: path for path in (ROOT / "coe_ray" / "cli").glob("*.py") if path.stem in cli.COMMANDS}
-JOBS = {path.stem: path for path in (ROOT / "jobs").glob("*.py") if path.stem != "__init__"} | COMMANDS
+COMMANDS = (
+    {name: f"coe_ray.cli.{name}" for name in cli.COMMANDS} | cli.CHECKOUT_COMMANDS | {"upstream": "jobs.upstream"}
+)
+"""The module of each command."""
 WHY_NOT = {
     "it installs",
     "it takes minutes, and CI runs it",
@@ -125,14 +129,16 @@ def test_every_page_and_notebook_is_reached_from_the_readme() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_job_and_option_named_exists(page: Path) -> None:
+def test_every_command_and_option_named_exists(page: Path) -> None:
     wrong = []
     for line in code(page):
-        text = re.sub(r"\bcoe-ray ([a-z][a-z-]+)", lambda match: f"jobs.{match[1].replace('-', '_')}", line)
-        for name, rest in re.findall(r"(?<!tests/)\bjobs[./]([a-z_]+)(?:\.py)?\b([^|>;&]*)", text.split(" # ")[0]):
-            if name not in JOBS and not (ROOT / "jobs" / name).exists():
-                wrong.append(name)
-            wrong += [f"{name} {option}" for option in _options(rest) if option not in _options_of(name)]
+        text = line.split(" # ")[0]
+        scripts = re.findall(r"(?<!tests/)\bjobs/([a-z_]+)\.py\b", text)
+        wrong += [f"jobs/{name}.py" for name in scripts if not (ROOT / "jobs" / f"{name}.py").is_file()]
+        commands = re.findall(r"\b(?:coe-ray |jobs/|-m jobs\.)([a-z_-]+)(?:\.py)?\b([^|>;&]*)", text)
+        for name, rest in [(name.replace("_", "-"), rest) for name, rest in commands]:
+            known = _options_of(name)
+            wrong += [f"{name} {option}" for option in _options(rest) if option not in known]
     assert wrong == []
 
 
@@ -140,26 +146,35 @@ def _options(text: str) -> list[str]:
     return re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)
 
 
-def _options_of(job: str) -> set[str]:
-    """Of all its subcommands together."""
-    path = JOBS.get(job)
-    source = path.read_text("utf-8") if path else ""
-    return {*re.findall(r'add_argument\(\s*"(--[a-z-]+)"', source), "--help", "--debug"}
+def _options_of(command: str) -> set[str]:
+    """Of all its subcommands together. Raises `KeyError` where there is no such command."""
+    parser = argparse.ArgumentParser()
+    describe_command(parser, "")
+    importlib.import_module(COMMANDS[command]).add_arguments(parser)
+    return set(_option_strings(parser))
 
 
-def test_every_job_has_a_how_to_and_its_options_are_its_own() -> None:
+def _option_strings(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                yield from _option_strings(subparser)
+
+
+def test_every_command_has_a_how_to_and_its_options_are_its_own() -> None:
     page = (ROOT / "docs" / "howto.md").read_text("utf-8")
-    rows = dict(re.findall(r"^\| \[.*?\]\(#(.*?)\) \| `(\w+)` \|", page, re.MULTILINE))
-    assert set(rows.values()) == set(JOBS)
+    rows = dict(re.findall(r"^\| \[.*?\]\(#(.*?)\) \| `([\w-]+)` \|", page, re.MULTILINE))
+    assert set(rows.values()) == set(COMMANDS)
     sections = re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
     assert [_anchor(heading) for heading, _ in sections] == list(rows)
     for heading, text in sections:
-        job = rows[_anchor(heading)]
         assert "```bash" in text, heading
-        assert "Out comes:" in text, heading
+        assert "Result:" in text, heading
         assert "If it goes wrong:" in text, heading
         named = _options(" ".join(re.findall(r"`(--[^`]+)`", text)))
-        assert [option for option in named if option not in _options_of(job)] == [], heading
+        known = _options_of(rows[_anchor(heading)])
+        assert [option for option in named if option not in known] == [], heading
 
 
 def test_every_make_target_named_exists() -> None:

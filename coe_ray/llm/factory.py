@@ -1,6 +1,6 @@
-"""The models that answer from within this process: API endpoints, Python experts, recorded answers, scripts.
+"""Factory of the models that need no deployment: API endpoints, Python experts, recorded answers, scripts.
 
-Models hosted on Ray Serve are made in `cluster.py`; both kinds look the same from the pipeline.
+Models hosted on Ray Serve are made in `cluster/hosted.py`; the pipeline sees no difference.
 """
 
 import importlib
@@ -25,7 +25,7 @@ from coe_ray.ratelimit.limiter import RateLimits
 from coe_ray.ratelimit.limiters import LimiterRegistry
 
 MIN_RETRY_TIME_S = 300.0
-"""The least time that a call to an API is tried for, in seconds, as long as its provider fails or asks to wait."""
+"""How long a call to an API is tried, at least, in seconds, while its provider fails or asks to wait."""
 
 
 def make_local_models(
@@ -33,8 +33,8 @@ def make_local_models(
 ) -> dict[str, ChatModel]:
     """Every model of the profile that needs no deployment, by name. Raises `ConfigError` where one cannot be made.
 
-    API models wait for their turn at the `limiters` (default: of their own, with no governor). One that a person has
-    to see to, for its key, quota or name, is left alone for `rest_s` seconds before it is asked again.
+    API models wait for a slot of the `limiters` (default: their own, with no governor). A model whose key, quota or
+    name is wrong gets no calls for `rest_s` seconds, and is then tried again.
     """
     limiters = limiters or LimiterRegistry()
     return {
@@ -47,7 +47,7 @@ def make_local_models(
 def wrap_in_journal(
     profile: Profile, name: str, journal: Journal, model: ChatModel | None, *, retry_failed: bool = False
 ) -> JournaledModel:
-    """A model of the profile behind a journal; without `model`, only what the journal has of it."""
+    """A model of the profile behind a journal; without `model`, only its journaled answers."""
     config = profile.models[name]
     return JournaledModel(
         name, model_fingerprint(config, profile), journal, model, reads=fields_read(config), retry_failed=retry_failed
@@ -84,15 +84,15 @@ def _key(config: ApiModel, where: str) -> str | None:
 
 def _api(name: str, config: ApiModel, key: str | None, limiters: LimiterRegistry, breaker: ModelBreaker) -> ChatModel:
     limits = RateLimits(config.max_concurrency, config.requests_per_minute, config.tokens_per_minute)
-    # `timeout_s` bounds one try: one that is slow must not use up the patience for all of them.
-    patience_s = max(MIN_RETRY_TIME_S, 2 * config.timeout_s)
+    # `timeout_s` bounds one try: a slow one must not use up the time for all of them.
+    retry_time_s = max(MIN_RETRY_TIME_S, 2 * config.timeout_s)
     return HttpModel(
         name=name,
         model=config.model,
         base_url=config.base_url,
         api_key=key,
-        gate=limiters.limiter(config.base_url, key, limits),
-        retry=RetryPolicy(attempts=config.attempts, total_s=patience_s),
+        limiter=limiters.limiter(config.base_url, key, limits),
+        retry=RetryPolicy(attempts=config.attempts, total_s=retry_time_s),
         timeouts=Timeouts(total_s=config.timeout_s),
         breaker=breaker,
     )

@@ -1,11 +1,11 @@
-"""From what went wrong to the class of the error tree that says so. Pure: no waiting, no network.
+"""Fault classifier: from what went wrong with a call to its class in the error tree. Pure: no waiting, no network.
 
-    HTTP status ≥ 300 or an `error` object  → Faults.from_status, Faults.from_error_object
-    an exception of aiohttp                 → Faults.from_exception
-    a reply that cannot be read             → Faults.malformed
+    HTTP status ≥ 300 or an `error` object  → from_status, from_error_object
+    an exception of aiohttp                 → from_exception
+    a reply that cannot be read             → malformed_reply
 
-Provider text gets into a message only through `FaultClassifier._made`, into a body only through
-`FaultClassifier.quoting`: scrubbed of the key, then cut short.
+A provider's text gets into a message only through `_make_error`, into a body only through `attach_body`: the key is
+scrubbed first, then the text is cut.
 """
 
 import math
@@ -24,11 +24,10 @@ from coe_ray.llm.provider_key import ProviderKey
 from coe_ray.llm.retry import Timeouts
 
 MAX_QUOTE = 300
-"""Characters of a provider's text that a message may carry."""
+"""Characters of a provider's text in an error's message, at most."""
 
 MAX_BODY = 2000
-"""Characters of a reply that an error may carry as its `body`."""
-
+"""Characters of a reply in an error's `body`, at most."""
 
 ErrorClass = type[CallError]
 
@@ -43,7 +42,7 @@ _NO_FUNDS = (
     r"|余额不足|credit balance|billing_hard_limit"
 )
 
-_BY_WORDS: tuple[tuple[tuple[int, ...], re.Pattern[str], ErrorClass], ...] = (
+_BY_TEXT: tuple[tuple[tuple[int, ...], re.Pattern[str], ErrorClass], ...] = (
     ((400, 403), re.compile(_FILTERED, re.IGNORECASE), errors.ContentFiltered),
     ((403,), re.compile(_FLAGGED, re.IGNORECASE), errors.ContentFiltered),
     ((400, 413, 422), re.compile(_TOO_LONG, re.IGNORECASE), errors.ContextTooLong),
@@ -55,8 +54,8 @@ _NO_QUOTA = re.compile(
     r"|quota (?:has been |is )?(?:exceeded|exhausted|used up)",
     re.IGNORECASE,
 )
-# A quota that is filled again soon is a rate, not an empty account.
-_COMES_BACK = re.compile(r"per[ _-]?(?:second|minute)|retry in \d|RetryInfo", re.IGNORECASE)
+# A quota that is soon refilled is a rate limit, not an empty account.
+_REFILLS = re.compile(r"per[ _-]?(?:second|minute)|retry in \d|RetryInfo", re.IGNORECASE)
 
 _DENIED = re.compile(
     r"\bkeys?\b|api_key|credential|permi(?:ssion|tted)|\btokens?\b|access|account|region|countr(?:y|ies)"
@@ -97,9 +96,9 @@ _REMEDY: Mapping[ErrorClass, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ProviderError:
-    """What a provider said of its error: the message for people, the names (code, type) for programs.
+    """A provider's error: the message for people, the names (code, type) for programs.
 
-    `details` are what some add to it for both: Google's `details`, OpenRouter's `metadata`.
+    `details` are what some providers add: Google's `details`, OpenRouter's `metadata`.
     """
 
     message: str
@@ -108,13 +107,13 @@ class ProviderError:
     details: str = ""
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         return f"{self.names} {self.message} {self.details}"
 
     @property
     def wait(self) -> float | None:
-        """Seconds to wait, where the words say so: "Please retry in 33.4s", `"retryDelay":"33s"`."""
-        if not (delay := _DELAY.search(self.words)):
+        """Seconds to wait, where the text says so: "Please retry in 33.4s", `"retryDelay":"33s"`."""
+        if not (delay := _DELAY.search(self.text)):
             return None
         parts = re.findall(r"([\d.]+) ?([a-z]+)", delay[1].lower())
         return sum(float(number) * _SECONDS[unit] for number, unit in parts)
@@ -122,45 +121,45 @@ class ProviderError:
 
 @dataclass(frozen=True, slots=True)
 class FaultClassifier:
-    """Makes the errors of one model: knows its name, its secret and its time limits."""
+    """Makes the errors of one model, with its name and time limits, and without its key."""
 
     model: str
-    secret: ProviderKey
+    key: ProviderKey
     timeouts: Timeouts
 
     def from_status(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """The error behind an HTTP reply whose status is not 2xx."""
-        said, wait = parse_error_body(body), parse_retry_after(headers, datetime.now(UTC))
-        wait = said.wait if wait is None else wait
-        return self._made(error_class_of(status, said, wait), f"HTTP {status}", said.message, status, wait)
+        error, wait = parse_error_body(body), parse_retry_after(headers, datetime.now(UTC))
+        wait = error.wait if wait is None else wait
+        return self._make_error(error_class_of(status, error, wait), f"HTTP {status}", error.message, status, wait)
 
-    def from_error_object(self, error: object) -> CallError:
+    def from_error_object(self, payload: object) -> CallError:
         """The error behind an `error` object in a reply or a stream that began with status 200."""
-        said = parse_error_payload({"error": error})
-        status = said.status or guess_status(said.names)
-        kind = error_class_of(status, said, said.wait)
-        return self._made(kind, "error instead of an answer", said.message, status, said.wait)
+        error = parse_error_payload({"error": payload})
+        status = error.status or guess_status(error.names)
+        kind = error_class_of(status, error, error.wait)
+        return self._make_error(kind, "error instead of an answer", error.message, status, error.wait)
 
     def from_exception(self, error: aiohttp.ClientError | OSError) -> CallError:
-        """The error behind an exception of aiohttp. Never its cause: that one prints the request."""
+        """The error behind an exception of aiohttp, which must not be its cause: that would print the request."""
         if isinstance(error, TimeoutError):
-            return self._made(errors.CallTimeout, f"timed out: {self._limit(error)}")
+            return self._make_error(errors.CallTimeout, f"timed out: {self._limit(error)}")
         if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-            # Not which, as aiohttp says: a password may stand in it.
-            return self._made(errors.BadCall, "base_url is not an HTTP address")
+            # Without the address, which may hold a password.
+            return self._make_error(errors.BadCall, "base_url is not an HTTP address")
         if isinstance(error, aiohttp.ClientResponseError):  # its str() repeats the URL
             return self.malformed_reply("the reply is not HTTP", error.message)
         if isinstance(error, aiohttp.ClientPayloadError):
             return self.malformed_reply("the reply broke off", str(error))
-        return self._made(errors.ConnectionFault, f"no connection ({type(error).__name__})", str(error))
+        return self._make_error(errors.ConnectionFault, f"no connection ({type(error).__name__})", str(error))
 
     def malformed_reply(self, what: str, text: str = "") -> CallError:
-        """The error behind a reply that cannot be read: what is wrong with it, and the text that shows it."""
-        return self._made(errors.MalformedReply, what, text)
+        """The error behind a reply that cannot be read: what is wrong, and the text that shows it."""
+        return self._make_error(errors.MalformedReply, what, text)
 
     def attach_body(self, error: CallError, received: bytes | bytearray) -> CallError:
-        """`error` with what was received as its `body`: scrubbed of the key, then cut short."""
-        error.body = self.secret.scrub(received.decode(errors="replace"))[:MAX_BODY]
+        """`error` with what was received as its `body`: scrubbed of the key, then cut."""
+        error.body = self.key.scrub(received.decode(errors="replace"))[:MAX_BODY]
         return error
 
     def _limit(self, error: TimeoutError) -> str:
@@ -170,35 +169,35 @@ class FaultClassifier:
             return f"not a byte within {self.timeouts.first_byte_s:g} s (first byte)"
         return f"no whole reply within {self.timeouts.total_s:g} s (total)"
 
-    def _made(
+    def _make_error(
         self, kind: ErrorClass, what: str, text: str = "", status: int | None = None, wait: float | None = None
     ) -> CallError:
         # Scrubbed before it is cut, or half a key could be left at the cut.
-        quoted = f": {shorten(scrubbed)}" if (scrubbed := self.secret.scrub(text).strip()) else ""
+        quoted = f": {shorten(scrubbed)}" if (scrubbed := self.key.scrub(text).strip()) else ""
         remedy = f" ({_REMEDY[kind]})" if kind in _REMEDY else ""
         return kind(self.model, f"{what}{quoted}{remedy}", status=status, retry_after=wait)
 
 
-def error_class_of(status: int, said: ProviderError, wait: float | None = None) -> ErrorClass:
-    """The class for a status, unless the provider's words, or that it asks to `wait`, are more precise."""
-    for statuses, pattern, kind in _BY_WORDS:
-        if status in statuses and pattern.search(said.words):
+def error_class_of(status: int, error: ProviderError, wait: float | None = None) -> ErrorClass:
+    """The class for a status, unless the provider's text, or that it asks to `wait`, is more precise."""
+    for statuses, pattern, kind in _BY_TEXT:
+        if status in statuses and pattern.search(error.text):
             return kind
-    if status in (403, 429) and _NO_QUOTA.search(said.words):
-        comes_back = wait is not None or _COMES_BACK.search(said.words)
-        return errors.RateLimited if comes_back else errors.QuotaUsedUp
+    if status in (403, 429) and _NO_QUOTA.search(error.text):
+        refills = wait is not None or _REFILLS.search(error.text)
+        return errors.RateLimited if refills else errors.QuotaUsedUp
     if status == 403:
-        return errors.BadCredentials if _is_denied(said) else errors.BadCall
+        return errors.BadCredentials if _is_denied(error) else errors.BadCall
     return _BY_STATUS.get(status, errors.ServerFault if status >= 500 else errors.BadCall)
 
 
 def guess_status(names: str) -> int:
-    """The status that an error without one would have had; 500 where its names say nothing."""
+    """The status for an error without one, from its names; 500 where they do not tell."""
     return next((status for pattern, status in _STATUS_BY_NAME if pattern.search(names)), 500)
 
 
 def parse_error_body(body: bytes) -> ProviderError:
-    """What an error body says: OpenAI's `error` object, its relatives, or plain text."""
+    """The error in a reply's body: OpenAI's `error` object, its relatives, or plain text."""
     try:
         return parse_error_payload(orjson.loads(body))
     except orjson.JSONDecodeError:
@@ -220,8 +219,8 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None
     """Seconds to wait by `retry-after-ms` or `Retry-After` (RFC 9110 10.2.3: seconds or a date)."""
     if (milliseconds := _seconds(headers.get("retry-after-ms", ""))) is not None:
         return milliseconds / 1000
-    wish = headers.get("Retry-After", "")
-    return seconds if (seconds := _seconds(wish)) is not None else _seconds_until(wish, now)
+    value = headers.get("Retry-After", "")
+    return seconds if (seconds := _seconds(value)) is not None else _seconds_until(value, now)
 
 
 def shorten(text: str) -> str:
@@ -247,10 +246,10 @@ def _seconds_until(date: str, now: datetime) -> float | None:
     return max((then - now).total_seconds(), 0.0)
 
 
-def _is_denied(said: ProviderError) -> bool:
-    """Whether a 403 means whoever asks, rather than what was asked. One that says no more than its status does."""
-    told = f"{said.names} {said.message}"  # the details may quote the prompt
-    return bool(_DENIED.search(told)) or re.sub(r"[\W\d_]+", "", told).lower() in ("", "forbidden")
+def _is_denied(error: ProviderError) -> bool:
+    """Whether a 403 is about the key, and not about the request. One without further text is about the key."""
+    text = f"{error.names} {error.message}"  # the details may quote the prompt
+    return bool(_DENIED.search(text)) or re.sub(r"[\W\d_]+", "", text).lower() in ("", "forbidden")
 
 
 def _status_in(code: object) -> int | None:

@@ -1,9 +1,9 @@
 """A chat model behind any OpenAI-compatible URL: hosted APIs, vLLM, or another server of this kind.
 
-    call → body → try (retry.py) → turn (gate.py, breaker.py) → reply (replies.py) → Completion or Deltas
-                   └─ what goes wrong (faults.py) → CallError
+    call → body → try (retry.py) → slot (limiter, breaker.py) → reply (replies.py) → Completion or Deltas
+                   └─ any fault (faults.py) → CallError
 
-Nothing is opened before the first call, so that a model can be built anywhere and shipped to a Ray actor.
+Nothing is opened before the first call, so that a model can be built anywhere and sent to a Ray actor.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry,
 from coe_ray.ratelimit.limiter import CallLimiter, LimiterSlot, SaturatedError
 
 MAX_KEPT = 65536
-"""Bytes of a reply from which on no more is kept for the error that may end it; of an error's own no more is read."""
+"""Bytes of a reply that are kept for the error that may end it; no more is read of an error's own reply."""
 
 MAX_REPLY = 16 << 20
-"""Bytes of the longest answer that is read, as a whole or in a stream."""
+"""Bytes of the longest answer that is read, whole or as a stream."""
 
 Result = TypeVar("Result")
 
@@ -40,7 +40,7 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """The connections, which are bound to one event loop."""
+    """Connection pool, bound to one event loop."""
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
@@ -48,7 +48,7 @@ class _Pool:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the tries of one call share: the connections, what is sent over them, and the call's time."""
+    """What the tries of one call share: connections, body and stopwatch."""
 
     session: aiohttp.ClientSession
     body: bytes = field(repr=False)
@@ -56,15 +56,15 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """A reply as it is read. Its beginning is kept: where it breaks off, aiohttp forgets what came before."""
+class _ReplyReader:
+    """Reader of one reply. Keeps its beginning, which aiohttp forgets where the reply breaks off."""
 
     response: aiohttp.ClientResponse
     kept: bytearray = field(repr=False)
     faults: FaultClassifier
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """As they come. Raises `MalformedReply` where there is no end to them."""
+        """The body as it comes. Raises `MalformedReply` where it is too long."""
         size = 0
         async for piece in self.response.content.iter_any():
             self._keep(piece)
@@ -76,7 +76,7 @@ class _Heard:
         return b"".join([piece async for piece in self.pieces()])
 
     async def keep_beginning(self) -> None:
-        """Read no more than is kept. The connection is not used again where there is more."""
+        """Read no more than is kept. The connection is not reused where there is more."""
         async for piece in self.response.content.iter_any():
             self._keep(piece)
             if len(self.kept) >= MAX_KEPT:
@@ -90,9 +90,9 @@ class HttpModel:
     """`ChatModel` over HTTP. Raises `CallError` with the tries it took; `call.choices` is not sent on.
 
     `name` is ours and stands in errors, `model` is the provider's; `base_url` is all before
-    `/chat/completions`. Each try waits for a slot of the `gate` and holds it until its reply is over, so a call
-    that waits between tries leaves its place to others. An open `breaker` lets nothing through (by default it
-    stays open for good). `extra_body` is sent with each call and wins over its settings.
+    `/chat/completions`. Each try waits for a slot of the `limiter` and holds it until its reply is over, so a call
+    that waits between tries takes no slot. An open `breaker` lets nothing through (by default it stays open for good).
+    `extra_body` is sent with each call and wins over its settings.
 
     Serves one event loop at a time; `close()` it there. It opens again when it is called again.
     """
@@ -103,7 +103,7 @@ class HttpModel:
         name: str,
         model: str,
         base_url: str,
-        gate: CallLimiter,
+        limiter: CallLimiter,
         api_key: str | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeouts: Timeouts = Timeouts(),
@@ -113,11 +113,11 @@ class HttpModel:
         self.name = name
         self._model = model
         self._url = base_url.rstrip("/") + "/chat/completions"
-        self._secret = ProviderKey(api_key)
-        self._faults = FaultClassifier(name, self._secret, timeouts)
+        self._key = ProviderKey(api_key)
+        self._faults = FaultClassifier(name, self._key, timeouts)
         self._retry = retry
         self._timeouts = timeouts
-        self._gate = gate
+        self._limiter = limiter
         self._breaker = breaker or ModelBreaker()
         self._extra_body = dict(extra_body)
         self._pool: _Pool | None = None
@@ -127,15 +127,15 @@ class HttpModel:
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer. `seconds` runs from the first try to the end; waiting for a slot is not in it."""
-        request = _Request(self._opened(), self._body(call))
-        completion, attempts = await self._retried(request, lambda: self._whole(request))
+        request = _Request(self._open_session(), self._body(call))
+        completion, attempts = await self._with_retry(request, lambda: self._complete_once(request))
         return replace(completion, attempts=attempts, seconds=request.watch.seconds)
 
     async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
         """The answer as it comes. Tried again only until the first piece of text is there, never after it."""
         body = self._body(call, stream=True, stream_options={"include_usage": True})
-        request = _Request(self._opened(), body)
-        (first, rest), attempts = await self._retried(request, lambda: self._begun(request))
+        request = _Request(self._open_session(), body)
+        (first, rest), attempts = await self._with_retry(request, lambda: self._start_stream(request))
         async with aclosing(rest):
             with count_attempts(attempts):
                 yield first
@@ -148,34 +148,34 @@ class HttpModel:
         if pool is not None:
             await pool.session.close()
 
-    async def _retried(self, request: _Request, once: Callable[[], Awaitable[Result]]) -> tuple[Result, int]:
-        return await call_with_retry(self._retry, once, self._gate.activity, request.watch)
+    async def _with_retry(self, request: _Request, once: Callable[[], Awaitable[Result]]) -> tuple[Result, int]:
+        return await call_with_retry(self._retry, once, self._limiter.activity, request.watch)
 
-    async def _whole(self, request: _Request) -> Completion:
-        async with self._turn(request) as slot, self._reply(request) as heard:
-            completion = read_completion(self._faults, await heard.whole())
+    async def _complete_once(self, request: _Request) -> Completion:
+        async with self._slot(request) as slot, self._reply(request) as reply:
+            completion = read_completion(self._faults, await reply.whole())
             slot.used(completion.usage)
             return completion
 
-    async def _begun(self, request: _Request) -> tuple[Delta, AsyncGenerator[Delta, None]]:
+    async def _start_stream(self, request: _Request) -> tuple[Delta, AsyncGenerator[Delta, None]]:
         """A stream up to its first delta, and the rest of it."""
         deltas = self._deltas(request)
         return await anext(deltas), deltas
 
     async def _deltas(self, request: _Request) -> AsyncGenerator[Delta, None]:
-        async with self._turn(request) as slot, self._reply(request) as heard, aclosing(self._read(heard)) as deltas:
+        async with self._slot(request) as slot, self._reply(request) as reply, aclosing(self._read(reply)) as deltas:
             async for delta in deltas:
                 if delta.usage is not None:
                     slot.used(delta.usage)
                 yield delta
 
-    async def _read(self, heard: _Heard) -> AsyncGenerator[Delta, None]:
-        if heard.response.content_type == "application/json":  # an endpoint that does not stream
-            for delta in completion_deltas(read_completion(self._faults, await heard.whole())):
+    async def _read(self, reply: _ReplyReader) -> AsyncGenerator[Delta, None]:
+        if reply.response.content_type == "application/json":  # an endpoint that does not stream
+            for delta in completion_deltas(read_completion(self._faults, await reply.whole())):
                 yield delta
             return
         reader = StreamReader(self._faults)
-        async with aclosing(heard.pieces()) as pieces:
+        async with aclosing(reply.pieces()) as pieces:
             async for piece in pieces:
                 for delta in reader.feed(piece):
                     yield delta
@@ -185,11 +185,11 @@ class HttpModel:
             yield delta
 
     @asynccontextmanager
-    async def _turn(self, request: _Request) -> AsyncIterator[LimiterSlot]:
-        """The right to send one request. Raises what opened the breaker, where it is open."""
-        self._breaker.check()  # nobody waits for a turn that could not be used
+    async def _slot(self, request: _Request) -> AsyncIterator[LimiterSlot]:
+        """A limiter's slot to send one request. Raises the error that opened the breaker, where it is open."""
+        self._breaker.check()  # no waiting for a slot that could not be used
         try:
-            async with self._gate.slot(self._breaker.check) as slot:
+            async with self._limiter.slot(self._breaker.check) as slot:
                 request.watch.exclude(slot.waited_s)
                 with self._breaker.guard():
                     yield slot
@@ -198,30 +198,30 @@ class HttpModel:
             raise RateLimited(self.name, message, retry_after=1.0, attempts=0) from None
 
     @asynccontextmanager
-    async def _reply(self, request: _Request) -> AsyncIterator[_Heard]:
-        """A reply with status 2xx; whatever goes wrong until it is read comes out as a `CallError` that quotes it."""
+    async def _reply(self, request: _Request) -> AsyncIterator[_ReplyReader]:
+        """A reply with status 2xx. Any fault until it is read is raised as a `CallError` that quotes it."""
         kept = bytearray()
         try:
-            # A redirected POST becomes a GET without a body: better to say that base_url is wrong.
+            # A redirected POST would become a GET without a body; the error says that base_url is wrong.
             async with request.session.post(
                 self._url, data=request.body, headers=outgoing_headers(), allow_redirects=False
             ) as response:
-                heard = _Heard(response, kept, self._faults)
-                await self._check(heard)
-                yield heard
+                reply = _ReplyReader(response, kept, self._faults)
+                await self._check(reply)
+                yield reply
         except (aiohttp.ClientError, OSError) as error:
             raise self._faults.attach_body(self._faults.from_exception(error), kept) from None
         except CallError as error:
             self._faults.attach_body(error, kept)
             raise
 
-    async def _check(self, heard: _Heard) -> None:
-        response = heard.response
+    async def _check(self, reply: _ReplyReader) -> None:
+        response = reply.response
         if 200 <= response.status < 300:
             return
-        with suppress(aiohttp.ClientError, OSError):  # the status says enough where its text broke off
-            await heard.keep_beginning()
-        raise self._faults.from_status(response.status, response.headers, bytes(heard.kept))
+        with suppress(aiohttp.ClientError, OSError):  # the status is enough where the text broke off
+            await reply.keep_beginning()
+        raise self._faults.from_status(response.status, response.headers, bytes(reply.kept))
 
     def _body(self, call: Call, **stream: object) -> bytes:
         try:
@@ -229,20 +229,20 @@ class HttpModel:
         except orjson.JSONEncodeError as error:
             raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         if self._pool is None or self._pool.loop is not loop or self._pool.session.closed:
             self._pool = _Pool(loop, self._new_session())
-            # A model that an endpoint was changed to do without goes when the last of its calls is over.
+            # A model that a hot change removed is closed when the last of its calls is over.
             weakref.finalize(self, _close, self._pool).atexit = False
         return self._pool.session
 
     def _new_session(self) -> aiohttp.ClientSession:
         limits = self._timeouts
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # the gate is the limit
+            connector=aiohttp.TCPConnector(limit=0),  # the limiter is the limit
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Content-Type": "application/json", **self._secret.headers()},
+            headers={"Content-Type": "application/json", **self._key.headers()},
             timeout=aiohttp.ClientTimeout(
                 total=limits.total_s, connect=limits.connect_s, sock_read=limits.first_byte_s
             ),

@@ -1,28 +1,28 @@
-"""An API key, and texts without it."""
+"""API key of a provider: sent in headers, scrubbed from every text."""
 
 import html
 import json
 import re
 from urllib.parse import quote, quote_plus
 
-TELLING = 4
-"""From so many characters on, the beginning of a key at the end of a text is taken for a key that was cut off."""
+MIN_CUT_KEY = 4
+"""Characters from which on the beginning of a key at the end of a text is taken for a key that was cut off."""
 
-SECRET = 8
-"""Characters of the shortest key that is taken out of an answer: a local server's "EMPTY" may be the answer."""
+MIN_SCRUBBED = 8
+"""Characters of the shortest key that is scrubbed from an answer: a local server's "EMPTY" may be the answer."""
 
 _ESCAPED = re.compile(r"(?<!\\)\\+u00([0-9a-f]{2})", re.IGNORECASE)
 
 
 class ProviderKey:
-    """An API key that shows itself to nobody but the endpoint, whatever prints the variables around it."""
+    """API key that only `headers` reveals, whatever prints the variables around it."""
 
     def __init__(self, key: str | None) -> None:
         self._key = (key or "").strip()
         self._spellings = _spellings(self._key)
 
     def __repr__(self) -> str:
-        return "Secret(***)" if self._key else "Secret(none)"
+        return "ProviderKey(***)" if self._key else "ProviderKey(none)"
 
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}"} if self._key else {}
@@ -31,11 +31,11 @@ class ProviderKey:
         """`text` without the key, also where it was escaped for JSON, HTML or a URL, or cut off by the text's end."""
         text = self._without_key(_ESCAPED.sub(lambda code: chr(int(code[1], 16)), text))
         cut = max((_overlap(text, spelling) for spelling in self._spellings), default=0)
-        return f"{text[:-cut]}***" if cut >= TELLING else text
+        return f"{text[:-cut]}***" if cut >= MIN_CUT_KEY else text
 
     def scrub_answer(self, text: str) -> str:
-        """`text` without the key, and else as it is: nothing is taken for a part of the key."""
-        return self._without_key(text) if len(self._key) >= SECRET else text
+        """`text` without the whole key; parts of it are left, as they may be the answer."""
+        return self._without_key(text) if len(self._key) >= MIN_SCRUBBED else text
 
     def _without_key(self, text: str) -> str:
         for spelling in self._spellings:

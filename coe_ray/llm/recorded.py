@@ -1,4 +1,4 @@
-"""Recorded results as an expert: a table of past answers stands in for a live model."""
+"""Chat model that answers from a table of recorded answers."""
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from coe_ray.routing.prompts import answer_sentence
 
 
 class RecordedAnswers:
-    """Says again what was recorded; a question that was not recorded is a failed call, never a wrong answer."""
+    """Chat model of recorded answers. A question without one is a failed call, never a wrong answer."""
 
     def __init__(self, name: str, recordings: Mapping[str, Recording]) -> None:
         self.name = name
@@ -19,11 +19,11 @@ class RecordedAnswers:
 
     @classmethod
     def load(cls, name: str, path: Path, expert: str | None = None) -> "RecordedAnswers":
-        """Of the table at `path` what is `expert`'s. Raises `DataError`: no such table, or nothing of his in it."""
+        """The results of `expert` in the table at `path`. Raises `DataError`: no such table, or none of that expert."""
         recordings = read_recordings(path)
         experts = sorted({each.expert for each in recordings})
         if expert is None and len(experts) > 1:
-            raise DataError(f"{path}: has results of {', '.join(experts)}; say with `expert` whose are meant")
+            raise DataError(f"{path}: has results of {', '.join(experts)}; name one with `expert`")
         own = [each for each in recordings if expert is None or each.expert == expert]
         if expert is not None and not own:
             raise DataError(f"{path}: has no results of {expert!r}, only of {', '.join(experts)}")
@@ -32,15 +32,15 @@ class RecordedAnswers:
     async def complete(self, call: Call) -> Completion:
         recording = self._recordings.get(call.question.id) if call.question else None
         if call.question is None or recording is None:
-            asked = call.question.id if call.question else "no question"
-            raise BadCall(self.name, f"no recorded answer for {asked}; record it or leave the question out")
-        return Completion(self._said(recording, call.question))
+            question = call.question.id if call.question else "no question"
+            raise BadCall(self.name, f"no recorded answer for {question}; record it or leave the question out")
+        return Completion(self._answer_text(recording, call.question))
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
         return stream_completion(self, call)
 
-    def _said(self, recording: Recording, question: Question) -> str:
-        """What was answered. Where only right or wrong was noted: the right letter, or the one that follows it."""
+    def _answer_text(self, recording: Recording, question: Question) -> str:
+        """The recorded text. Where only right or wrong was recorded: the right letter, or the one after it."""
         if recording.answer is not None:
             return recording.answer
         if question.answer is None:

@@ -1,13 +1,13 @@
-"""Past results as a table: what each expert made of each question, for experts that nobody asks any more.
+"""Recordings: a table of past results, each expert's on each question, for experts that are not called any more.
 
     question   the question's id, or any other name of it
-    expert     who was asked; may be missing where the table is one expert's
+    expert     the expert; may be missing where the table is one expert's
     answer     its answer, a letter or text,  or
     correct    whether it was right (true, false, 1, 0); one of the two must be there
     task       the question's task,           may be missing
     cost       of the call, in any currency,  may be missing
 
-CSV, JSONL or Parquet. Such tables need no Ray: `Leaderboard.from_scores(scores(read_recordings(path)))`.
+CSV, JSONL or Parquet. Such tables need no Ray: `Leaderboard.from_scores(count_scores(read_recordings(path)))`.
 """
 
 from codecs import BOM_UTF8
@@ -28,7 +28,7 @@ _TRUE, _FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One expert's result on one question. Where it was only noted whether it was `correct`, there is no `answer`."""
+    """One expert's result on one question: its `answer`, or only whether it was `correct`."""
 
     question: str
     expert: str
@@ -39,7 +39,7 @@ class Recording:
 
 
 def read_recordings(path: Path) -> tuple[Recording, ...]:
-    """Raises `DataError`: not such a table, a cell that cannot be read, or one question and expert twice."""
+    """The recordings in a table. Raises `DataError`: no such table, an invalid cell, or a question and expert twice."""
     rows = _rows(path)
     if not rows:
         raise DataError(f"{path}: holds no recorded results")
@@ -48,8 +48,8 @@ def read_recordings(path: Path) -> tuple[Recording, ...]:
         raise DataError(f"{path}: recorded results need the columns question and answer or correct")
     recordings = tuple(_recordings(path, rows))
     pairs = Counter((each.question, each.expert) for each in recordings)
-    if twice := [pair for pair, count in pairs.items() if count > 1]:
-        question, expert = twice[0]
+    if duplicates := [pair for pair, count in pairs.items() if count > 1]:
+        question, expert = duplicates[0]
         raise DataError(f"{path}: question {question!r} of expert {expert!r} stands there twice; keep one of them")
     return recordings
 
@@ -94,7 +94,7 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows = [orjson.loads(line) for line in path.read_bytes().removeprefix(BOM_UTF8).splitlines() if line.strip()]
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
-            raise ValueError(f"row {number} is no object")
+            raise ValueError(f"row {number} is not an object")
     return rows
 
 
@@ -109,7 +109,7 @@ def _recordings(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Recor
             raise DataError(f"{path}: row {number} names no question")
         answer, correct = _text(row.get("answer")), _truth(path, number, row.get("correct"))
         if answer is None and correct is None:
-            continue  # it was never asked
+            continue  # an empty row of a grid
         yield Recording(
             str(row["question"]),
             _text(row.get("expert")) or "",

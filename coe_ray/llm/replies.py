@@ -1,7 +1,6 @@
-"""Replies of an OpenAI-compatible endpoint, read: a body → `Completion`, a stream → `Delta`s.
+"""Reply parser of OpenAI-compatible endpoints: a body → `Completion`, a stream → `Delta`s. Pure.
 
-Pure, and strict where it matters: a reply that holds no answer is an error, never an empty answer. A
-reasoning model's `reasoning_content` stands beside its answer and is passed over.
+A reply without an answer is an error, never an empty answer. A reasoning model's `reasoning_content` is ignored.
 """
 
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from coe_ray.core.types import Completion, Delta, Usage
 from coe_ray.llm.faults import FaultClassifier
 
 FILTERED = "content_filter"
-"""The finish reason that says: a filter stopped the answer."""
+"""The finish reason of an answer that a filter stopped."""
 
 
 def read_completion(faults: FaultClassifier, body: bytes) -> Completion:
@@ -25,7 +24,7 @@ def read_completion(faults: FaultClassifier, body: bytes) -> Completion:
         raise faults.malformed_reply("the reply has no choices with a message", _shown(body))
     reason = _word(choice.get("finish_reason")) or "stop"
     refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
-    scrub = faults.secret.scrub_answer
+    scrub = faults.key.scrub_answer
     text = scrub(_text(message.get("content")))
     usage = parse_usage(payload.get("usage"))
     first_token = tuple((scrub(token), chance) for token, chance in _first_token(choice))
@@ -33,30 +32,29 @@ def read_completion(faults: FaultClassifier, body: bytes) -> Completion:
 
 
 def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
-    """The alternatives to the first token; none where the endpoint told none, or something that cannot be read."""
+    """The alternatives to the first token; none where the endpoint sent none that can be read."""
     logprobs = choice.get("logprobs")
     tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
     first = tokens[0] if isinstance(tokens, list) and tokens else None
-    told = first.get("top_logprobs") if isinstance(first, dict) else None
-    alternatives = told if isinstance(told, list) else ()
+    top = first.get("top_logprobs") if isinstance(first, dict) else None
+    alternatives = top if isinstance(top, list) else ()
     return parse_token_logprobs(
         [(each.get("token"), each.get("logprob")) for each in alternatives if isinstance(each, dict)]
     )
 
 
 def completion_deltas(completion: Completion) -> Iterator[Delta]:
-    """A whole answer as a stream would have told it, refusals included (see `StreamReader`)."""
+    """A whole answer as a stream would have sent it, refusals included (see `StreamReader`)."""
     if text := completion.text or completion.refusal:
         yield Delta(text)
     yield Delta("", FILTERED if completion.refusal else completion.finish_reason, completion.usage)
 
 
 class StreamReader:
-    """Server-sent events, fed as bytes arrive (a line may be cut anywhere), out as deltas that carry text.
+    """Reader of server-sent events: bytes in as they arrive (a line may be cut anywhere), deltas with text out.
 
-    The finish reason is kept for the last delta, as the usage comes in an event after it. A refusal comes out
-    as text, and its stream ends with the finish reason `content_filter`, since a delta has no other way to
-    say so.
+    The finish reason is kept for the last delta, because the usage comes in an event after it. A refusal comes out as
+    text with the finish reason `content_filter`, since a delta has no field for it.
     """
 
     def __init__(self, faults: FaultClassifier) -> None:
@@ -74,7 +72,7 @@ class StreamReader:
             yield from self._line(line)
 
     def finish(self) -> Iterator[Delta]:
-        """The last delta. Raises `MalformedReply` where the stream stopped short of its end."""
+        """The last delta. Raises `MalformedReply` where the stream broke off."""
         yield from self.feed(b"\n")
         if not self._answered:
             raise self._faults.malformed_reply("the stream holds no choices")
@@ -106,8 +104,8 @@ class StreamReader:
             return ""
         refusal = _word(delta.get("refusal"))
         self._refused = self._refused or bool(refusal)
-        # A key that comes in several deltas is not found: who streams sees each as it comes.
-        return self._faults.secret.scrub_answer(_text(delta.get("content")) or refusal or "")
+        # A key spread over several deltas is not found: each is passed on as it comes.
+        return self._faults.key.scrub_answer(_text(delta.get("content")) or refusal or "")
 
 
 def _object(faults: FaultClassifier, data: bytes) -> dict[str, object]:
@@ -130,7 +128,7 @@ def _first_choice(payload: dict[str, object]) -> dict[str, object]:
 
 
 def _text(content: object) -> str:
-    """A message's content: text, or a list of parts of which the text is taken."""
+    """A message's content: text, or the text of a list of parts."""
     if isinstance(content, list):
         return "".join(_word(part.get("text")) or "" for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""

@@ -1,7 +1,7 @@
-"""Weights on this machine: from the hub at a pinned revision, or from an installed package where there is no hub.
+"""Model weights on this machine: from the hub at a pinned revision, or from an installed package without a hub.
 
-Either way the file that holds the weights is checked against its published SHA-256 before anything loads it.
-Weights without a package stay a hub name: each node's engine downloads those itself.
+The file is checked against its published SHA-256 before anything loads it. Weights without a package stay a hub name:
+each node's engine downloads those itself.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def _from_hub(weights: Weights) -> str | None:
 
 @cache
 def _hub_in_reach() -> bool:
-    """One quick question; the hub's own client would retry for half a minute on each model."""
+    """Whether the hub answers one short request; its own client would retry for half a minute on each model."""
     from httpx2 import TransportError
     from huggingface_hub import constants, get_session
 

@@ -1,1 +1,1 @@
-"""How many calls a provider's key carries: turns in a process, and one rate for a key in a cluster."""
+"""Rate limits of provider keys: a queue of slots in a process, and one governor for a key in a cluster."""

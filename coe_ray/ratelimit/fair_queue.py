@@ -1,4 +1,4 @@
-"""First come, first served: how many calls are under way, who waits, and whose turn is next."""
+"""Queue of calls, first come, first served: slots in use, and waiters in order."""
 
 import asyncio
 import math
@@ -6,9 +6,9 @@ from collections import OrderedDict
 
 
 class FairQueue:
-    """At most `slots` turns at a time, and `starts` from now on; none at all while it is `held`.
+    """Queue with at most `slots` calls at a time and `starts` further starts; no start while it is `held`.
 
-    Whoever changes one of these calls `admit()` afterwards. `begun` counts the turns that began.
+    After a change of one of these call `admit()`. `taken` slots are in use; `begun` counts starts.
     """
 
     def __init__(self) -> None:
@@ -24,39 +24,39 @@ class FairQueue:
         return len(self._queue)
 
     def take(self) -> bool:
-        """Begin a turn at once, where one is free and nobody waits for it."""
+        """Take a slot at once if one is free and the queue is empty."""
         if self._queue or not self._free():
             return False
         self._begin()
         return True
 
     async def wait(self) -> None:
-        """Begin a turn when it is due. Who is cancelled while he waits takes none away."""
-        turn = asyncio.get_running_loop().create_future()
-        self._queue[turn] = None
+        """Wait for a slot and take it. A cancelled waiter takes none."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._queue[waiter] = None
         try:
-            await turn
+            await waiter
         except asyncio.CancelledError:
-            self._queue.pop(turn, None)
-            if not turn.cancelled():  # the turn had come, and nobody will use it
+            self._queue.pop(waiter, None)
+            if not waiter.cancelled():  # it had its slot already
                 self._undo()
             raise
 
     def end(self) -> None:
-        """A turn is over."""
+        """Give a slot back."""
         self.taken -= 1
         self.admit()
 
     def admit(self) -> None:
-        """Give everybody his turn who can have it now."""
+        """Give free slots to waiters."""
         while self._queue and self._free():
-            turn, _ = self._queue.popitem(last=False)
-            if not turn.done():
+            waiter, _ = self._queue.popitem(last=False)
+            if not waiter.done():
                 self._begin()
-                turn.set_result(None)
+                waiter.set_result(None)
 
     def clear(self) -> None:
-        """Forget who waits, as their event loop is gone, and what was granted."""
+        """Forget the waiters, whose event loop is gone, and the granted slots."""
         self._queue.clear()
         self.slots = 0
 

@@ -1,10 +1,10 @@
-"""Max-min fairness: nobody gets more than he wants, and what he leaves goes to those who want more."""
+"""Max-min fair shares: no client gets more than it wants, and what it leaves goes to clients that want more."""
 
 from collections.abc import Sequence
 
 
 def fair_shares(total: float, wants: Sequence[float]) -> list[float]:
-    """`total` shared out: no share beyond its want, and no share could grow but at the cost of a smaller one."""
+    """Shares of `total`: none beyond its want, and none could grow without shrinking a smaller one."""
     shares, left = [0.0] * len(wants), max(total, 0.0)
     smallest_first = sorted(range(len(wants)), key=wants.__getitem__)
     for rank, each in enumerate(smallest_first):
@@ -14,10 +14,10 @@ def fair_shares(total: float, wants: Sequence[float]) -> list[float]:
 
 
 def whole_shares(total: int, wants: Sequence[int]) -> list[int]:
-    """The same in whole numbers, for wants of at least 1. What nobody wants yet is spread evenly but for one part, left
-    so that who comes next need not wait until somebody gives back.
+    """The same in whole numbers, for wants of at least 1.
 
-    Where there are fewer than one each, the first in the row get one: the caller says whose turn it is by order.
+    The unwanted rest is spread evenly, but for one part that is kept so that a new client need not wait. If there are
+    fewer than one each, the first clients get one: the caller decides by their order.
     """
     if total < len(wants):
         return [int(place < total) for place in range(len(wants))]

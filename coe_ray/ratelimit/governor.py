@@ -1,6 +1,6 @@
-"""The rate governor of one provider key: hears what every client did, and tells each how many calls it may make.
+"""Rate governor of one provider key: takes every client's usage and leases it a number of calls.
 
-    Report (4 a second from each busy client) → Governor → Lease
+    UsageReport (4 a second from each busy client) → RateGovernor → Lease
 
 Pure: no waiting, no network, no Ray; the clock is given. Its state is soft: every report says what the client was told
 last, so that a governor that was born a moment ago goes on where the one before it ended.
@@ -16,15 +16,15 @@ from coe_ray.ratelimit.fair_share import fair_shares, whole_shares
 from coe_ray.ratelimit.rate_budget import RateBudget
 
 FORGOTTEN_S = 5.0
-"""A client that is silent for so long is gone, and its slots go to the others."""
+"""A client without a report for so long is gone, and its slots go to the others."""
 
-TURN_S = 1.0
-"""Where slots cannot be shared out evenly, who gets one more changes after this time."""
+ROTATION_S = 1.0
+"""Where slots cannot be shared evenly, the client that gets one more changes after this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """What the user allows for one provider key."""
+    """The user's limits for one provider key."""
 
     max_concurrency: int = 64
     requests_per_minute: int | None = None
@@ -33,7 +33,7 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """What one client does now, and what happened since its last report.
+    """Report of one client: its state, and counts since its last report.
 
     `epoch` and `limit` are of its last lease. Of the calls begun in that epoch, `limited` were refused with 429 and
     `confirmed` answered; `accepted` is how many of those in flight at the first refusal were not refused.
@@ -60,7 +60,7 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a client may do until its next report: `slots` calls in flight, `starts` new ones (`None`: any number).
+    """Lease of one client until its next report: `slots` calls in flight, `starts` new ones (`None`: any number).
 
     `limit` is what all clients together have in flight at most.
     """
@@ -74,29 +74,29 @@ class Lease:
 @dataclass(slots=True, eq=False)
 class _Client:
     report: UsageReport
-    heard: float
+    reported_at: float
     changed: float = -math.inf
     slots: int = 0
     credit: float = 0.0
 
     @property
     def claim(self) -> int:
-        """Calls that it has or may come to have in flight, for all that is known."""
+        """Calls that it has or may have in flight."""
         return max(self.slots, self.report.in_flight)
 
     @property
-    def turn(self) -> tuple[bool, float]:
-        """Smaller comes first: who has had no slot for longest, and last who has had one for longest."""
+    def priority(self) -> tuple[bool, float]:
+        """Smaller is first: the client longest without a slot; last is the one longest with a slot."""
         return (True, -self.changed) if self.slots else (False, self.changed)
 
     @property
     def room(self) -> float:
-        """Calls that it could start until its next report, beyond those it was granted."""
+        """Calls that it could start until its next report, beyond the granted ones."""
         return max(self.report.waiting + self.report.started + 1 - self.credit, 0.0)
 
 
 class RateGovernor:
-    """One provider key's limit, shared out by max-min fairness. `clock` gives seconds."""
+    """Governor of one provider key: its limit, shared by max-min fairness. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -105,12 +105,12 @@ class RateGovernor:
         self._clients: dict[str, _Client] = {}
 
     def report(self, report: UsageReport) -> Lease:
-        """Take in what a client did; what it may do now. A client that wants nothing gives its lease back."""
+        """Record a client's report and return its lease. A client without demand gives its lease back."""
         now = self._clock()
-        client = self._heard(now, report)
+        client = self._update(now, report)
         self._forget_silent(now)
         self._apply_limits()
-        self._judge(now, report)
+        self._adjust_window(now, report)
         self._budget.record_usage(report.tokens, report.finished)
         if not report.demand:
             self._forget(report.client)
@@ -122,14 +122,14 @@ class RateGovernor:
         client.slots = slots
         return Lease(self._window.epoch, self._window.limit, slots, starts)
 
-    def _heard(self, now: float, report: UsageReport) -> _Client:
+    def _update(self, now: float, report: UsageReport) -> _Client:
         client = self._clients.setdefault(report.client, _Client(report, now))
-        client.report, client.heard = report, now
+        client.report, client.reported_at = report, now
         client.credit -= report.started if self._budget.is_limited else 0
         return client
 
     def _forget_silent(self, now: float) -> None:
-        for name in [name for name, client in self._clients.items() if now - client.heard > FORGOTTEN_S]:
+        for name in [name for name, client in self._clients.items() if now - client.reported_at > FORGOTTEN_S]:
             self._forget(name)
 
     def _forget(self, name: str) -> None:
@@ -143,7 +143,7 @@ class RateGovernor:
             min((each.tokens_per_minute for each in limits if each.tokens_per_minute), default=None),
         )
 
-    def _judge(self, now: float, report: UsageReport) -> None:
+    def _adjust_window(self, now: float, report: UsageReport) -> None:
         window = self._window
         if report.limit is not None and report.epoch > window.epoch:
             window.adopt(now, report.limit, report.epoch)
@@ -161,15 +161,15 @@ class RateGovernor:
         total, row = int(self._window.limit), self._row(now)
         shares = whole_shares(total, [max(each.report.demand, 1) for each in row])
         claimed = sum(each.claim for each in row if each is not client)
-        # Slots that others still hold are not given away before they report again: the limit is never passed.
+        # Slots that others still hold are not leased before they report again: the limit is never passed.
         return min(shares[row.index(client)], max(total - claimed, 0))
 
     def _row(self, now: float) -> list[_Client]:
-        """The clients, in the order in which odd slots go to them."""
+        """The clients in the order in which the last slots go to them."""
         clients = list(self._clients.values())
         if self._window.limit < len(clients):
-            return sorted(clients, key=lambda each: each.turn)
-        first = int(now / TURN_S) % len(clients)
+            return sorted(clients, key=lambda each: each.priority)
+        first = int(now / ROTATION_S) % len(clients)
         return clients[first:] + clients[:first]
 
     def _granted(self, now: float, client: _Client) -> int:
@@ -182,7 +182,7 @@ class RateGovernor:
         return max(int(client.credit), 0)
 
     def _accepted_beside(self, report: UsageReport) -> int:
-        """Calls of the other clients that the provider has taken: as far as is known, they use what they have."""
+        """Calls of the other clients that the provider has accepted: they are assumed to use all their slots."""
         others = [client for name, client in self._clients.items() if name != report.client]
         return sum(min(client.slots, client.report.demand) for client in others)
 

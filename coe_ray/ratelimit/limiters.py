@@ -1,4 +1,4 @@
-"""The gates of one process: one for each provider key, shared by the models behind it."""
+"""Registry of a process's call limiters: one for each provider key, shared by the models that use it."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ def provider_id(base_url: str, secret: str | None) -> str:
 
 
 class LimiterRegistry:
-    """The gates of one process. Without `governor` the process has governors of its own."""
+    """The limiters of one process. Without `governor` the process has governors of its own."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class LimiterRegistry:
         self._limiters: dict[str, CallLimiter] = {}
 
     def limiter(self, base_url: str, secret: str | None, limits: RateLimits) -> "CallLimiter":
-        """The gate of this address and key. Several models' limits: the largest at once, the smallest per minute."""
+        """The limiter of this address and key. Limits are joined: the largest concurrency, the smallest rates."""
         provider = provider_id(base_url, secret)
         if provider in self._limiters:
             self._limiters[provider].join(limits)

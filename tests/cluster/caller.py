@@ -30,7 +30,7 @@ class Caller:
     def __init__(self, base_url: str, max_concurrency: int) -> None:
         gate = LimiterRegistry(connect_governors()).limiter(base_url, "sk-shared", RateLimits(max_concurrency))
         self._model = HttpModel(
-            name="m", model="m", base_url=base_url, gate=gate, api_key="sk-shared", retry=RetryPolicy(attempts=30)
+            name="m", model="m", base_url=base_url, limiter=gate, api_key="sk-shared", retry=RetryPolicy(attempts=30)
         )
         self._stopped = False
         self.outcomes: Counter[str] = Counter()

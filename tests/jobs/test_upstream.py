@@ -34,7 +34,7 @@ def upstream(*options: str) -> Iterator[str]:
 async def call_upstream(url: str, at_once: int, retry: RetryPolicy) -> tuple[list[str], dict[str, float]]:
     """Outcomes of `CALLS` calls, and the counts of the endpoint."""
     limiter = LimiterRegistry().limiter(url, None, RateLimits(at_once))
-    model = HttpModel(name="fixed", model="fixed", base_url=f"{url}/v1", gate=limiter, retry=retry)
+    model = HttpModel(name="fixed", model="fixed", base_url=f"{url}/v1", limiter=limiter, retry=retry)
     outcomes = await asyncio.gather(*(model.complete(CALL) for _ in range(CALLS)), return_exceptions=True)
     await model.close()
     async with aiohttp.ClientSession() as session, session.get(f"{url}/stats") as reply:

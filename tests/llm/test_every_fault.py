@@ -17,7 +17,7 @@ from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Completion, Message
 from coe_ray.llm.faults import MAX_BODY, FaultClassifier
 from coe_ray.llm.http import MAX_KEPT, HttpModel
-from coe_ray.llm.provider_key import TELLING, ProviderKey
+from coe_ray.llm.provider_key import MIN_CUT_KEY, ProviderKey
 from coe_ray.llm.retry import RetryPolicy, Timeouts
 from tests.support.fault_server import DONE, FaultServer, Reply, answer, event, fault, piece, speaking, streamed
 from tests.support.model_under_test import CALL, KEY, LATE, LONG, PARIS, failure, made, said
@@ -156,7 +156,7 @@ LETTERS = st.sampled_from('abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0
 async def test_no_key_gets_into_a_body(
     key: str, spelled: Callable[[str], str], before: str, padding: int, cut: int
 ) -> None:
-    echo = spelled(key)[: max(cut, TELLING + 1)]
+    echo = spelled(key)[: max(cut, MIN_CUT_KEY + 1)]
     received = f"{before}{key}{'·' * padding}{echo}".encode(errors="replace")
     error = FaultClassifier("a", ProviderKey(key), Timeouts()).attach_body(CallError("a", "no"), received)
     assert key not in error.body

@@ -264,4 +264,4 @@ async def test_a_model_shows_no_key(server: FaultServer, model: HttpModel) -> No
     assert "expert-a" in repr(model)
     assert "hunter2" not in repr(made("http://user:hunter2@host/v1?key=hunter2"))
     assert KEY not in repr(vars(model))
-    assert repr(ProviderKey(None)) == "Secret(none)"
+    assert repr(ProviderKey(None)) == "ProviderKey(none)"

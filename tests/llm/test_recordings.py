@@ -138,8 +138,8 @@ def test_a_bad_cell_is_named_by_its_row(tmp_path: Path, row: str, said: str) -> 
         ('{"question": "q2", "correct": []}', "row 2: correct is []; write true or false"),
         ('{"question": "q2", "answer": "A", "cost": {"usd": 1}}', "row 2: cost is {'usd': 1}; write a number"),
         ('{"question": "q2", "answer": "A", "cost": true}', "row 2: cost is True; write a number"),
-        ("5", "cannot be read as recorded results: row 2 is no object"),
-        ('["q2", "A"]', "cannot be read as recorded results: row 2 is no object"),
+        ("5", "cannot be read as recorded results: row 2 is not an object"),
+        ('["q2", "A"]', "cannot be read as recorded results: row 2 is not an object"),
     ],
 )
 def test_a_bad_line_is_named_by_its_row(tmp_path: Path, row: str, said: str) -> None:

@@ -26,6 +26,8 @@ from tests.support.profiles import write_profile
 
 TASKS = ("Logs", "Incidents", "Series", "Plans")
 LETTERS = "ABCD"
+PER_TASK = 1500
+LABEL = "classifier without RAG"
 
 SKILL: Mapping[str, Mapping[str, float]] = {
     "logger": {"Logs": 0.9, "Incidents": 0.3, "Series": 0.4, "Plans": 0.5},

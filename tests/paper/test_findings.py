@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 
 from coe_ray.analysis.matrix import Matrix
-from coe_ray.analysis.tables import format_markdown, format_text
-from coe_ray.bench.datasets.load import Benchmark
-from coe_ray.core.types import UNKNOWN, Task
-from coe_ray.paper import study_plan
+from coe_ray.core.types import UNKNOWN
 from coe_ray.paper.findings import (
     COE,
     MAJORITY,
@@ -23,57 +20,16 @@ from coe_ray.paper.findings import (
     StudyData,
     analyse,
 )
-from coe_ray.paper.paper_tables import make_tables, summary
-from coe_ray.paper.study_plan import StudyPlan, StudyRequest, plan_study
+from coe_ray.paper.study_plan import StudyPlan
 from tests.paper import planted
-from tests.paper.planted import CONFUSION, CONTENT, SILENT, SINGLE, SKILL, TASKS
-from tests.support.profiles import write_profile
+from tests.paper.planted import CONFUSION, LABEL, PER_TASK, SILENT, SINGLE, SKILL, TASKS
 
-PER_TASK = 1500
 N = PER_TASK * len(TASKS)
-LABEL = "classifier without RAG"
 Z = 4.0
 """Sampling errors that a figure may be off: one of all that are checked here is once in some hundred seeds."""
 
 BEST = {"Logs": "logger", "Incidents": "medic", "Series": "counter", "Plans": "medic"}
 ON_AVERAGE = "logger"
-
-
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> StudyPlan:
-    folder = tmp_path_factory.mktemp("planted")
-    content = {
-        **CONTENT,
-        "study": {
-            **CONTENT["study"],
-            "scenarios": {
-                "fewer": {"change": {"experts": {"counter": None}}},
-                "renamed": {
-                    "change": {
-                        "tasks": [{"name": f"{task} anew", "description": f"about {task}"} for task in TASKS],
-                        "models": {"other": {"kind": "scripted", "rules": [{"pattern": ".", "reply": "no label"}]}},
-                        "classifier": {"model": "other"},
-                    },
-                    "relabel": {task: f"{task} anew" for task in TASKS},
-                },
-            },
-        },
-    }
-    benchmark = Benchmark(
-        "planted", tuple(Task(task, f"about {task}") for task in TASKS), tuple(planted.questions(PER_TASK)), (), ()
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_plan, "load_benchmark", lambda _, **__: benchmark)
-        profile = write_profile(folder / "small.yaml", content)
-        return plan_study(StudyRequest((), "planted", folder), str(profile), folder)
-
-
-@pytest.fixture(scope="module")
-def findings(plan: StudyPlan) -> Findings:
-    everything = {name: each for name, each in plan.classifiers.items() if "renamed" not in name}
-    records = planted.records(plan.run_profile, everything, plan.questions)
-    matrix = Matrix.from_records({each.id: each for each in plan.questions}, records)
-    return analyse(StudyData(plan.profile, matrix, tuple(each for each in plan.scenarios if each.name == "fewer")))
 
 
 def near(value: float, wanted: float, n: int = N) -> bool:
@@ -191,16 +147,6 @@ def test_failed_calls_are_left_out_and_counted(plan: StudyPlan) -> None:
     records[1]["labels"][LABEL] = {"error": "CallTimeout", "message": "slow"}
     whole = analyse(StudyData(plan.profile, Matrix.from_records({each.id: each for each in some}, records)))
     assert (whole.questions, whole.left_out) == (len(some) - 2, 2)
-
-
-def test_everything_is_in_the_tables_and_plain_data(findings: Findings) -> None:
-    written = "\n".join(map(format_markdown, make_tables(findings)))
-    for name in (*SKILL, "large", COE + LABEL, TASK_ORACLE, QUESTION_ORACLE, MAJORITY, "random-coe", "fewer"):
-        assert name.replace("_", r"\_") in written
-    assert all(format_text(table) for table in make_tables(findings))
-    assert summary(findings)["protocols"]["paper"]["losses"][LABEL]["coe"] == pytest.approx(
-        accuracy(findings.by_protocol["paper"].systems[COE + LABEL].metrics)
-    )
 
 
 def test_a_renamed_task_list_has_labels_and_a_classifier_of_its_own(plan: StudyPlan) -> None:

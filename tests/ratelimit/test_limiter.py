@@ -237,7 +237,7 @@ async def test_goes_on_without_the_governor_and_says_so_once(
     await staying.leave()
     said = [record.message for record in caplog.records if "governor" in record.message]
     assert len(said) == 2
-    assert "is away, its last lease is kept: ConnectionError('nobody is in')" in said[0]
+    assert "does not answer, its last lease is kept: ConnectionError('nobody is in')" in said[0]
     assert "answers again" in said[1]
 
 

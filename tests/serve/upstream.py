@@ -17,6 +17,8 @@ PIECES = ("It was ", "the scheduler ", "and then")
 class Upstream(FakeUpstream):
     """Obeys the last message."""
 
+    notices_abandonment = True
+
     def respond(self, request: ChatRequest) -> Reply:
         pieces = [piece(role="assistant", content=text) for text in PIECES]
         match request.prompt:

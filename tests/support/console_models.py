@@ -35,12 +35,12 @@ class Sorter:
         self.name = name
 
     async def complete(self, call: Call) -> Completion:
-        asked = re.split(r"(?:Question|问题): ", call.messages[-1].content)[-1]
-        task = next((task for word, task in WORDS.items() if word.lower() in asked.lower()), None)
+        question = re.split(r"(?:Question|问题): ", call.messages[-1].content)[-1]
+        task = next((task for word, task in WORDS.items() if word.lower() in question.lower()), None)
         if task is None and call.question is not None and luck(call.question, self.name) < 0.8:
             task = call.question.task
         text = f"**Task: {task or UNKNOWN}**"
-        return Completion(text, usage=Usage(len(asked.split()), 6), seconds=0.03)
+        return Completion(text, usage=Usage(len(question.split()), 6), seconds=0.03)
 
     async def stream(self, call: Call) -> AsyncIterator[Delta]:
         raise NotImplementedError
@@ -56,30 +56,30 @@ class Speaker:
     async def complete(self, call: Call) -> Completion:
         question = call.question
         if question is None or question.answer is None:
-            return Completion(self._said(call), usage=Usage(40, 20))
-        return self._examined(question)
+            return Completion(self._answer(call), usage=Usage(40, 20))
+        return self._answer_benchmark(question)
 
     async def stream(self, call: Call) -> AsyncIterator[Delta]:
         if self.name == "cinder":
             raise ServerFault(self.name, "the engine is out of memory", status=503)
-        words = re.findall(r"\s*\S+|\s+$", self._said(call))
+        words = re.findall(r"\s*\S+|\s+$", self._answer(call))
         for word in words:
             await asyncio.sleep(PAUSE_S)
             yield Delta(word)
         yield Delta("", "stop", Usage(57, len(words)))
 
-    def _said(self, call: Call) -> str:
-        asked = call.messages[-1].content
-        if ECHO in asked:
-            return asked.partition(ECHO)[2].strip()
-        if re.search(r"[\u4e00-\u9fff]", asked):
+    def _answer(self, call: Call) -> str:
+        text = call.messages[-1].content
+        if ECHO in text:
+            return text.partition(ECHO)[2].strip()
+        if re.search(r"[\u4e00-\u9fff]", text):
             return "先看现象： 选项 中 只有 一项 与 现象 相符， 其余 各项 都 无法 解释 它。 the answer is (A)"
         return (
             "The symptom names the step that fails. Two of the options treat a later step, and one would hide it. "
             "What is left addresses the cause, and it can be undone.\n\nSo the answer is (A)."
         )
 
-    def _examined(self, question: Question) -> Completion:
+    def _answer_benchmark(self, question: Question) -> Completion:
         chance = luck(question, self.name)
         if chance > 0.95 and self.name == "cinder":
             raise ServerFault(self.name, "upstream connect error: connection refused", status=503, attempts=6)
@@ -94,7 +94,7 @@ class Speaker:
 
 
 class Aria(Speaker):
-    """A class of its own: what it said is not another's in the journal."""
+    """A class of its own, so that its answers are its own in the journal."""
 
 
 class Basalt(Speaker):

@@ -162,13 +162,13 @@ def _hostile() -> Question:
 
 async def _examined(profile: Profile, journal: Journal, questions: Sequence[Question]) -> list[QuestionRecord]:
     models = make_local_models(profile)
-    behind = {name: wrap_in_journal(profile, name, journal, model) for name, model in models.items()}
-    coe = CompositionOfExperts(profile, behind, Nothing(), None)
+    models_in_journal = {name: wrap_in_journal(profile, name, journal, model) for name, model in models.items()}
+    coe = CompositionOfExperts(profile, models_in_journal, Nothing(), None)
     return [await evaluate_question(coe, question) for question in questions]
 
 
 class Live:
-    """A run that a bench job seems to work on: the file that it would write, each time it is told to."""
+    """A run that a bench job seems to work on: the file that it would write, on each call of `tell`."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder

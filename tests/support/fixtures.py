@@ -136,12 +136,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["TestBrowser"]
         yield browser
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Marks, before others choose by them; the order, after others set theirs."""
     place = {name: number for number, name in enumerate(MARKS, 1)}
     for item in items:
         for name in MARKS.keys() & set(_fixtures(item)):
             item.add_marker(MARKS[name])
+    yield
     items.sort(key=lambda item: max((place.get(name, 0) for name in _fixtures(item)), default=0))
 
 

@@ -46,7 +46,7 @@ def made(
         api_key=api_key,
         retry=retry,
         timeouts=timeouts or Timeouts(connect_s=5, first_byte_s=5, total_s=5),
-        gate=limiters.limiter(base_url, api_key, RateLimits(max_concurrency)),
+        limiter=limiters.limiter(base_url, api_key, RateLimits(max_concurrency)),
         breaker=breaker,
         extra_body=extra_body or {},
     )

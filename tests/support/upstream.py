@@ -62,6 +62,9 @@ class ChatRequest:
 class FakeUpstream:
     """The API and its record: `served` requests, `live` and at most `peak` at once, `abandoned` by their clients."""
 
+    notices_abandonment = False
+    """Whether a request ends with its client's connection; else it is served to its end, and always counted."""
+
     def __init__(self) -> None:
         self.base_url = ""
         self._unread: set[asyncio.Transport] = set()
@@ -113,14 +116,14 @@ class FakeUpstream:
     @contextmanager
     def started(self) -> Iterator[Self]:
         """Serve in a thread, on a free port."""
-        with serve_in_thread({CHAT: self.answer}) as url:
+        with serve_in_thread({CHAT: self.answer}, handler_cancellation=self.notices_abandonment) as url:
             self.base_url = f"{url}/v1"
             yield self
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Serve on the running event loop, on a free port."""
-        runner, url = await _listen({CHAT: self.answer})
+        runner, url = await _listen({CHAT: self.answer}, handler_cancellation=self.notices_abandonment)
         self.base_url = f"{url}/v1"
         try:
             yield self
@@ -129,13 +132,13 @@ class FakeUpstream:
 
 
 @contextmanager
-def serve_in_thread(handlers: Mapping[str, Handler]) -> Iterator[str]:
+def serve_in_thread(handlers: Mapping[str, Handler], *, handler_cancellation: bool = False) -> Iterator[str]:
     """The URL of a server with these POST handlers in a thread of its own, for tests that wait for processes."""
     loop = asyncio.new_event_loop()
     up, stop, urls = threading.Event(), asyncio.Event(), list[str]()
 
     async def serve() -> None:
-        runner, url = await _listen(handlers)
+        runner, url = await _listen(handlers, handler_cancellation=handler_cancellation)
         urls.append(url)
         up.set()
         await stop.wait()
@@ -157,11 +160,11 @@ def serve_in_thread(handlers: Mapping[str, Handler]) -> Iterator[str]:
         loop.close()
 
 
-async def _listen(handlers: Mapping[str, Handler]) -> tuple[web.AppRunner, str]:
+async def _listen(handlers: Mapping[str, Handler], *, handler_cancellation: bool) -> tuple[web.AppRunner, str]:
     app = web.Application()
     for path, handler in handlers.items():
         app.router.add_post(path, handler)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=handler_cancellation, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     return runner, f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -11,19 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from coe_ray.analysis.charts.style import (
-    CHART_WIDTH,
-    COLOURS,
-    FONT_SIZE,
-    INK,
-    LINE_HEIGHT,
-    PAPER,
-    SOFT,
-    add_axes,
-    chart_style,
-    figure_of,
-    text_box,
-)
+from coe_ray.analysis.charts import style
 from coe_ray.analysis.tables import one_line, shorten
 
 
@@ -46,7 +34,7 @@ def pareto_front(points: Sequence[CostPoint]) -> set[str]:
     return {one.name for one in points if not any(beats(other, one) for other in points)}
 
 
-@chart_style()
+@style.chart_style()
 def cost_chart(points: Sequence[CostPoint], unit: str, highlighted: str = "") -> Figure:
     """Cost to the right, accuracy upwards, the Pareto front as stairs; the systems on it are filled, names beside.
 
@@ -56,20 +44,20 @@ def cost_chart(points: Sequence[CostPoint], unit: str, highlighted: str = "") ->
         raise ValueError("no points: a cost chart needs one")
     costs, front = [point.cost for point in points], pareto_front(points)
     logarithmic = min(costs) > 0 and max(costs) > 10 * min(costs)
-    axes = add_axes(CHART_WIDTH - 40, 270)
+    figure, axes = style.add_axes(style.CHART_WIDTH - 40, 270)
     axes.set_xscale("log" if logarithmic else "linear")
     axes.margins(0.08)
     for point in reversed(points):
-        mark, colour = ("D", COLOURS[0]) if point.name == highlighted else ("o", INK)
-        face = colour if point.name in front else PAPER
+        mark, colour = ("D", style.COLOURS[0]) if point.name == highlighted else ("o", style.INK)
+        face = colour if point.name in front else style.PAPER
         edge: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markeredgewidth": 1.8, "markersize": 8}
         axes.plot([point.cost], [point.accuracy], mark, zorder=3, clip_on=False, label=point.name, **edge)
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # no line or name that follows changes them
     stairs = _stairs([(point.cost, point.accuracy) for point in points if point.name in front], axes.get_xlim()[1])
-    axes.plot(*zip(*stairs, strict=True), color=COLOURS[0], linewidth=1.5, zorder=2)
+    axes.plot(*zip(*stairs, strict=True), color=style.COLOURS[0], linewidth=1.5, zorder=2)
     _format_axes(axes, logarithmic, f"{unit}{', logarithmic' if logarithmic else ''} →")
     _place_names(axes, points, stairs)
-    return figure_of(axes)
+    return figure
 
 
 def _stairs(marks: Sequence[tuple[float, float]], edge: float) -> list[tuple[float, float]]:
@@ -94,9 +82,9 @@ def _format_axes(axes: Axes, logarithmic: bool, label: str) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
     axes.grid(visible=True, axis="y")
-    axes.tick_params(labelcolor=SOFT)
-    axes.set_xlabel(label, loc="right", color=SOFT)
-    axes.set_title("↑ accuracy, %", loc="left", fontsize=FONT_SIZE, color=SOFT, pad=18)
+    axes.tick_params(labelcolor=style.SOFT)
+    axes.set_xlabel(label, loc="right", color=style.SOFT)
+    axes.set_title("↑ accuracy, %", loc="left", fontsize=style.FONT_SIZE, color=style.SOFT, pad=18)
 
 
 def format_tick(value: float) -> str:
@@ -112,17 +100,26 @@ def _place_names(axes: Axes, points: Sequence[CostPoint], stairs: Sequence[tuple
     marks = [axes.transData.transform((point.cost, point.accuracy)) for point in points]
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in marks]
     lines = [Bbox([a, b]).padded(1) for a, b in pairwise(map(axes.transData.transform, stairs))]
-    frame = axes.bbox.padded(18)
+    area = axes.bbox  # tick labels stand left of it and below
+    frame = Bbox.from_extents(area.x0, area.y0, area.x1 + 18, area.y1 + 12)
     for point, (x, y) in zip(points, marks, strict=True):
         name = shorten(one_line(point.name), 22) or "?"
-        places = [(place, text_box(name, x + place[0], y + place[1], place[2])) for place in _places(frame.height)]
+        places = [
+            (place, style.text_box(name, x + place[0], y + place[1], place[2])) for place in _places(frame.height)
+        ]
         free = [(place, box) for place, box in places if _contains(frame, box) and not box.count_overlaps(taken)]
         clear = [each for each in free if not each[1].count_overlaps(lines)]
         for (across, up, ha), box in (clear or free)[:1]:
-            leader: dict[str, Any] = {"arrowstyle": "-", "color": SOFT, "linewidth": 0.75, "shrinkA": 0, "shrinkB": 6}
+            leader: dict[str, Any] = {
+                "arrowstyle": "-",
+                "color": style.SOFT,
+                "linewidth": 0.75,
+                "shrinkA": 0,
+                "shrinkB": 6,
+            }
             leader["relpos"] = (0.0 if ha == "left" else 1.0, 0.5)
             where: dict[str, Any] = {"textcoords": "offset points", "ha": ha, "va": "center", "zorder": 5}
-            where["arrowprops"] = leader if abs(up) > LINE_HEIGHT else None
+            where["arrowprops"] = leader if abs(up) > style.LINE_HEIGHT else None
             axes.annotate(name, (point.cost, point.accuracy), (across, up), **where)
             taken.append(box)
 
@@ -130,10 +127,10 @@ def _place_names(axes: Axes, points: Sequence[CostPoint], stairs: Sequence[tuple
 def _places(height: float) -> Iterator[tuple[float, float, str]]:
     """Where a mark's name can stand, the best place first: offsets in points, and the alignment."""
     yield from ((9, 0, "left"), (-9, 0, "right"))
-    for up in (LINE_HEIGHT, -LINE_HEIGHT):
+    for up in (style.LINE_HEIGHT, -style.LINE_HEIGHT):
         yield from ((0, up, "center"), (-2, up, "left"), (2, up, "right"))
-    for step in range(3, int(2 * height / LINE_HEIGHT)):
-        for up in (step * LINE_HEIGHT / 2, -step * LINE_HEIGHT / 2):
+    for step in range(3, int(2 * height / style.LINE_HEIGHT)):
+        for up in (step * style.LINE_HEIGHT / 2, -step * style.LINE_HEIGHT / 2):
             yield from ((9, up, "left"), (-9, up, "right"))
 
 

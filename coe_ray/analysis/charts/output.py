@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from coe_ray.analysis.charts.style import CHART_WIDTH, COLOURS, GRID, INK, PAPER, SOFT, bounds, chart_style, fold
+from coe_ray.analysis.charts import style
 from coe_ray.core.files import write_atomic
 
 _NAMES = ("ink", "soft", "grid", "paper", "one", "two", "three", "four")
-CSS_VARIABLES = dict(zip((INK, SOFT, GRID, PAPER, *COLOURS), _NAMES, strict=False))
+CSS_VARIABLES = dict(zip((style.INK, style.SOFT, style.GRID, style.PAPER, *style.COLOURS), _NAMES, strict=False))
 """The variables of the report's style sheet that stand for these colours, with other values in dark mode."""
 
 _COLOUR = re.compile("|".join(CSS_VARIABLES))
@@ -21,13 +21,13 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 
 
-@chart_style()
+@style.chart_style()
 def save_chart(figure: Figure, title: str, path: Path) -> tuple[Path, Path]:
     """Write the chart under its title; returns the paths, which are `path` with .png and .svg added."""
-    box = Bbox(figure.transFigure.inverted().transform(bounds(figure)))
+    box = Bbox(figure.transFigure.inverted().transform(style.bounds(figure)))
     top = box.y1 + 14 / (72 * figure.get_figheight())
-    figure.text(box.x0, top, fold(title, 70), ha="left", va="bottom", fontsize=13, fontweight="bold")
-    frame = _inches(bounds(figure).padded(14))
+    figure.text(box.x0, top, style.fold(title, 70), ha="left", va="bottom", fontsize=13, fontweight="bold")
+    frame = _inches(style.bounds(figure).padded(14))
     pictures = path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.svg")
     for picture, metadata in zip(pictures, ({}, {"Date": None}), strict=True):
         content = BytesIO()
@@ -36,14 +36,14 @@ def save_chart(figure: Figure, title: str, path: Path) -> tuple[Path, Path]:
     return pictures
 
 
-@chart_style()
+@style.chart_style()
 def render_svg(figure: Figure, name: str, title: str, description: str) -> str:
     """The chart as an SVG element for the report's page: its fonts, its colours, nothing that is fetched.
 
     `name` begins all identifiers, which must be the page's only ones; title and description are for screen readers.
     """
-    box = bounds(figure).padded(4)
-    missing = max(0.0, CHART_WIDTH - box.width) / 2  # so that all charts have text of one size
+    box = style.bounds(figure).padded(4)
+    missing = max(0.0, style.CHART_WIDTH - box.width) / 2  # so that all charts have text of one size
     frame = Bbox.from_extents(box.x0 - missing, box.y0, box.x1 + missing, box.y1)
     figure.patch.set_visible(False)
     for artist in figure.findobj():
@@ -71,8 +71,8 @@ def _embed(drawing: ElementTree.Element, name: str, title: str, description: str
         identifier = element.attrib.pop("id", None)
         if identifier is not None and element.tag != "g":
             element.set("id", f"{name}-{identifier}")
-        if style := element.get("style"):
-            coloured = _COLOUR.sub(lambda match: f"var(--{CSS_VARIABLES[match[0]]})", style)
+        if css := element.get("style"):
+            coloured = _COLOUR.sub(lambda match: f"var(--{CSS_VARIABLES[match[0]]})", css)
             element.set("style", _FONT_FAMILY.sub("", coloured))
     view_box = drawing.attrib["viewBox"]
     drawing.attrib.clear()

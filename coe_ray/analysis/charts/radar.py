@@ -8,55 +8,42 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from coe_ray.analysis.charts.style import (
-    GRID,
-    LINE_HEIGHT,
-    PAPER,
-    SOFT,
-    Values,
-    add_axes,
-    add_legend,
-    chart_style,
-    check_lengths,
-    figure_of,
-    series_styles,
-    text_box,
-)
+from coe_ray.analysis.charts import style
 from coe_ray.analysis.tables import one_line, shorten, wrap
 
 RADIUS = 130.0
 """Points from the centre to the outermost ring."""
 
 
-@chart_style()
-def radar_chart(tasks: Sequence[str], series: Mapping[str, Values]) -> Figure:
+@style.chart_style()
+def radar_chart(tasks: Sequence[str], series: Mapping[str, style.Values]) -> Figure:
     """Accuracy by task in percent: a polygon for each system, open around a `None`. Tasks go clockwise from the top.
 
     The centre is a round number below the lowest value, as its ring says. Raises ValueError for fewer than three tasks,
     or a system without a value for each task.
     """
-    check_lengths(tasks, series)
+    style.check_lengths(tasks, series)
     if len(tasks) < 3:
         raise ValueError(f"{len(tasks)} rows, but a radar chart needs three")
     rings = radar_rings([value for values in series.values() for value in values if value is not None])
-    axes = add_axes(2 * RADIUS, 2 * RADIUS)
+    figure, axes = style.add_axes(2 * RADIUS, 2 * RADIUS)
     axes.set(xlim=(-1, 1), ylim=(-1, 1))
     axes.set_axis_off()
     for place in range(len(tasks)):
         end = _polar(place, len(tasks), 1)
-        axes.plot([0, end[0]], [0, end[1]], color=GRID, linewidth=0.8, zorder=1, clip_on=False)
+        axes.plot([0, end[0]], [0, end[1]], color=style.GRID, linewidth=0.8, zorder=1, clip_on=False)
     for ring in rings:
         _add_ring(axes, ring, (ring - rings[0]) / (rings[-1] - rings[0]), len(tasks))
     for label in spoke_labels(tasks):
         axes.annotate(label.text, label.spoke, label.offset, textcoords="offset points", ha=label.ha, va="center")
     lines = []
-    for number, (values, style) in enumerate(zip(series.values(), series_styles(), strict=False)):
+    for number, (values, look) in enumerate(zip(series.values(), style.series_styles(), strict=False)):
         marks = [_mark(value, place, rings, len(tasks)) for place, value in enumerate(values)]
         x, y = zip(*marks, marks[0], strict=True)
         order = 4 - number / len(series)
-        lines += axes.plot(x, y, linewidth=2, markersize=6, clip_on=False, zorder=order, **style)
-    add_legend(axes, lines, series)
-    return figure_of(axes)
+        lines += axes.plot(x, y, linewidth=2, markersize=6, clip_on=False, zorder=order, **look)
+    style.add_legend(figure, lines, series)
+    return figure
 
 
 def radar_rings(values: Sequence[float]) -> list[int]:
@@ -82,7 +69,7 @@ class SpokeLabel:
     def box(self) -> Bbox:
         """In points around the chart's centre."""
         x, y = (RADIUS * at + away for at, away in zip(self.spoke, self.offset, strict=True))
-        return text_box(self.text, x, y, self.ha)
+        return style.text_box(self.text, x, y, self.ha)
 
 
 def spoke_labels(tasks: Sequence[str]) -> list[SpokeLabel]:
@@ -105,8 +92,8 @@ def _label_lines(lines: Sequence[str], place: int, tasks: int) -> list[SpokeLabe
     x, y = _polar(place, tasks, 1)
     ha = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
     above = 0.0 if y < -0.9 else 1.0 if y > 0.9 else 0.5  # the share of the lines that lies above the spoke's end
-    top = 12 * y + LINE_HEIGHT * above * (len(lines) - 1)
-    return [SpokeLabel(line, (x, y), (12 * x, top - LINE_HEIGHT * row), ha) for row, line in enumerate(lines)]
+    top = 12 * y + style.LINE_HEIGHT * above * (len(lines) - 1)
+    return [SpokeLabel(line, (x, y), (12 * x, top - style.LINE_HEIGHT * row), ha) for row, line in enumerate(lines)]
 
 
 def _polar(place: float, tasks: int, radius: float) -> tuple[float, float]:
@@ -122,7 +109,7 @@ def _mark(value: float | None, place: int, rings: Sequence[int], tasks: int) -> 
 def _add_ring(axes: Axes, percent: int, radius: float, tasks: int) -> None:
     """A ring and its number, which stands in the middle of a side: there are no marks of systems."""
     x, y = zip(*(_polar(place, tasks, radius) for place in range(tasks + 1)), strict=True)
-    axes.plot(x, y, color=GRID, linewidth=0.8, zorder=1, clip_on=False)
-    box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
+    axes.plot(x, y, color=style.GRID, linewidth=0.8, zorder=1, clip_on=False)
+    box = {"facecolor": style.PAPER, "edgecolor": "none", "pad": 1}
     place = _polar(-0.5, tasks, radius * math.cos(math.pi / tasks))
-    axes.text(*place, f"{percent}%", fontsize=9, color=SOFT, ha="center", va="center", zorder=1.5, bbox=box)
+    axes.text(*place, f"{percent}%", fontsize=9, color=style.SOFT, ha="center", va="center", zorder=1.5, bbox=box)

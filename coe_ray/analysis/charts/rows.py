@@ -6,26 +6,14 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from coe_ray.analysis.charts.style import (
-    COLOURS,
-    INK,
-    PAPER,
-    SOFT,
-    Values,
-    add_legend,
-    chart_style,
-    check_lengths,
-    figure_of,
-    row_axes,
-    series_styles,
-)
+from coe_ray.analysis.charts import style
 from coe_ray.analysis.tables import format_points
 
 
-@chart_style()
+@style.chart_style()
 def dot_chart(
     rows: Sequence[str],
-    series: Mapping[str, Values],
+    series: Mapping[str, style.Values],
     ranges: Sequence[tuple[float, float] | None] = (),
     *,
     label: str = "accuracy, %",
@@ -37,25 +25,25 @@ def dot_chart(
     `ranges` are bars behind the marks of a row, `band` lies behind all rows, `zero` draws a line across them.
     Raises ValueError where a series has not a value for each row.
     """
-    check_lengths(rows, series)
-    axes = row_axes(rows, 26)
+    style.check_lengths(rows, series)
+    figure, axes = style.row_axes(rows, 26)
     if band:
-        axes.axvspan(*band, color=COLOURS[0], alpha=0.13, linewidth=0)
+        axes.axvspan(*band, color=style.COLOURS[0], alpha=0.13, linewidth=0)
     if zero:
-        axes.axvline(0, color=INK, linewidth=1.5, zorder=1.5)
+        axes.axvline(0, color=style.INK, linewidth=1.5, zorder=1.5)
     for place, ends in enumerate(ranges):
         if ends:
-            axes.plot(ends, [place, place], color=SOFT, linewidth=2.5, solid_capstyle="round", zorder=2)
+            axes.plot(ends, [place, place], color=style.SOFT, linewidth=2.5, solid_capstyle="round", zorder=2)
     lines = []
-    for number, (values, style) in enumerate(zip(series.values(), series_styles(), strict=False)):
+    for number, (values, look) in enumerate(zip(series.values(), style.series_styles(), strict=False)):
         marks = [math.nan if value is None else value for value in values]
-        look = {**style, "linestyle": "none", "markersize": 9, "markeredgecolor": PAPER, "clip_on": False}
-        lines += axes.plot(marks, range(len(rows)), zorder=4 - number / len(series), **look)
+        marker = {**look, "linestyle": "none", "markersize": 9, "markeredgecolor": style.PAPER, "clip_on": False}
+        lines += axes.plot(marks, range(len(rows)), zorder=4 - number / len(series), **marker)
     axes.margins(x=0.05)
-    axes.set_xlabel(label, color=SOFT)
+    axes.set_xlabel(label, color=style.SOFT)
     if len(series) > 1:
-        add_legend(axes, lines, series)
-    return figure_of(axes)
+        style.add_legend(figure, lines, series)
+    return figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +75,25 @@ def loss_steps(losses: Mapping[str, float]) -> list[LossStep]:
     return [*steps, LossStep("coe", losses["coe"], losses["coe"], is_total=True)]
 
 
-@chart_style()
+@style.chart_style()
 def losses_chart(losses: Mapping[str, float], decimals: int = 2) -> Figure:
     """A waterfall from the question oracle's accuracy down to CoE's, in percent, each loss with its signed points."""
     steps = loss_steps(losses)
-    axes = row_axes([step.name for step in steps], 32)
+    figure, axes = style.row_axes([step.name for step in steps], 32)
     for place, step in enumerate(steps):
         start, end, change = 100 * step.start, 100 * step.end, 100 * (step.end - step.start)
         if step.is_total:
-            axes.plot([end, end], [place - 0.36, place + 0.36], color=INK, linewidth=3, solid_capstyle="butt")
+            axes.plot([end, end], [place - 0.36, place + 0.36], color=style.INK, linewidth=3, solid_capstyle="butt")
         else:
-            axes.barh(place, change, left=start, height=0.5, color=COLOURS[2 if change > 0 else 1])
+            axes.barh(place, change, left=start, height=0.5, color=style.COLOURS[2 if change > 0 else 1])
         if place:
-            axes.plot([start, start], [place - 1, place], color=SOFT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1.5)
+            axes.plot(
+                [start, start], [place - 1, place], color=style.SOFT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1.5
+            )
         text = f"{end:.{decimals}f}" if step.is_total else format_points(change, decimals)
         axes.annotate(text, (max(start, end), place), (6, 0), textcoords="offset points", va="center", fontsize=10)
     low, high = min(100 * step.end for step in steps), max(100 * step.start for step in steps)
     spare = max(high - low, 1)
     axes.set_xlim(low - 0.1 * spare, high + 0.25 * spare)
-    axes.set_xlabel("accuracy, %; losses in percentage points", color=SOFT)
-    return figure_of(axes)
+    axes.set_xlabel("accuracy, %; losses in percentage points", color=style.SOFT)
+    return figure

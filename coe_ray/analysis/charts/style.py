@@ -81,39 +81,33 @@ def check_lengths(rows: Sequence[str], series: Mapping[str, Values]) -> None:
         raise ValueError(f"{len(rows)} rows, but {[len(values) for values in series.values()]} values")
 
 
-def add_axes(wide: float, high: float) -> Axes:
+def add_axes(wide: float, high: float) -> tuple[Figure, Axes]:
     """Axes of a size in points in a figure of their own. Labels lie outside of the figure's size: see `bounds`."""
     figure = Figure(dpi=72)  # a pixel is a point
     figure.set_size_inches(wide / 72, high / 72)
-    return figure.add_axes((0, 0, 1, 1))
+    return figure, figure.add_axes((0, 0, 1, 1))
 
 
-def row_axes(names: Sequence[str], height: float) -> Axes:
+def row_axes(names: Sequence[str], height: float) -> tuple[Figure, Axes]:
     """Axes with a named row for each of the names, the first on top; `height` is a row's, in points."""
     labels = [shorten(one_line(name), 24) for name in names]
     room = 0.62 * FONT_SIZE * max(map(width, labels), default=0)
-    axes = add_axes(CHART_WIDTH - room - 12, height * max(1, len(names)))
+    figure, axes = add_axes(CHART_WIDTH - room - 12, height * max(1, len(names)))
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.grid(visible=True, axis="x")
     axes.tick_params(axis="x", labelcolor=SOFT)
-    return axes
+    return figure, axes
 
 
-def add_legend(axes: Axes, lines: Sequence[Line2D], names: Iterable[str]) -> None:
+def add_legend(figure: Figure, lines: Sequence[Line2D], names: Iterable[str]) -> None:
     """Names of the series below everything that is drawn so far, in two columns where there are many."""
     if not lines:
         return
-    figure, labels = figure_of(axes), [shorten(one_line(name), 40) or "?" for name in names]
+    labels = [shorten(one_line(name), 40) or "?" for name in names]
     box = Bbox(figure.transFigure.inverted().transform(bounds(figure)))
     anchor = ((box.x0 + box.x1) / 2, box.y0)
     figure.legend(lines, labels, loc="upper center", bbox_to_anchor=anchor, ncols=1 if len(labels) < 7 else 2)
-
-
-def figure_of(axes: Axes) -> Figure:
-    figure = axes.figure
-    assert isinstance(figure, Figure)  # noqa: S101 - charts have no subfigures
-    return figure
 
 
 def bounds(figure: Figure) -> Bbox:

@@ -22,12 +22,7 @@ _ACCELERATOR = "accelerator_type:"
 _ACCELERATOR_SHARE = 0.001
 """How much of a node's accelerator resource (1 for each node) a bundle asks for."""
 
-_WHERE: dict[Strategy, str] = {
-    "STRICT_PACK": " on one node",
-    "STRICT_SPREAD": " on a node each",
-    "PACK": "",
-    "SPREAD": "",
-}
+_WHERE = {"STRICT_PACK": " on one node", "STRICT_SPREAD": " on a node each"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class ReplicaPlacement:
         """Such as `2 × {GPU: 1, CPU: 1} + {CPU: 1} on one node (STRICT_PACK)`; the replica's own CPU comes last."""
         first, *_ = self.bundles
         worker = {**first, "CPU": first["CPU"] - REPLICA_CPU}
-        where = _WHERE[self.strategy] if len(self.bundles) > 1 else ""
+        where = _WHERE.get(self.strategy, "") if len(self.bundles) > 1 else ""
         return f"{len(self.bundles)} × {_format(worker)} + {{CPU: 1}}{where} ({self.strategy})"
 
     def total(self) -> Counter[str]:
@@ -194,8 +189,7 @@ def _format(resources: Resources) -> str:
     hidden = ("node:", "memory", "object_store_memory")
     shown = {name: amount for name, amount in resources.items() if not name.startswith(hidden) and amount}
     order = sorted(shown, key=lambda name: (name != "GPU", name != "CPU", name))
-    return "{" + ", ".join(_format_amount(name, shown[name]) for name in order) + "}"
-
-
-def _format_amount(name: str, amount: float) -> str:
-    return name.removeprefix(_ACCELERATOR) if name.startswith(_ACCELERATOR) else f"{name}: {amount:g}"
+    parts = (
+        f"{name}: {shown[name]:g}" if not name.startswith(_ACCELERATOR) else name[len(_ACCELERATOR) :] for name in order
+    )
+    return "{" + ", ".join(parts) + "}"

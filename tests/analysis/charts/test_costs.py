@@ -49,7 +49,8 @@ def place_of(figure: Figure, mark: Line2D) -> tuple[float, float]:
 @given(some_points(8))
 def test_all_is_inside_and_named_and_nothing_overlaps(points: list[CostPoint]) -> None:
     figure = cost_chart(points, "cost")
-    boxes, frame = name_boxes(figure), figure.axes[0].bbox.padded(18)
+    boxes, area = name_boxes(figure), figure.axes[0].bbox
+    frame = Bbox.from_extents(area.x0, area.y0, area.x1 + 18, area.y1 + 12)
     marks = [place_of(figure, mark) for mark in marks_of(figure, points)]
     assert len(boxes) == len(points)
     assert not any(one.count_overlaps([other]) for one, other in combinations(boxes, 2))

@@ -1,4 +1,4 @@
-"""The Ask view in a real browser: asked, streamed, stopped; by keyboard and in two languages."""
+"""The Ask view in a real browser: questions, streams, stops; by keyboard and in two languages."""
 
 import re
 
@@ -173,9 +173,9 @@ class TestLanguage:
         console.open(place)
         console.page.wait_for_load_state("networkidle")
         console.page.click("#change-language")
-        said = console.text("body")
+        body = console.text("body")
         english: list[str] = console.page.evaluate(
             "async () => Object.values((await import('/console/words.js')).WORDS.en).filter((text) => / /.test(text))"
         )
         assert len(english) > 50
-        assert [text for text in english if "{" not in text and text in said] == []
+        assert [text for text in english if "{" not in text and text in body] == []

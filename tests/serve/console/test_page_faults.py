@@ -143,13 +143,13 @@ class TestAttacks:
             assert [each for each in console.complaints if "404" not in each] == []
 
     def test_the_page_loads_from_its_own_origin_only(self, console: BrowserPage, console_world: ConsoleWorld) -> None:
-        asked: list[str] = []
-        console.page.on("request", lambda request: asked.append(request.url))
+        requests: list[str] = []
+        console.page.on("request", lambda request: requests.append(request.url))
         for place in ("ask", "leaderboard", "runs", RUN):
             console.open(place)
             console.page.wait_for_load_state("networkidle")
-        assert len(asked) > 15
-        assert [url for url in asked if not url.startswith((f"{console_world.url}/", "data:image/svg"))] == []
+        assert len(requests) > 15
+        assert [url for url in requests if not url.startswith((f"{console_world.url}/", "data:image/svg"))] == []
 
     def _assert_nothing_ran(self, console: BrowserPage) -> None:
         assert console.page.evaluate("window.hacked") is None

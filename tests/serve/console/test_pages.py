@@ -42,7 +42,7 @@ async def test_every_file_is_there_without_a_key_and_nothing_else(client: httpx.
         assert (await client.get(path)).status_code == 401
 
 
-async def test_what_a_browser_is_told_of_them(client: httpx.AsyncClient) -> None:
+async def test_headers_and_caching(client: httpx.AsyncClient) -> None:
     answer = await client.get("/")
     assert answer.headers["content-security-policy"] == (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -85,7 +85,7 @@ def test_the_page_has_no_inline_code_and_loads_only_its_own_files() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda each: each.name)
-def test_scripts_make_no_html_out_of_text_and_know_no_other_place(script: Path) -> None:
+def test_scripts_make_no_html_from_text_and_load_from_their_own_origin(script: Path) -> None:
     text = script.read_text(encoding="utf-8")
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc", text)
     assert re.findall(r"https?://[^\"\s]+", text) in ([], ["http://www.w3.org/2000/svg"])
@@ -93,12 +93,12 @@ def test_scripts_make_no_html_out_of_text_and_know_no_other_place(script: Path) 
         assert imported.removeprefix("./") in pages.FILES
 
 
-def test_both_languages_say_everything() -> None:
+def test_both_languages_have_every_phrase() -> None:
     text = (STATIC / "words.js").read_text(encoding="utf-8")
     english, chinese = (_words(text, name) for name in ("en", "zh"))
     assert list(english) == list(chinese)
-    for name, said in english.items():
-        assert re.findall(r"\{[\w-]+\}", said) == [] or set(_gaps(said)) == set(_gaps(chinese[name])), name
+    for name, phrase in english.items():
+        assert re.findall(r"\{[\w-]+\}", phrase) == [] or set(_gaps(phrase)) == set(_gaps(chinese[name])), name
 
 
 def _words(text: str, language: str) -> dict[str, str]:
@@ -107,8 +107,8 @@ def _words(text: str, language: str) -> dict[str, str]:
     return dict(re.findall(r'^    "?([\w.-]+)"?:\s+"(.*?)",$', block[1], re.MULTILINE))
 
 
-def _gaps(said: str) -> list[str]:
-    return re.findall(r"\{([\w-]+)\}", said)
+def _gaps(text: str) -> list[str]:
+    return re.findall(r"\{([\w-]+)\}", text)
 
 
 def test_examples_are_questions_of_the_sample() -> None:

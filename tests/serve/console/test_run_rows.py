@@ -55,8 +55,8 @@ async def test_one_question_has_its_answers_and_prompts(client: httpx.AsyncClien
 
 async def test_text_comes_back_as_it_was(client: httpx.AsyncClient) -> None:
     rows = (await get_json(client, f"{RUN}/rows", "RowList", task="Test", limit=100))["data"]
-    asked = next(row for row in rows if INJECTION[:10] in row["question"])
-    question = (await get_json(client, f"{RUN}/rows/{asked['question_id']}", "RunQuestion"))["question"]
+    hostile = next(row for row in rows if INJECTION[:10] in row["question"])
+    question = (await get_json(client, f"{RUN}/rows/{hostile['question_id']}", "RunQuestion"))["question"]
     assert question["text"] == f"What does {INJECTION} do?"
     assert question["options"] == ["harm", INJECTION]
     assert (await client.get(f"{RUN}/rows/nothing")).status_code == 404

@@ -28,7 +28,7 @@ HUGE = {
 
 @pytest.fixture(autouse=True)
 def no_weights_and_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is downloaded or converted, and no cluster is asked for the driver's own environment."""
+    """Nothing is downloaded or converted, and no cluster is needed for the driver's own environment."""
     monkeypatch.setattr(vllm, "locate_weights", lambda weights: f"located {weights.hub}")
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(runtime_env={}))
 
@@ -134,5 +134,5 @@ def _model(**changes: Any) -> VllmModel:
 def test_models_that_share_a_card_share_its_memory() -> None:
     assert "gpu_memory_utilization" not in llm_config("m", _model()).engine_kwargs
     assert llm_config("m", _model(bundle={"GPU": 0.5})).engine_kwargs["gpu_memory_utilization"] == 0.46
-    said = _model(bundle={"GPU": 0.5}, engine={"gpu_memory_utilization": 0.4})
-    assert llm_config("m", said).engine_kwargs["gpu_memory_utilization"] == 0.4
+    explicit = _model(bundle={"GPU": 0.5}, engine={"gpu_memory_utilization": 0.4})
+    assert llm_config("m", explicit).engine_kwargs["gpu_memory_utilization"] == 0.4
