@@ -135,7 +135,7 @@ def test_every_command_and_option_named_exists(page: Path) -> None:
         text = line.split(" # ")[0]
         scripts = re.findall(r"(?<!tests/)\bjobs/([a-z_]+)\.py\b", text)
         wrong += [f"jobs/{name}.py" for name in scripts if not (ROOT / "jobs" / f"{name}.py").is_file()]
-        commands = re.findall(r"\b(?:coe-ray |jobs/|-m jobs\.)([a-z_-]+)(?:\.py)?\b([^|>;&]*)", text)
+        commands = re.findall(r"\b(?:coe-ray |jobs/|-m jobs\.)([a-z][a-z_-]+)(?:\.py)?\b([^|>;&]*)", text)
         for name, rest in [(name.replace("_", "-"), rest) for name, rest in commands]:
             known = _options_of(name)
             wrong += [f"{name} {option}" for option in _options(rest) if option not in known]

@@ -9,7 +9,6 @@ from typing import Any, TypeAlias
 from ray import serve
 
 from coe_ray.bench.datasets.load import Benchmark
-from coe_ray.bench.datasets.rejects import write_rejected
 from coe_ray.bench.graceful_shutdown import GracefulShutdown
 from coe_ray.bench.indexing import ensure_profile_index, known_examples
 from coe_ray.bench.progress import ProgressReporter, commit_workers, start_tracker
@@ -96,7 +95,7 @@ def collect_answers(
     """Make the calls that the journal does not have, and write the records; returns the run's id. Raises `CoeError`."""
     folder, benchmark, total = plan.folder, plan.benchmark, len(plan.questions)
     run = folder.begin(plan.identity, plan.questions, {"tasks": [asdict(task) for task in benchmark.tasks]})
-    write_rejected(folder.rejected, benchmark.rejected)
+    folder.write_rejected(map(asdict, benchmark.rejected))
     report_line(f"{total} questions of {len(benchmark.tasks)} tasks; {len(benchmark.rejected)} rows rejected")
     if _is_complete(folder, total):
         report_line("every question is answered already; nothing is asked")

@@ -50,6 +50,7 @@ QUESTION_SCHEMA = pa.schema(
 DEAD_LETTER_SCHEMA = pa.schema(
     [*_columns("question_id system model error message"), *_columns("status attempts", pa.int64()), *_columns("body")]
 )
+REJECTED_SCHEMA = pa.schema([*_columns("file"), *_columns("row", pa.int64()), *_columns("id reason")])
 RECORD_SCHEMA = pa.schema(_columns("id record"))
 ANSWER_SCHEMA = pa.schema(
     [
@@ -156,6 +157,12 @@ class RunFolder:
     def write_card(self, card: Mapping[str, Any]) -> None:
         write_atomic(self.card_file, orjson.dumps(card, option=orjson.OPT_INDENT_2))
 
+    def write_rejected(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Replace `rejected.parquet` by these rows, whose texts may hold bytes that are no UTF-8."""
+        with _replaced(self.rejected) as partial:
+            encodable = ({name: _encodable(value) for name, value in row.items()} for row in rows)
+            write_rows(partial, REJECTED_SCHEMA, encodable)
+
     def records(self) -> Iterator[QuestionRecord]:
         """Every question's record once. Raises `DataError` where the run has none yet, or they cannot be read."""
         try:
@@ -260,6 +267,10 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]])
         left = iter(rows)
         while batch := [dict(row) for row in itertools.islice(left, ROWS_AT_ONCE)]:
             writer.write_table(pa.Table.from_pylist(batch, schema))
+
+
+def _encodable(value: object) -> object:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 @contextmanager

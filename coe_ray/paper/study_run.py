@@ -39,7 +39,7 @@ def execute_plan(
         benchmark=replace(plan.benchmark, questions=plan.questions),
         questions=plan.questions,
         folder=folder,
-        identity=_identity(request, plan),
+        identity=study_identity(request, plan),
         journal=str(request.out / "journal"),
         extra_classifiers=plan.classifiers,
         shots=plan.shots,
@@ -52,7 +52,7 @@ def execute_plan(
             _fine_tune(folder, plan, say)
 
 
-def _identity(request: StudyRequest, plan: StudyPlan) -> dict[str, Any]:
+def study_identity(request: StudyRequest, plan: StudyPlan) -> dict[str, Any]:
     """The facts by which a run folder is recognised as another study's."""
     classifiers = {name: each.profile.model_dump(mode="json") for name, each in plan.classifiers.items()}
     ids = "".join(question.id for question in plan.questions)

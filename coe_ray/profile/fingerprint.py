@@ -1,6 +1,6 @@
-"""What tells one model from another in a journal: everything that decides what it says, and nothing else.
+"""Fingerprint of a model in a journal: everything that decides its answers, and nothing else.
 
-The profile's own name for a model is no part of it: two profiles that mean the same model share its calls.
+The profile's name for a model is not part of it: two profiles with the same model share its calls.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def model_fingerprint(config: ModelConfig, profile: Profile) -> dict[str, Any]:
 
 
 def fields_read(config: ModelConfig) -> frozenset[Literal["choices", "question"]]:
-    """What a model is sent of a call beside its messages and settings: only that makes two calls different ones."""
+    """The parts of a call, beside messages and settings, that a model reads: only these tell two calls apart."""
     match config:
         case ApiModel():
             return frozenset()

@@ -1,4 +1,4 @@
-"""The files of profiles, read: shipped ones by name, others by path, each upon what it extends."""
+"""Profile files: shipped ones by name, others by path, each merged over the one that it extends."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -34,7 +34,7 @@ def merge_patch(content: Any, change: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(path: Path, before: tuple[Path, ...]) -> dict[str, Any]:
-    """What a file says, upon what it extends. `before` are the files that led here."""
+    """The content of a file, merged over what it extends. `before` are the files that extend it."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, ArithmeticError, RecursionError) as error:  # PyYAML lets 2020-13-45 through

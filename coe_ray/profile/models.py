@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 
 class ProfileSection(BaseModel):
-    """A part of a profile: frozen, unknown keys refused."""
+    """Base of every part of a profile: frozen, unknown keys refused."""
 
     # A key that was put into a profile by mistake must not come out again in a traceback.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -1,4 +1,4 @@
-"""Encoding for many callers at once: in batches, each text once, and not at all where it was encoded lately."""
+"""Batching encoder: texts of many callers in one batch, each text once, recent vectors from a cache."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ CACHED = 4096
 
 
 class BatchingEncoder:
-    """Encodes in a thread, whatever has come together meanwhile in one batch: no loop stands still, no timer waits.
+    """Encodes in a thread; the texts that come meanwhile make up the next batch, so no timer is needed.
 
     A batch is short, as its first text waits for its last and long ones are no faster (see `onnx_export`).
     """
@@ -56,7 +56,7 @@ class BatchingEncoder:
             try:
                 vectors = await asyncio.to_thread(self._encoder.encode, [text for _, text in batch])
                 self._hand_out(keys, vectors)
-            except Exception as error:  # handed to everyone who waits for it
+            except Exception as error:  # raised to every caller that waits for it
                 for key in keys:
                     self._coming.pop(key).set_exception(error)
 

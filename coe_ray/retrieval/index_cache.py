@@ -1,4 +1,4 @@
-"""The indexes that one process has open, by their folders."""
+"""Index cache: the indexes that one process has open, by folder."""
 
 import asyncio
 import logging
@@ -17,10 +17,10 @@ from coe_ray.retrieval.index import ExampleIndex, index_stamp
 log = logging.getLogger(__name__)
 
 MAX_OPEN = 8
-"""Indexes kept open; the one that was asked least lately makes room."""
+"""Indexes kept open; the least recently used one is closed for another."""
 
 RECHECK_S = 1.0
-"""How long an open index is taken for the current one."""
+"""How long an open index is used before the folder is looked at again, in seconds."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class _Opened:
 
 
 class IndexCache:
-    """Opens an index where it is first asked for, and again where it was built anew; all share one encoder."""
+    """Opens an index at its first use, and again after it was rebuilt; all share one encoder."""
 
     def __init__(self, encoder: Encoder, limit: int = MAX_OPEN, clock: Callable[[], float] = time.monotonic) -> None:
         self._encoder = BatchingEncoder(encoder)

@@ -1,4 +1,4 @@
-"""The table of labelled examples: in LanceDB on disk; a small one is searched in memory, a large one by its index."""
+"""Vector store of labelled examples: LanceDB on disk; small tables are searched in memory, large ones by index."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ MAX_IN_MEMORY = 10_000
 """Rows up to which a table is searched in memory: 0.03 ms for 1,000 of them, where LanceDB's flat scan takes 2.3 ms."""
 
 MAX_ON_LOOP = 2_000
-"""Rows up to which that is done on the event loop: sooner than a thread is awake."""
+"""Rows up to which that runs on the event loop: it takes less time than waking a thread."""
 
 _TABLE = "examples"
 _ROWS_A_PARTITION = 1_000

@@ -111,7 +111,7 @@ def served(own_machine: None, tmp_path: Path, port: str) -> Iterator[Served]:
         served.process.wait(90)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_served_profile_answers_and_no_line_is_rays(served: Served, tmp_path: Path, port: str) -> None:
     served.wait_until_up()
     health = httpx.get(f"http://127.0.0.1:{port}/healthz").json()

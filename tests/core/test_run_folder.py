@@ -177,6 +177,18 @@ def test_dead_letters_are_replaced_whole(tmp_path: Path) -> None:
     assert pq.read_table(run.dead_letters).to_pylist() == [letter]
 
 
+def test_rejected_rows_are_written_whatever_bytes_they_hold(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.write_rejected([])
+    assert pq.read_table(run.rejected).column_names == ["file", "row", "id", "reason"]
+    rejected = {"file": "test/Go.csv", "row": 2, "id": "7", "reason": "no answer"}
+    run.write_rejected([rejected, {"file": "x\udcff.csv", "row": 0, "id": "\ud800", "reason": "unreadable"}])
+    assert pq.read_table(run.rejected).to_pylist() == [
+        rejected,
+        {"file": "x\\udcff.csv", "row": 0, "id": "\\ud800", "reason": "unreadable"},
+    ]
+
+
 def test_more_rows_than_are_held_at_once(tmp_path: Path) -> None:
     run = begun(tmp_path)
     run.write_answers(row(question_id=str(number)) for number in range(2 * ROWS_AT_ONCE + 1))

@@ -94,7 +94,7 @@ def table(folder: Path, text: str) -> Path:
 async def test_of_a_table_of_several_experts_one_is_meant(tmp_path: Path) -> None:
     path = table(tmp_path, "question,expert,answer\nq1,glm,A\nq1,qwen,B\n")
     assert (await RecordedAnswers.load("past", path, "qwen").complete(asked("q1"))).text == "B"
-    with pytest.raises(DataError, match="has results of glm, qwen; say with `expert` whose are meant"):
+    with pytest.raises(DataError, match="has results of glm, qwen; name one with `expert`"):
         RecordedAnswers.load("past", path)
     with pytest.raises(DataError, match="has no results of 'llama', only of glm, qwen"):
         RecordedAnswers.load("past", path, "llama")

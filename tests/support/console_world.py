@@ -12,7 +12,6 @@ from pathlib import Path
 import yaml
 
 from coe_ray.bench.datasets.load import load_benchmark, sample_by_task
-from coe_ray.bench.datasets.rejects import write_rejected
 from coe_ray.bench.records import evaluate_question
 from coe_ray.bench.results import make_bill, write_results
 from coe_ray.core.api_keys import add_key
@@ -136,7 +135,7 @@ def begun_run(root: Path, profile_file: Path, per_task: int = 3) -> RunFolder:
     identity = {"profile": str(profile_file), "data": "sample", "split": "test", "journal": None}
     notes = {"tasks": [asdict(task) for task in benchmark.tasks]}
     folder.begin(identity, (*sample_by_task(benchmark.questions, per_task, 0), _hostile()), notes)
-    write_rejected(folder.rejected, [])
+    folder.write_rejected([])
     return folder
 
 

@@ -6,7 +6,7 @@ is the one way in.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -17,8 +17,7 @@ from typing import Literal, TypeAlias
 from coe_ray.bench.datasets.devops_eval import check_sizes, read_csv
 from coe_ray.bench.datasets.hub import download_dataset
 from coe_ray.bench.datasets.opseval import read_json
-from coe_ray.bench.datasets.rejects import RejectedRow, count_reasons
-from coe_ray.bench.datasets.rows import TASK_NAMES, Row, normalize_name
+from coe_ray.bench.datasets.rows import TASK_NAMES, RejectedRow, Row, normalize_name
 from coe_ray.core.errors import DataError
 from coe_ray.core.types import Question, Task
 from coe_ray.profile.tasks import TASK_SETS
@@ -102,7 +101,7 @@ def _benchmark(
         check_sizes(rows)
     questions, rejected = _separate_rejected(rows)
     if not questions:
-        raise DataError(f"{root}: no usable row in the {split} split: {count_reasons(rejected)}")
+        raise DataError(f"{root}: no usable row in the {split} split: {_count_reasons(rejected)}")
     examples = _examples(rows if split == "dev" else _rows(root, "dev", names))
     return Benchmark(name, _tasks([*questions, *examples], own.values()), questions, examples, rejected)
 
@@ -139,6 +138,12 @@ def _separate_rejected(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple
         else:
             rejected.append(RejectedRow(row.file, row.number, row.id, reason or "unreadable row"))
     return tuple(question for question, _ in kept.values()), tuple(rejected)
+
+
+def _count_reasons(rejected: Sequence[RejectedRow]) -> str:
+    """The reasons with their counts, most frequent first, each up to its colon."""
+    counts = Counter(row.reason.split(":")[0] for row in rejected)
+    return ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
 
 
 def _duplicate(question: Question, first: Question, row: Row) -> str:

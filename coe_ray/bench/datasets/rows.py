@@ -46,6 +46,16 @@ class Row:
     language: Language | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """Row left out, with the reason. `row` counts data rows from 1 (0: the file as a whole), `id` is the file's own."""
+
+    file: str
+    row: int
+    id: str
+    reason: str
+
+
 def judge_row(raw: RawRow) -> Row:
     """Make a question of a row, with the reason if it cannot be scored."""
     letters = _answer_letters(raw.answer)

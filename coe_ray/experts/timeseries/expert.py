@@ -1,7 +1,7 @@
-"""An expert that is no LLM: it reads the series out of a multiple-choice question and answers by statistics.
+"""Time-series expert: reads the series out of a multiple-choice question and answers by statistics, without an LLM.
 
-It speaks like the others: its text ends with "the answer is (X)" after what was found. Where there is no series,
-or nothing it can measure, its text has no answer letter and so counts as unparsed: it never guesses.
+Its text is the finding and "the answer is (X)". Where there is no series, or nothing that it can measure, the text
+has no answer letter and so counts as unparsed: it never guesses.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias
 from coe_ray.core.chat_model import stream_completion
 from coe_ray.core.types import Call, Completion, Delta, Question
 from coe_ray.experts.timeseries.concepts import read_claim
-from coe_ray.experts.timeseries.options import names_places, says_none, says_yes
+from coe_ray.experts.timeseries.options import denies_anomaly, has_positions, parse_yes_no
 from coe_ray.experts.timeseries.series import read_series
 from coe_ray.experts.timeseries.verdicts import (
-    Asked,
+    SeriesQuestion,
     Verdict,
     judge_anomalies,
     judge_change,
@@ -53,7 +53,7 @@ _PERIOD = re.compile(
 
 
 class TimeSeriesExpert:
-    """Answers questions on anomalies, patterns and forecasts of a series; all else it leaves unanswered."""
+    """Expert for questions on anomalies, patterns and forecasts of a series; others stay unanswered."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -63,7 +63,7 @@ class TimeSeriesExpert:
         return self._name
 
     async def complete(self, call: Call) -> Completion:
-        """The answer to `call.question`, worked out in a thread so that the event loop stays free."""
+        """The answer to `call.question`, computed in a thread so that the event loop stays free."""
         started = time.perf_counter()
         text = await asyncio.to_thread(answer, call.question)
         return Completion(text, seconds=time.perf_counter() - started)
@@ -73,7 +73,7 @@ class TimeSeriesExpert:
 
 
 def answer(question: Question | None) -> str:
-    """What was found and "the answer is (X)"; or why there is no answer, without any letter."""
+    """The finding and "the answer is (X)"; or the reason why there is no answer, without any letter."""
     if question is None or not question.options:
         return "no question with options to read"
     series = read_series(question.text)
@@ -83,7 +83,7 @@ def answer(question: Question | None) -> str:
     kind = kind_of(question.text, options)
     if kind is None:
         return "the question is not about outliers, patterns or forecasts"
-    verdict = _JUDGES[kind](Asked(question.text, options, series))
+    verdict = _JUDGES[kind](SeriesQuestion(question.text, options, series))
     best = max(verdict.scores)
     if best == -float("inf"):
         return f"{verdict.finding}; no option says anything that can be measured"
@@ -91,16 +91,16 @@ def answer(question: Question | None) -> str:
 
 
 def kind_of(text: str, options: Sequence[str]) -> Kind | None:
-    """What is asked, by the question's words and by whether the options are numbers or descriptions."""
+    """The kind of question, by its words and by whether the options are numbers or descriptions."""
     numeric = sum(bool(re.search(r"\d", option)) for option in options)
     worded = _kind_by_descriptions(text, options) if numeric * 2 < len(options) else None
     return worded or _kind_by_words(text, options, bool(numeric))
 
 
 def _kind_by_descriptions(text: str, options: Sequence[str]) -> Kind | None:
-    described = sum(read_claim(option) is not None and not says_none(option) for option in options)
+    described = sum(read_claim(option) is not None and not denies_anomaly(option) for option in options)
     anomaly = _ANOMALY.search(text)
-    if anomaly and described < 2 and any(says_yes(option) is not None for option in options):
+    if anomaly and described < 2 and any(parse_yes_no(option) is not None for option in options):
         return "anomaly"
     if described >= 2 or (described and (anomaly or _PATTERN.search(text))):
         return "forecast" if _AHEAD.search(text) and _directions(options) else "pattern"
@@ -110,7 +110,7 @@ def _kind_by_descriptions(text: str, options: Sequence[str]) -> Kind | None:
 def _kind_by_words(text: str, options: Sequence[str], numeric: bool) -> Kind | None:
     """The first of the rules that holds."""
     anomaly, ahead = _ANOMALY.search(text), _AHEAD.search(text)
-    described = sum(read_claim(option) is not None and not says_none(option) for option in options)
+    described = sum(read_claim(option) is not None and not denies_anomaly(option) for option in options)
     rules: tuple[tuple[Kind, bool], ...] = (
         ("period", bool(_PERIOD.search(text)) and numeric and not described and not anomaly and not ahead),
         ("count", bool(anomaly) and not ahead and bool(_COUNT.search(text)) and _all_counts(options)),
@@ -118,14 +118,14 @@ def _kind_by_words(text: str, options: Sequence[str], numeric: bool) -> Kind | N
         ("change", bool(_CHANGE.search(text))),
         ("forecast", bool(_FORECAST.search(text)) and numeric),
         ("anomaly", bool(anomaly)),
-        ("anomaly", described > 1 and names_places(options)),
+        ("anomaly", described > 1 and has_positions(options)),
         ("pattern", described > 1 or (described > 0 and bool(_PATTERN.search(text)))),
     )
     return next((kind for kind, holds in rules if holds), None)
 
 
 def _all_counts(options: Sequence[str]) -> bool:
-    return all(len(re.findall(r"\d+(?:\.\d+)?", option)) == 1 or says_none(option) for option in options)
+    return all(len(re.findall(r"\d+(?:\.\d+)?", option)) == 1 or denies_anomaly(option) for option in options)
 
 
 def _directions(options: Sequence[str]) -> bool:
@@ -135,7 +135,7 @@ def _directions(options: Sequence[str]) -> bool:
     return len(plain) >= 2 and len(plain) == sum(c is not None for c in claims)
 
 
-_JUDGES: dict[Kind, Callable[[Asked], Verdict]] = {
+_JUDGES: dict[Kind, Callable[[SeriesQuestion], Verdict]] = {
     "anomaly": judge_anomalies,
     "count": judge_count,
     "change": judge_change,

@@ -1,4 +1,4 @@
-"""What an option says: points of the series by position, time or value; numbers and ranges; yes or no."""
+"""Parser of options: points of the series by position, time or value; numbers and ranges; yes or no."""
 
 import re
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ _FIRST = re.compile(r"\bfirst\b|第一个|首个", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What an option says of one value: from `low` to `high`, both inclusive, equal for a plain number."""
+    """An option's claim on one value: from `low` to `high`, both inclusive, equal for a plain number."""
 
     low: float
     high: float
@@ -59,35 +59,35 @@ class Interval:
         )
 
 
-def says_none(option: str) -> bool:
+def denies_anomaly(option: str) -> bool:
     """Whether the option says that nothing is wrong with the series."""
     return _NONE.search(option) is not None
 
 
-def names_places(options: Sequence[str]) -> bool:
+def has_positions(options: Sequence[str]) -> bool:
     """Whether an option names a position in the series, in words (`index 7`, `the 8th`, `第8个点`)."""
     return any(_PLACED.search(option) for option in options)
 
 
-def period_said(option: str) -> float | None:
-    """The period that an option gives a season, in steps."""
+def parse_period(option: str) -> float | None:
+    """The season's period in an option, in steps; `None` where it names none."""
     found = _PERIOD.search(option)
     return None if found is None else float(next(group for group in found.groups() if group))
 
 
-def says_yes(option: str) -> bool | None:
+def parse_yes_no(option: str) -> bool | None:
     """`True` for yes, `False` for no, `None` for neither."""
     return False if _NO.match(option) else True if _YES.match(option) else None
 
 
-def values_of(option: str, unit: str) -> list[float]:
+def parse_values(option: str, unit: str) -> list[float]:
     """The numbers of an option, in the series' unit."""
     listed = numbers_in(option)
     return [rescaled(n.value, n.unit or unit, unit) for n in listed if n.value == n.value]
 
 
-def intervals_of(option: str, unit: str) -> list[Interval]:
-    """The values an option foretells, in order: numbers, ranges (`50-60`, `50 to 60`) or bounds (`> 60`)."""
+def parse_intervals(option: str, unit: str) -> list[Interval]:
+    """The forecast values in an option, in order: numbers, ranges (`50-60`, `50 to 60`) or bounds (`> 60`)."""
     found: list[Interval] = []
     listed = [n for n in numbers_in(option.replace("−", "-")) if n.value == n.value]
     ranges = len(listed) == 2 and _ranging(option, listed)
@@ -111,22 +111,22 @@ def _ranging(option: str, listed: Sequence[Number]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Pointing:
-    """How the options name points: by `place` (counted from `base`) or else by value."""
+class PointNotation:
+    """Notation of points in the options: by position (counted from `base`) or else by value."""
 
-    by_place: bool
+    by_position: bool
     base: int
     base_is_given: bool
 
 
-def read_pointing(question: str, options: Sequence[str], series: Series) -> Pointing:
+def detect_notation(question: str, options: Sequence[str], series: Series) -> PointNotation:
     """Decide from the question's words, and where they are silent from what the numbers can be."""
     base, given = _base(question, options, series)
-    if names_places(options):
-        return Pointing(True, base, given)
-    numbers = [value for option in options for value in values_of(option, series.unit)]
+    if has_positions(options):
+        return PointNotation(True, base, given)
+    numbers = [value for option in options for value in parse_values(option, series.unit)]
     if not numbers:
-        return Pointing(True, base, given)
+        return PointNotation(True, base, given)
     known = {float(value) for value in series.values}
     as_values = sum(value in known for value in numbers) / len(numbers)
     n = len(series.values)
@@ -135,43 +135,43 @@ def read_pointing(question: str, options: Sequence[str], series: Series) -> Poin
         as_places += 0.5
     elif re.search(r"\bvalues?\b|数值|取值|值是", question, re.IGNORECASE):
         as_values += 0.25
-    return Pointing(as_places > as_values, base, given)
+    return PointNotation(as_places > as_values, base, given)
 
 
 def _base(question: str, options: Sequence[str], series: Series) -> tuple[int, bool]:
     """What the first point's position is called, and whether the text says so."""
     if series.first_label is not None:
         return series.first_label, True
-    said = re.search(
+    match = re.search(
         r"(?:0|zero)[- ](?:based|indexed)"
         r"|(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:0|zero)\b"
         r"|从\s*[0零]\s*开始",
         question,
         re.IGNORECASE,
     )
-    if said:
+    if match:
         return 0, True
-    said = re.search(
+    match = re.search(
         r"(?:1|one)[- ](?:based|indexed)"
         r"|(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:1|one)\b|从\s*[1一]\s*开始",
         question,
         re.IGNORECASE,
     )
-    if said:
+    if match:
         return 1, True
     every = " ".join((question, *options))
     ordinal = re.search(r"第\s*(?:\d+|几)|\b\d+(?:st|nd|rd|th)\b|position|序号|\bpoint\s*#?\d", every, re.IGNORECASE)
     return (1 if ordinal and not re.search(r"\bind(?:ex|ices)|下标|索引", every, re.IGNORECASE) else 0), False
 
 
-def points_of(option: str, pointing: Pointing, series: Series, base: int) -> list[int] | None:
+def parse_points(option: str, notation: PointNotation, series: Series, base: int) -> list[int] | None:
     """Indices (from 0) of the points that an option names (`None`: it names none); -1 for what is no point."""
     if not re.search(r"\d", option) and (_LAST.search(option) or _FIRST.search(option)):
         return [len(series.values) - 1 if _LAST.search(option) else 0]
     stamped = _stamped(option, series)
     if stamped:
         return stamped
-    if not pointing.by_place:
+    if not notation.by_position:
         return _by_value(option, series)
     placed = [group for found in _PLACED.finditer(option) for group in found.groups() if group]
     text = ", ".join(placed) if placed else option
@@ -191,7 +191,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
 
 def _by_value(option: str, series: Series) -> list[int] | None:
     places: list[int] = []
-    for value in values_of(option, series.unit):
+    for value in parse_values(option, series.unit):
         same = [i for i, known in enumerate(series.values) if float(known) == value]
         places += same or [-1]
     return list(dict.fromkeys(places)) or None

@@ -1,4 +1,4 @@
-"""What a series says about each option, for each kind of question."""
+"""Judges: score each option of a question against its series, one function for each kind of question."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from coe_ray.experts.timeseries.concepts import Claim, cost, read_claim
 from coe_ray.experts.timeseries.forecasts import forecast
 from coe_ray.experts.timeseries.options import (
     Interval,
-    Pointing,
-    intervals_of,
-    period_said,
-    points_of,
-    read_pointing,
-    says_none,
-    says_yes,
-    values_of,
+    PointNotation,
+    denies_anomaly,
+    detect_notation,
+    parse_intervals,
+    parse_period,
+    parse_points,
+    parse_values,
+    parse_yes_no,
 )
 from coe_ray.experts.timeseries.patterns import Fit, fit_patterns, season_length
 from coe_ray.experts.timeseries.series import Array, Series
@@ -29,7 +29,7 @@ WRONG_PERIOD = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SeriesQuestion:
     """A question's text, its options, and the series read out of it."""
 
     text: str
@@ -39,23 +39,23 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A score an option (higher is better, minus infinity: cannot be it), and what was found."""
+    """A score for each option (higher is better, minus infinity: impossible), and the finding in words."""
 
     scores: tuple[float, ...]
     finding: str
 
 
-def judge_anomalies(asked: Asked) -> Verdict:
+def judge_anomalies(question: SeriesQuestion) -> Verdict:
     """The likeliest set of points: each point adds by how far its score is above the threshold."""
-    text, options, series = asked.text, asked.options, asked.series
+    text, options, series = question.text, question.options, question.series
     found = find_anomalies(series.values, series.resolution)
     shift = found.shift if not found.found else None
     scores = found.scores if shift is None else off_majority(series.values, shift, series.resolution)
-    pointing = read_pointing(text, options, series)
-    base = _settled_base(options, pointing, series, found)
+    notation = detect_notation(text, options, series)
+    base = _settled_base(options, notation, series, found)
     sums = []
     for option, claimed in zip(options, _claim_scores(options, series, found), strict=True):
-        points = points_of(option, pointing, series, base)
+        points = parse_points(option, notation, series, base)
         sums.append(
             _set_score(option, points, scores, shift, anything=bool(found.found) or shift is not None) + claimed
         )
@@ -67,9 +67,9 @@ def judge_anomalies(asked: Asked) -> Verdict:
 
 def _set_score(option: str, points: Sequence[int] | None, scores: Array, shift: int | None, anything: bool) -> float:
     if points is None:
-        if says_none(option) or says_yes(option) is False:
+        if denies_anomaly(option) or parse_yes_no(option) is False:
             return NOTHING_DESPITE if anything else 0.5
-        return (1.0 if anything else -1.0) if says_yes(option) else -float("inf")
+        return (1.0 if anything else -1.0) if parse_yes_no(option) else -float("inf")
     total = 0.0
     for point in set(points):
         # The tail of the score only breaks ties: ten sure points must not weigh as much as one absurd one.
@@ -79,22 +79,22 @@ def _set_score(option: str, points: Sequence[int] | None, scores: Array, shift: 
     return total
 
 
-def _settled_base(options: Sequence[str], pointing: Pointing, series: Series, found: Anomalies) -> int:
+def _settled_base(options: Sequence[str], notation: PointNotation, series: Series, found: Anomalies) -> int:
     """The base as read; where the text leaves it open, the other if only that one finds the worst point."""
-    if pointing.base_is_given or not pointing.by_place:
-        return pointing.base
+    if notation.base_is_given or not notation.by_position:
+        return notation.base
     worst = int(np.argmax(found.scores)) if found.shift is None or found.found else found.shift
 
     def finds(base: int) -> bool:
-        return any(worst in (points_of(option, pointing, series, base) or []) for option in options)
+        return any(worst in (parse_points(option, notation, series, base) or []) for option in options)
 
-    other = 1 - pointing.base
-    return other if finds(other) and not finds(pointing.base) else pointing.base
+    other = 1 - notation.base
+    return other if finds(other) and not finds(notation.base) else notation.base
 
 
 def _claim_scores(options: Sequence[str], series: Series, found: Anomalies) -> list[float]:
     """From -5 to 0 for how well the options' words fit, where at least two tell different patterns, or 0."""
-    claims = [None if says_none(option) else read_claim(option) for option in options]
+    claims = [None if denies_anomaly(option) else read_claim(option) for option in options]
     if len({claim.meanings for claim in claims if claim}) < 2:
         return [0.0] * len(options)
     fits = fit_patterns(series.values, series.resolution, found.found)
@@ -114,58 +114,58 @@ def _described(found: Anomalies, series: Series) -> str:
     return f"nothing far out; {shown} is the furthest, at {found.scores[worst]:.2g} deviations"
 
 
-def judge_count(asked: Asked) -> Verdict:
-    options, series = asked.options, asked.series
+def judge_count(question: SeriesQuestion) -> Verdict:
+    options, series = question.options, question.series
     found = find_anomalies(series.values, series.resolution)
-    counts = [0.0 if says_none(option) else next(iter(values_of(option, "")), None) for option in options]
+    counts = [0.0 if denies_anomaly(option) else next(iter(parse_values(option, "")), None) for option in options]
     scores = tuple(-float("inf") if count is None else -abs(count - len(found.found)) for count in counts)
     return Verdict(scores, f"{len(found.found)} found: {_described(found, series)}")
 
 
-def judge_change(asked: Asked) -> Verdict:
-    text, options, series = asked.text, asked.options, asked.series
+def judge_change(question: SeriesQuestion) -> Verdict:
+    text, options, series = question.text, question.options, question.series
     fits = fit_patterns(series.values, series.resolution)
     note = next((fit.note for fit in fits if "shift" in fit.tags), None)
     if note is None:
         return Verdict((-float("inf"),) * len(options), "too few values for a level shift")
     at = int(note.rsplit(" ", 1)[1])
-    pointing = read_pointing(text, options, series)
-    places = [points_of(option, pointing, series, pointing.base) for option in options]
+    notation = detect_notation(text, options, series)
+    places = [parse_points(option, notation, series, notation.base) for option in options]
     # Of values that occur twice, the one nearest the shift is meant.
     scores = [-float("inf") if not p else -min(abs(i - at) if i >= 0 else 1e9 for i in p) for p in places]
     return Verdict(tuple(map(float, scores)), note)
 
 
-def judge_period(asked: Asked) -> Verdict:
-    options, series = asked.options, asked.series
+def judge_period(question: SeriesQuestion) -> Verdict:
+    options, series = question.options, question.series
     cleaned = find_anomalies(series.values, series.resolution).cleaned
     period = season_length(cleaned)
     if period is None:
-        scores = [0.0 if says_none(option) else -float("inf") for option in options]
+        scores = [0.0 if denies_anomaly(option) else -float("inf") for option in options]
         return Verdict(tuple(scores), "no season stands out")
-    listed = [next(iter(values_of(option, "")), None) for option in options]
+    listed = [next(iter(parse_values(option, "")), None) for option in options]
     nearness = [-float("inf") if value is None else -abs(value - period) for value in listed]
     return Verdict(tuple(nearness), f"season of period {period:.4g}")
 
 
-def judge_pattern(asked: Asked) -> Verdict:
+def judge_pattern(question: SeriesQuestion) -> Verdict:
     """The option whose claim is borne out by the model of lowest BIC."""
-    series = asked.series
+    series = question.series
     found = find_anomalies(series.values, series.resolution)
     fits = fit_patterns(series.values, series.resolution, found.found)
-    costs = _costs([_claim(option) for option in asked.options], fits, series)
+    costs = _costs([_claim(option) for option in question.options], fits, series)
     period = season_length(found.cleaned)
-    off = [WRONG_PERIOD if _wrong_period(option, period) else 0.0 for option in asked.options]
+    off = [WRONG_PERIOD if _wrong_period(option, period) else 0.0 for option in question.options]
     return Verdict(tuple(-c - o for c, o in zip(costs, off, strict=True)), f"best explained by: {fits[0].note}")
 
 
 def _wrong_period(option: str, period: float | None) -> bool:
-    said = period_said(option)
-    return said is not None and (period is None or abs(said - period) > 0.15 * period)
+    claimed = parse_period(option)
+    return claimed is not None and (period is None or abs(claimed - period) > 0.15 * period)
 
 
 def _claim(option: str) -> Claim | None:
-    return read_claim(option) or (Claim((frozenset({"stable"}),)) if says_none(option) else None)
+    return read_claim(option) or (Claim((frozenset({"stable"}),)) if denies_anomaly(option) else None)
 
 
 def _costs(claims: Sequence[Claim | None], fits: Sequence[Fit], series: Series) -> list[float]:
@@ -181,11 +181,11 @@ def _history(values: Array, resolution: float) -> Array:
     return found.cleaned if few else values
 
 
-def judge_forecast(asked: Asked) -> Verdict:
+def judge_forecast(question: SeriesQuestion) -> Verdict:
     """The option nearest the forecast, in mean absolute distance."""
-    options, series = asked.options, asked.series
+    options, series = question.options, question.series
     past = _history(series.values, series.resolution)
-    wanted = [intervals_of(option, series.unit) for option in options]
+    wanted = [parse_intervals(option, series.unit) for option in options]
     if sum(map(bool, wanted)) * 2 < len(options):
         return judge_direction(options, past)
     longest = max(map(len, wanted))
@@ -220,6 +220,6 @@ def judge_direction(options: Sequence[str], past: Array) -> Verdict:
 def _direction_score(claim: Claim | None, way: float) -> float:
     if claim is None or not claim.meanings:
         return -float("inf")
-    said = claim.meanings[0]
-    claimed = 1.0 if "up" in said else -1.0 if "down" in said else 0.0
+    meaning = claim.meanings[0]
+    claimed = 1.0 if "up" in meaning else -1.0 if "down" in meaning else 0.0
     return -abs(claimed - float(np.sign(way)))

@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from coe_ray.bench.datasets import hub
 from coe_ray.bench.datasets.devops_eval import expected_sizes
 from coe_ray.bench.datasets.load import Benchmark, load_benchmark, sample_by_task
-from coe_ray.bench.datasets.rejects import RejectedRow, write_rejected
-from coe_ray.bench.datasets.rows import category_of
+from coe_ray.bench.datasets.rows import RejectedRow, category_of
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import near_duplicate_key, question_id
 from coe_ray.core.types import Task
@@ -500,20 +498,6 @@ def test_a_broken_archive_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
         pass
     with pytest.raises(DataError, match="no row in a test split"):
         load_benchmark("devops-eval")
-
-
-def test_rejected_rows_are_written_as_parquet(tmp_path: Path) -> None:
-    rejected = [
-        RejectedRow("test/Go.csv", 2, "7", "no answer"),
-        RejectedRow("x\udcff.csv", 0, "\ud800", "unreadable"),
-    ]
-    write_rejected(tmp_path / "rejected.parquet", rejected)
-    assert pq.read_table(tmp_path / "rejected.parquet").to_pylist() == [
-        {"file": "test/Go.csv", "row": 2, "id": "7", "reason": "no answer"},
-        {"file": "x\\udcff.csv", "row": 0, "id": "\\ud800", "reason": "unreadable"},
-    ]
-    write_rejected(tmp_path / "none.parquet", [])
-    assert pq.read_table(tmp_path / "none.parquet").column_names == ["file", "row", "id", "reason"]
 
 
 def test_a_stratified_draw_depends_on_the_seed_and_not_on_the_order(folder: Path) -> None:
