@@ -1,4 +1,4 @@
-"""Bench-CoE: the rival that is trained. A head on the encoder's embeddings tells tasks apart (Bench-CoE's own paper
+"""Bench-CoE, the trained rival: a head on the encoder's embeddings tells tasks apart (Bench-CoE's own paper
 fine-tunes a whole model: finetune.py).
 
 In domain it learns from the labelled examples of this task list. Moved, it learned from another list's, and what it
@@ -16,8 +16,8 @@ from coe_ray.retrieval.encoder import Vectors
 FEWEST_TASKS = 2
 
 
-def trained_labels(known: Vectors, tasks: Sequence[str], asked: Vectors) -> tuple[str, ...] | None:
-    """The task that the head names for each of the `asked` vectors, learned from `known` ones with their `tasks`.
+def trained_labels(known: Vectors, tasks: Sequence[str], vectors: Vectors) -> tuple[str, ...] | None:
+    """The task that the head names for each of the `vectors`, learned from `known` ones with their `tasks`.
 
     `None` where there are fewer than two tasks to tell apart.
     """
@@ -25,7 +25,7 @@ def trained_labels(known: Vectors, tasks: Sequence[str], asked: Vectors) -> tupl
         return None
     head = LogisticRegression(C=10.0, max_iter=2000)
     head.fit(np.asarray(known, dtype=np.float64), list(tasks))
-    return tuple(map(str, head.predict(np.asarray(asked, dtype=np.float64))))
+    return tuple(map(str, head.predict(np.asarray(vectors, dtype=np.float64))))
 
 
 def translated(labels: Sequence[str], transfer: Mapping[str, str]) -> tuple[str, ...]:

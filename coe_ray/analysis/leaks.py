@@ -1,4 +1,4 @@
-"""A scored question must not stand among what a system was made of: not in the index, nor in the mapping's data."""
+"""Leak check: a scored question must not be among the data that a system was made of, index or mapping."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ class Leak:
 
 
 def leaks(scored: Iterable[Question], known: Iterable[Question]) -> list[Leak]:
-    """Those of the `scored` questions that are among the `known` ones, in whatever spelling or order of options."""
+    """The `scored` questions that are among the `known` ones, in whatever spelling or order of options."""
     by_key = {near_duplicate_key(each.text, each.options): each for each in known}
-    found = ((each, by_key.get(near_duplicate_key(each.text, each.options))) for each in scored)
-    return [Leak(each, twin) for each, twin in found if twin is not None]
+    twins = ((each, by_key.get(near_duplicate_key(each.text, each.options))) for each in scored)
+    return [Leak(each, twin) for each, twin in twins if twin is not None]
 
 
 def refuse_leaks(scored: Sequence[Question], known: Sequence[Question], where: str) -> None:
     """Raises `DataError` that names the leaks."""
-    if found := leaks(scored, known):
-        shown = "\n  ".join(map(str, found[:SHOWN]))
-        more = f"\n  and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    if leaked := leaks(scored, known):
+        shown = "\n  ".join(map(str, leaked[:SHOWN]))
+        more = f"\n  and {len(leaked) - SHOWN} more" if len(leaked) > SHOWN else ""
         raise DataError(
-            f"{len(found)} of {len(scored)} scored questions are in {where}:\n  {shown}{more}\n"
+            f"{len(leaked)} of {len(scored)} scored questions are in {where}:\n  {shown}{more}\n"
             "no figure would be honest; take them out there, or let them be left out with --leave-out-leaks"
         )
 

@@ -1,4 +1,4 @@
-"""Where CoE loses against the question oracle, to the last question, and how far each task is from its best expert.
+"""Losses of CoE against the question oracle, split by cause without a remainder; and the regret of each task.
 
 All is counted on the same N questions, which each of E experts answered. Accuracies and losses are fractions of them.
 """

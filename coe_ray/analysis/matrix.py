@@ -1,4 +1,4 @@
-"""Every answer and every label of a run as arrays, out of which each system follows without another call."""
+"""Matrix of a run: every answer and label as arrays, from which each system follows without another call."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,7 @@ NEIGHBOURS = "neighbours"
 """The label that the retrieved neighbours vote for, kept beside those of the classifiers."""
 
 Labels = tuple[str | None, ...]
-"""One a question: a task, *unknown*, or `None` where the classifier could not be asked."""
+"""One a question: a task, *unknown*, or `None` where the call to the classifier failed."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Matrix:
     def from_recordings(
         cls, recordings: Iterable[Recording], questions: Mapping[str, Question] = MappingProxyType({})
     ) -> "Matrix":
-        """Of a table of past results, of which only the questions are taken that every expert was asked.
+        """Of a table of past results, limited to the questions that every expert answered.
 
         `questions` by their ids are needed where the table has no tasks, or answers but not whether they were right.
         Raises `DataError` where that is missing, or no question was put to all.
@@ -87,14 +87,17 @@ class Matrix:
         rows = {id_: row for id_, row in sorted(by_question.items()) if len(row) == len(experts)}
         if not rows:
             raise DataError("no question was answered by all of the experts; there is nothing to compare")
-        asked = tuple(questions.get(id_) or _recorded_question(id_, row.values()) for id_, row in rows.items())
+        known = tuple(questions.get(id_) or _recorded_question(id_, row.values()) for id_, row in rows.items())
         table = [[row[expert] for row in rows.values()] for expert in experts]
-        outcomes = [[_recorded(q, each) for q, each in zip(asked, row, strict=True)] for row in table]
+        outcomes = [[_recorded_outcome(q, each) for q, each in zip(known, row, strict=True)] for row in table]
         return cls(
-            asked,
+            known,
             experts,
             np.array(outcomes, dtype=np.intp),
-            np.array([[_told(q, each) for q, each in zip(asked, row, strict=True)] for row in table], dtype=np.intp),
+            np.array(
+                [[_recorded_letter(q, each) for q, each in zip(known, row, strict=True)] for row in table],
+                dtype=np.intp,
+            ),
             np.zeros((2, len(experts), len(rows)), dtype=np.intp),
         )
 
@@ -174,14 +177,14 @@ class _Row:
 
 
 def _row(question: Question, record: QuestionRecord) -> _Row:
-    said = record["answers"]
+    answers = record["answers"]
     labels = record.get("labels") or {OWN: record["classification"] or record["classification_error"]}
     return _Row(
         question,
-        tuple(said),
-        tuple(OUTCOMES.index(outcome_of(question, each)) for each in said.values()),
-        tuple(map(_letter, said.values())),
-        tuple((each.get("prompt_tokens") or 0, each.get("completion_tokens") or 0) for each in said.values()),
+        tuple(answers),
+        tuple(OUTCOMES.index(outcome_of(question, each)) for each in answers.values()),
+        tuple(map(_letter, answers.values())),
+        tuple((each.get("prompt_tokens") or 0, each.get("completion_tokens") or 0) for each in answers.values()),
         {name: _label(each) for name, each in labels.items()},
         {name: _vote(each) for name, each in labels.items() if each.get("neighbours")},
     )
@@ -191,22 +194,22 @@ def _by_id(row: _Row) -> str:
     return row.question.id
 
 
-def _recorded(question: Question, said: Recording) -> int:
-    if said.correct is not None:
-        return CORRECT if said.correct else OUTCOMES.index("wrong")
+def _recorded_outcome(question: Question, recording: Recording) -> int:
+    if recording.correct is not None:
+        return CORRECT if recording.correct else OUTCOMES.index("wrong")
     if question.answer is None:
         raise DataError(f"recorded result on {question.id!r}: neither its right answer nor `correct` is known")
-    letter = parse_letter(said.answer or "", question.letters).value
+    letter = parse_letter(recording.answer or "", question.letters).value
     return OUTCOMES.index(grade(letter, question.answer))
 
 
-def _letter(said: Mapping[str, Any]) -> int:
+def _letter(answer: Mapping[str, Any]) -> int:
     """A refusal's letter, if one was found in it, is no answer."""
-    return NO_LETTER if said.get("refused") else _place(said.get("letter"))
+    return NO_LETTER if answer.get("refused") else _place(answer.get("letter"))
 
 
-def _told(question: Question, said: Recording) -> int:
-    return _place(parse_letter(said.answer or "", question.letters or LETTERS).value)
+def _recorded_letter(question: Question, recording: Recording) -> int:
+    return _place(parse_letter(recording.answer or "", question.letters or LETTERS).value)
 
 
 def _place(letter: str | None) -> int:
@@ -234,13 +237,13 @@ def _voted(row: _Row, name: str) -> str | None:
     return row.votes.get(name, None if row.labels[name] is None else UNKNOWN)
 
 
-def _label(said: Mapping[str, Any]) -> str | None:
+def _label(classification: Mapping[str, Any]) -> str | None:
     """A classifier that refuses names no task, as one does that fits none."""
-    task: str | None = said.get("task")
-    return UNKNOWN if task is None and said.get("refused") else task
+    task: str | None = classification.get("task")
+    return UNKNOWN if task is None and classification.get("refused") else task
 
 
-def _vote(said: Mapping[str, Any]) -> str:
-    found = [{**each, "question_id": each["id"], "text": ""} for each in said["neighbours"]]
-    agreed = neighbour_vote(weigh_neighbours(found), {each["task"] for each in found})
-    return agreed.task if agreed else UNKNOWN
+def _vote(classification: Mapping[str, Any]) -> str:
+    neighbours = [{**each, "question_id": each["id"], "text": ""} for each in classification["neighbours"]]
+    vote = neighbour_vote(weigh_neighbours(neighbours), {each["task"] for each in neighbours})
+    return vote.task if vote else UNKNOWN

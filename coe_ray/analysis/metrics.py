@@ -1,4 +1,4 @@
-"""Figures out of graded answers and classified questions: pure, and plain JSON data all the way down.
+"""Metrics of graded answers and of classified questions. Pure; the results are plain JSON data.
 
 Every accuracy, precision, recall, F1 and interval end is a fraction in [0, 1], or `None` where there was
 nothing to count: never NaN, which JSON does not know.
@@ -20,7 +20,7 @@ NO_LETTER = ""
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """What became of one answer to a question with the right letter `answer`."""
+    """Outcome of one answer to a question with the right letter `answer`."""
 
     task: str
     answer: str
@@ -29,7 +29,7 @@ class Graded:
 
 
 def grade(letter: str | None, answer: str, *, refused: bool = False, failed: bool = False) -> Outcome:
-    """What became of an answer. No reply at all outweighs a refusal, and a refusal any letter found in it."""
+    """Outcome of an answer. No reply at all outweighs a refusal, and a refusal any letter found in it."""
     if failed:
         return "failed"
     if refused:
@@ -39,11 +39,11 @@ def grade(letter: str | None, answer: str, *, refused: bool = False, failed: boo
     return "correct" if letter == answer else "wrong"
 
 
-def outcome_of(question: Question, said: Mapping[str, Any]) -> Outcome:
-    """What became of an answer, as a record has it."""
-    refused = bool(said.get("refused"))
-    failed = "error" in said and not refused
-    return grade(said.get("letter"), question.answer or "", refused=refused, failed=failed)
+def outcome_of(question: Question, answer: Mapping[str, Any]) -> Outcome:
+    """Outcome of an answer of a record."""
+    refused = bool(answer.get("refused"))
+    failed = "error" in answer and not refused
+    return grade(answer.get("letter"), question.answer or "", refused=refused, failed=failed)
 
 
 def system_metrics(answers: Iterable[Graded] | Counter[Graded]) -> dict[str, object]:
@@ -102,8 +102,8 @@ def _predicted(row: Graded) -> str:
 
 
 def _bounds(outcomes: Counter[Outcome]) -> list[float] | None:
-    asked = outcomes.total()
-    return [outcomes["correct"] / asked, (asked - outcomes["wrong"]) / asked] if asked else None
+    total = outcomes.total()
+    return [outcomes["correct"] / total, (total - outcomes["wrong"]) / total] if total else None
 
 
 def _per_task(rows: Counter[Graded]) -> dict[str, dict[str, object]]:
@@ -111,12 +111,14 @@ def _per_task(rows: Counter[Graded]) -> dict[str, dict[str, object]]:
     counts: Counter[tuple[str, Outcome]] = Counter()
     for row, count in rows.items():
         counts[row.task, row.outcome] += count
-    asked = {task: sum(count for (of, _), count in counts.items() if of == task) for task, _ in counts}
-    return {task: _task_figures(counts[task, "correct"], asked[task], counts[task, "failed"]) for task in sorted(asked)}
+    totals = {task: sum(count for (of, _), count in counts.items() if of == task) for task, _ in counts}
+    return {
+        task: _task_figures(counts[task, "correct"], totals[task], counts[task, "failed"]) for task in sorted(totals)
+    }
 
 
-def _task_figures(correct: int, asked: int, failed: int) -> dict[str, object]:
-    total = asked - failed
+def _task_figures(correct: int, answers: int, failed: int) -> dict[str, object]:
+    total = answers - failed
     return {**_accuracy(correct, total), "correct": correct, "total": total, "failed": failed}
 
 
