@@ -223,7 +223,7 @@ async def test_a_lease_may_say_how_many_may_start() -> None:
 async def test_goes_on_without_the_governor_and_says_so_once(
     gate: CallLimiter, desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "coe_ray.ratelimit")
     order: list[int] = []
     staying = Visit(gate, order)
     await all_wait()
