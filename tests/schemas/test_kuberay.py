@@ -14,7 +14,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
-from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
+from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
 from tests.schemas.kubernetes import KUBERAY, kuberay_validator, kubernetes_validator
 from tests.test_deployment_files import OF_A_CLUSTER
 
@@ -130,12 +130,13 @@ def test_the_index_is_built_for_the_profile_that_is_served(service: dict[str, An
     assert index["command"][-2:] == ["--profile", served["applications"][0]["args"]["profile"]]
 
 
-def test_pods_have_the_environment_that_the_makefile_sets(cluster: dict[str, Any]) -> None:
+def test_pods_have_the_environment_that_coe_ray_and_the_makefile_set(cluster: dict[str, Any]) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     wanted = dict(re.findall(r"^export ((?:RAY|HF)_\w+) = (\S+)$", makefile, re.MULTILINE))
-    # KubeRay sets it, and the token, on every container of Ray's.
-    assert cluster["authOptions"] == {"mode": wanted.pop("RAY_AUTH_MODE"), "secretName": "coe-ray-token"}
-    wanted |= RAY_ENVIRONMENT | OF_A_CLUSTER
+    assert wanted.keys() == {"RAY_USAGE_STATS_ENABLED", "HF_HUB_DISABLE_TELEMETRY"}
+    # KubeRay sets the mode, and the token, on every container of Ray's.
+    assert cluster["authOptions"] == {"mode": "token", "secretName": "coe-ray-token"}
+    wanted |= WANTED_ENVIRONMENT | RAY_ENVIRONMENT | OF_A_CLUSTER
     for container in containers(cluster):
         assert {variable["name"]: variable.get("value") for variable in container["env"]} == wanted
 
