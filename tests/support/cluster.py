@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ import orjson
 from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
+START_S = 240.0
+"""Seconds until a head that does not come up is killed, so that its tests say so."""
+
 BUILDER = "coe_ray.serve.app:build"
 REPLY = "reply: "
 PATIENCE_S = 240.0
@@ -84,7 +88,10 @@ class Cluster:
                 )
             cluster = cls(process, f"http://127.0.0.1:{port}", Path(folder), own, {})
             try:
+                watchdog = threading.Timer(START_S, process.kill)
+                watchdog.start()
                 address, head = cluster.call("address")
+                watchdog.cancel()
                 cluster.nodes["head"] = head
                 cluster.environment |= {"RAY_ADDRESS": address, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{board}"}
                 yield cluster
@@ -185,6 +192,7 @@ def clean_environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_raylet_start_wait_time_s": "120",
+        "GRPC_ENABLE_FORK_SUPPORT": "0",  # Ray's start forks; now and then gRPC's own handling of that never returned
         "RAY_worker_niceness": "0",  # on a busy machine workers would never get their turn
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",  # what cannot start fails at once
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no balancer in front has to hear of it first
