@@ -142,7 +142,7 @@ class Cluster:
         self.call("delete", name=name)
 
     def add_node(
-        self, name: str, resources: Mapping[str, float] | None = None, *, gpus: int = 0, ip: str = "127.0.0.1"
+        self, name: str, resources: Mapping[str, float] | None = None, *, gpus: int = 0, ip: str | None = None
     ) -> None:
         """A node with 8 logical CPUs. Ray Data tells nodes apart by `ip`, which may be any of 127.0.0.0/8."""
         self.nodes[name] = self.call("add_node", name=name, gpus=gpus, ip=ip, resources=resources or {})
@@ -192,7 +192,6 @@ def clean_environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "disabled",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_raylet_start_wait_time_s": "120",
-        "GRPC_ENABLE_FORK_SUPPORT": "0",  # Ray's start forks; now and then gRPC's own handling of that never returned
         "RAY_worker_niceness": "0",  # on a busy machine workers would never get their turn
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",  # what cannot start fails at once
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # no balancer in front has to hear of it first

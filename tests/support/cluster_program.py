@@ -32,7 +32,6 @@ class ClusterProgram:
         self._cluster = RayCluster()
         # With ports of its own: others may use Ray on this machine.
         self._head = self._cluster.add_node(
-            node_ip_address="127.0.0.1",
             include_dashboard=bool(dashboard_port),
             dashboard_port=dashboard_port or None,
             dashboard_agent_listen_port=0,
@@ -44,10 +43,10 @@ class ClusterProgram:
         """And the id of the head's main process."""
         return self._cluster.address, _raylet(self._head)
 
-    def add_node(self, name: str, gpus: int, ip: str, resources: dict[str, float]) -> int:
-        node = self._cluster.add_node(
-            node_ip_address=ip, num_gpus=gpus, resources=resources, labels={"name": name}, **NODE
-        )
+    def add_node(self, name: str, gpus: int, ip: str | None, resources: dict[str, float]) -> int:
+        # The head is left the machine's own address: one on loopback is resolved to that, where it does not listen.
+        address = {"node_ip_address": ip} if ip else {}
+        node = self._cluster.add_node(num_gpus=gpus, resources=resources, labels={"name": name}, **address, **NODE)
         self._nodes[name] = node
         return _raylet(node)
 
