@@ -20,7 +20,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -30,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coe_ray.core.errors import DataError
-from coe_ray.core.files import write_atomic
+from coe_ray.core.files import replace_atomic, write_atomic
 from coe_ray.core.types import Question
 
 QUESTIONS_PER_FILE = 512
@@ -148,6 +147,8 @@ class RunFolder:
                 f"{self.root}: holds another run ({', '.join(differing)} differ); "
                 "choose another --out, or repeat the command that began it"
             )
+        for left in self.root.glob("*.partial"):  # by a process that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         return str(card["run"])
 
     def card(self) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class RunFolder:
 
     def write_rejected(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace `rejected.parquet` by these rows, whose texts may hold bytes that are no UTF-8."""
-        with _replaced(self.rejected) as partial:
+        with replace_atomic(self.rejected) as partial:
             encodable = ({name: _encodable(value) for name, value in row.items()} for row in rows)
             write_rows(partial, REJECTED_SCHEMA, encodable)
 
@@ -176,22 +177,20 @@ class RunFolder:
 
     def write_records(self, tables: Iterable[pa.Table]) -> None:
         """Replace `records.parquet` by these tables, which `records_table` makes."""
-        with _replaced(self.records_file) as partial, pq.ParquetWriter(partial, RECORD_SCHEMA) as writer:
+        with replace_atomic(self.records_file) as partial, pq.ParquetWriter(partial, RECORD_SCHEMA) as writer:
             for table in tables:
                 writer.write_table(table)
 
     def write_answers(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace `answers/` by these rows."""
-        aside = self.root / "answers.partial"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        write_rows(aside / "answers.parquet", ANSWER_SCHEMA, rows)
-        shutil.rmtree(self.answers, ignore_errors=True)
-        aside.rename(self.answers)
+        with replace_atomic(self.answers) as partial:
+            partial.mkdir()
+            write_rows(partial / "answers.parquet", ANSWER_SCHEMA, rows)
+            shutil.rmtree(self.answers, ignore_errors=True)  # a folder replaces none but an empty one
 
     def write_dead_letters(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace `dead_letters.parquet` by these rows."""
-        with _replaced(self.dead_letters) as partial:
+        with replace_atomic(self.dead_letters) as partial:
             write_rows(partial, DEAD_LETTER_SCHEMA, rows)
 
     def read_answers(self) -> list[dict[str, Any]]:
@@ -271,14 +270,6 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]])
 
 def _encodable(value: object) -> object:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place once it is whole."""
-    partial = path.with_suffix(".partial")
-    yield partial
-    partial.replace(path)
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from coe_ray.bench.collect import CollectionPlan, DeployModels, ReportLine, chec
 from coe_ray.bench.graceful_shutdown import GracefulShutdown
 from coe_ray.bench.run import settings_fingerprint
 from coe_ray.bench.stream import plain_errors
-from coe_ray.core.files import hold_lock, write_atomic
+from coe_ray.core.files import hold_lock, replace_atomic, write_atomic
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.llm.weights import fetch_weights
 from coe_ray.paper.finetune import fine_tuned_labels
@@ -78,9 +78,9 @@ def _embed(folder: RunFolder, plan: StudyPlan, say: ReportLine) -> None:
     encoder = SentenceEncoder("", fetch_weights(plan.profile.retrieval.encoder))
     texts = {each.id: each.full_text for each in (*plan.questions, *plan.benchmark.examples)}
     batches = [list(texts.values())[start : start + BATCH] for start in range(0, len(texts), BATCH)]
-    partial = file.with_name(f"partial-{EMBEDDINGS}")
-    np.savez(partial, ids=np.array(list(texts)), vectors=np.concatenate([encoder.encode(batch) for batch in batches]))
-    partial.replace(file)
+    vectors = np.concatenate([encoder.encode(batch) for batch in batches])
+    with replace_atomic(file) as partial, partial.open("wb") as content:
+        np.savez(content, ids=np.array(list(texts)), vectors=vectors)
 
 
 def read_embeddings(folder: RunFolder) -> Mapping[str, Vectors] | None:

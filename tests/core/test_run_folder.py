@@ -127,7 +127,15 @@ def test_answers_come_back_as_they_were_written(tmp_path: Path) -> None:
     run.write_answers(rows[:1])
     run.write_answers(rows)
     assert run.read_answers() == rows
-    assert not (run.root / "answers.partial").exists()
+    assert list(run.root.glob("answers*")) == [run.answers]
+
+
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next_start(tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    (run.root / "records.parquet.0123abcd.partial").write_bytes(b"half")
+    (run.root / "answers.0123abcd.partial").mkdir()
+    run.begin(IDENTITY, QUESTIONS)
+    assert list(run.root.glob("*.partial")) == []
 
 
 def test_answers_of_no_question_are_a_table_without_rows(tmp_path: Path) -> None:
