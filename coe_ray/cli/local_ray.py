@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from coe_ray.cli.ray_driver import accepts_connections, address_file, connect
+from coe_ray.cli.ray_driver import accepts_connections, connect, remove_stale_address_file
 from coe_ray.core.errors import ConfigError
 from coe_ray.core.ports import bind_error, require_free_port
 from coe_ray.serve.auth.header_filter import RAY_ENVIRONMENT, WANTED_ENVIRONMENT
@@ -149,6 +149,5 @@ def _stop(head: "subprocess.Popen[bytes]") -> None:
         head.wait(60)
     except subprocess.TimeoutExpired:
         os.killpg(head.pid, signal.SIGKILL)
-    file = address_file()
-    if file.is_file() and file.read_text().strip() == ADDRESS:
-        file.unlink()
+    with suppress(ConfigError):  # it names a Ray of another machine
+        remove_stale_address_file()

@@ -99,14 +99,15 @@ def require_ray(address: str = "auto") -> None:
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or "auto"
     if address == "auto":
-        _remove_stale_address_file()
+        remove_stale_address_file()
         if not address_file().exists() and not _is_ray_process_running():
             raise ConfigError(NO_RAY)
     elif "://" not in address and not accepts_connections(address):
         raise ConfigError(f"no Ray answers at {address}; is it running, and RAY_ADDRESS right?")
 
 
-def _remove_stale_address_file() -> None:
+def remove_stale_address_file() -> None:
+    """Remove the file that a Ray of this machine left. Raises `ConfigError` where it names a dead one of another."""
     file = address_file()
     with suppress(FileNotFoundError):
         address = file.read_text().strip()
