@@ -87,15 +87,16 @@ class Cluster:
                     env=own,
                 )
             cluster = cls(process, f"http://127.0.0.1:{port}", Path(folder), own, {})
+            watchdog = threading.Timer(START_S, process.kill)
+            watchdog.start()
             try:
-                watchdog = threading.Timer(START_S, process.kill)
-                watchdog.start()
                 address, head = cluster.call("address")
                 watchdog.cancel()
                 cluster.nodes["head"] = head
                 cluster.environment |= {"RAY_ADDRESS": address, "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{board}"}
                 yield cluster
             finally:
+                watchdog.cancel()  # also after a failed start: its thread would hold this process for minutes
                 process.communicate(timeout=180)  # replicas finish their requests first
 
     @property
