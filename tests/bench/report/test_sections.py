@@ -26,7 +26,7 @@ def test_the_confusion_matrix_has_counts_and_shares_of_the_row(run: dict[str, An
     confusion = {"labels": ["x", "y", "unknown"], "matrix": [[3, 1, 0], [0, 0, 0]]}
     shown = Page(render_report({**run, "classifier": {**run["classifier"], "confusion": confusion}}))
     assert [row[:4] for row in shown.tables["Confusion matrix"]][-2:] == [["x", "3", "1", "0"], ["y", "0", "0", "0"]]
-    shares = [value for name, value in shown.attributes if name == "style" and value.startswith("--share")]
+    shares = [value for name, value in shown.attributes if name == "style" and value and value.startswith("--share")]
     assert shares[:6] == ["--share:0.75", "--share:0.25", *["--share:0.0"] * 4]
 
 
