@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import resource
-import select
+import selectors
 import socket
 import time
 from collections.abc import Iterator
@@ -253,21 +253,22 @@ def test_clients_that_send_a_byte_a_second_are_closed(door: Door) -> None:
 
 
 def dripped(slow: list[socket.socket], door: Door) -> list[int]:
-    """A byte a second from each, until the other side has had enough of all. In between somebody asks."""
+    """A byte a second from each until the endpoint has closed all of them. Meanwhile another client asks."""
     ended: list[int] = []
-    still = set(slow)
     ends_at = time.monotonic() + PATIENCE_S
-    while still:
-        assert time.monotonic() < ends_at, f"{len(still)} are still open"
-        readable, _, _ = select.select(still, [], [], 0)
-        for connection in readable:
-            ended += statuses(everything(connection))
-            still.remove(connection)
-        for connection in still:
-            with contextlib.suppress(ConnectionError):  # closed just now: the next round reads what it was told
-                connection.sendall(b"a")
-        door.assert_answers()
-        time.sleep(1)
+    with selectors.DefaultSelector() as still:  # select.select() ends at file descriptor 1024
+        for connection in slow:
+            still.register(connection, selectors.EVENT_READ, connection)
+        while still.get_map():
+            assert time.monotonic() < ends_at, f"{len(still.get_map())} are still open"
+            for key, _ in still.select(0):
+                ended += statuses(everything(key.data))
+                still.unregister(key.data)
+            for key in still.get_map().values():
+                with contextlib.suppress(ConnectionError):  # closed just now: the next round reads its status
+                    key.data.sendall(b"a")
+            door.assert_answers()
+            time.sleep(1)
     return ended
 
 
