@@ -8,7 +8,7 @@ import pytest
 
 from coe_ray.core.types import Attempt, Classification, Route, Usage
 from coe_ray.serve.telemetry import metrics
-from coe_ray.serve.telemetry.metrics import DEFINITIONS, Metrics
+from coe_ray.serve.telemetry.metrics import DEFINITIONS, Definition, Metrics
 from coe_ray.serve.telemetry.request_record import RequestRecord
 
 PAGE = Path(__file__).parents[3] / "docs" / "observability.md"
