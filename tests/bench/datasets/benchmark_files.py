@@ -10,6 +10,24 @@ from typing import Any
 from coe_ray.bench.datasets.load import Benchmark
 
 HEADER = ["id", "question", "A", "B", "C", "D", "answer"]
+ENGLISH = {
+    "Log Parser": 350,
+    "Root Cause Analysis": 250,
+    "Time Series Anomaly Detection": 300,
+    "Time Series Classification": 200,
+    "Time Series Forecasting": 320,
+}
+CHINESE = {
+    "Build": 218,
+    "Code": 1321,
+    "Deploy": 255,
+    "Monitor": 216,
+    "Operate": 2041,
+    "Plan": 66,
+    "Release": 212,
+    "Test": 228,
+}
+"""Rows of each task, as in Table I of the paper."""
 
 Entry = dict[str, Any]
 

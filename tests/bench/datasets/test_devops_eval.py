@@ -14,30 +14,12 @@ from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.bench.datasets.rows import (
     RejectedRow,
     Row,
+    judge_row,
 )
 from coe_ray.core.errors import DataError
 from coe_ray.core.types import Language
-from tests.bench.datasets.benchmark_files import reasons, row, write_csv
+from tests.bench.datasets.benchmark_files import CHINESE, ENGLISH, reasons, row, write_csv
 from tests.bench.datasets.devops_eval_folder import write_folder
-
-ENGLISH = {
-    "Log Parser": 350,
-    "Root Cause Analysis": 250,
-    "Time Series Anomaly Detection": 300,
-    "Time Series Classification": 200,
-    "Time Series Forecasting": 320,
-}
-CHINESE = {
-    "Build": 218,
-    "Code": 1321,
-    "Deploy": 255,
-    "Monitor": 216,
-    "Operate": 2041,
-    "Plan": 66,
-    "Release": 212,
-    "Test": 228,
-}
-SIZES = expected_sizes().items()
 
 
 def test_the_expected_sizes_are_those_of_table_1() -> None:
@@ -156,12 +138,15 @@ def test_every_published_category_is_found_by_all_its_names() -> None:
 
 
 def test_sizes_that_differ_are_all_named() -> None:
-    sized = [Row("f", 1, "", task=task, language=language) for (language, task), size in SIZES for _ in range(size)]
-    check_sizes(sized)
-    with pytest.raises(DataError, match="english Log Parser: 349 rows for 350"):
-        check_sizes([*sized[:-1]] if sized[-1].task == "Log Parser" else [*sized[1:]])
-    with pytest.raises(DataError, match="unreadable of no task: 1 rows for 0"):
-        check_sizes([*sized, Row("f", 0, "", reason="unreadable file")])
+    sizes = expected_sizes().items()
+    languages: dict[str, Language] = {"english": "english", "chinese": "chinese"}
+    rows = [Row("f", 1, task=task, language=languages[each]) for (each, task), size in sizes for _ in range(size)]
+    check_sizes(rows)
+    rows.remove(Row("f", 1, task="Log Parser", language="english"))
+    rows.append(Row("f", 0, fault="unreadable file"))
+    with pytest.raises(DataError) as error:
+        check_sizes(rows)
+    assert "english Log Parser: 349 rows for 350; unreadable of no task: 1 rows for 0. " in str(error.value)
 
 
 def as_csv(cells: list[list[str]]) -> str:
@@ -175,6 +160,6 @@ def test_whatever_a_file_holds_each_record_is_one_row(tmp_path_factory: pytest.T
     folder = tmp_path_factory.mktemp("devops_eval")
     (folder / "test").mkdir()
     (folder / "test/Go.csv").write_text("id,question,A,B,C,D,answer\n" + text, encoding="utf-8", newline="")
-    rows = read_csv(folder, folder / "test/Go.csv")
+    rows = read_csv(folder / "test/Go.csv", "f")
     assert [one.number for one in rows] == list(range(1, len(rows) + 1))
-    assert all(one.question is not None or one.reason for one in rows)
+    assert all(any(judge_row(one)) for one in rows)

@@ -12,23 +12,20 @@ from coe_ray.bench.datasets import hub
 from coe_ray.bench.datasets.hub import download_dataset
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.core.errors import DataError
-from tests.bench.datasets.benchmark_files import Entry
 
 
-def test_devops_eval_comes_from_the_pinned_archive(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.make_archive(str(tmp_path / "devopseval-exam"), "zip", folder)
-    asked: Entry = {}
+def test_devops_eval_comes_from_the_pinned_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, downloaded = write_folder(tmp_path / "folder"), tmp_path / "downloaded"
+    shutil.make_archive(str(downloaded / "devopseval-exam"), "zip", folder)
+    requests: list[tuple[str, object, object]] = []
 
-    def snapshot(repository: str, **options: object) -> str:
-        asked.update(options, repository=repository)
-        return str(tmp_path)
+    def snapshot(repository: str, *, repo_type: str, revision: str, **_: object) -> str:
+        requests.append((repository, repo_type, revision))
+        return str(downloaded)
 
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     benchmark = load_benchmark("devops-eval")
-    assert asked["repository"] == "codefuse-ai/CodeFuse-DevOps-Eval"
-    assert (asked["repo_type"], asked["revision"]) == ("dataset", hub.REVISION)
+    assert requests == [("codefuse-ai/CodeFuse-DevOps-Eval", "dataset", hub.REVISION)]
     assert (benchmark.name, len(benchmark.questions), len(benchmark.examples)) == ("devops-eval", 5_977, 300)
 
 

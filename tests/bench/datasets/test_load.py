@@ -12,26 +12,8 @@ from coe_ray.core.errors import DataError
 from coe_ray.core.questions import near_duplicate_key, question_id
 from coe_ray.core.types import Task
 from coe_ray.profile.tasks import DEVOPS_EVAL_A, DEVOPS_EVAL_B, OPSEVAL
-from tests.bench.datasets.benchmark_files import entry, row, write_csv, write_json
+from tests.bench.datasets.benchmark_files import CHINESE, ENGLISH, entry, row, write_csv, write_json
 from tests.bench.datasets.devops_eval_folder import write_folder
-
-ENGLISH = {
-    "Log Parser": 350,
-    "Root Cause Analysis": 250,
-    "Time Series Anomaly Detection": 300,
-    "Time Series Classification": 200,
-    "Time Series Forecasting": 320,
-}
-CHINESE = {
-    "Build": 218,
-    "Code": 1321,
-    "Deploy": 255,
-    "Monitor": 216,
-    "Operate": 2041,
-    "Plan": 66,
-    "Release": 212,
-    "Test": 228,
-}
 
 
 def counts(benchmark: Benchmark, language: str) -> dict[str | None, int]:

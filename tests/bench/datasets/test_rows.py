@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.bench.datasets.rows import (
     TASK_NAMES,
-    RawRow,
     RejectedRow,
+    Row,
     category_of,
     decode_file,
     judge_row,
@@ -59,17 +59,17 @@ def test_broken_utf8_costs_only_its_row(tmp_path: Path) -> None:
     )
 
 
-def raw(**changes: Any) -> RawRow:
+def raw(**changes: Any) -> Row:
     fields = {"file": "test/Go.csv", "number": 3, "id": "7", "text": "Which?", "options": ("p", "q"), "answer": "A"}
-    return RawRow(**{**fields, "task": "Code", "language": "english", **changes})
+    return Row(**{**fields, "task": "Code", "language": "english", **changes})
 
 
 def test_a_usable_row_is_a_question_without_a_reason() -> None:
-    row = judge_row(raw(answer="b."))
-    assert (row.file, row.number, row.id, row.reason) == ("test/Go.csv", 3, "7", None)
-    assert row.question is not None
-    assert (row.question.options, row.question.answer, row.question.task) == (("p", "q"), "B", "Code")
-    assert row.question.category == "Go"
+    question, reason = judge_row(raw(answer="b."))
+    assert reason is None
+    assert question is not None
+    assert (question.options, question.answer, question.task) == (("p", "q"), "B", "Code")
+    assert question.category == "Go"
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_a_usable_row_is_a_question_without_a_reason() -> None:
     ],
 )
 def test_a_row_without_a_single_answer_is_still_an_example(answer: str, reason: str) -> None:
-    row = judge_row(raw(answer=answer))
-    assert row.reason == reason
-    assert row.question is not None
-    assert row.question.answer is None
+    question, found = judge_row(raw(answer=answer))
+    assert found == reason
+    assert question is not None
+    assert question.answer is None
 
 
 @pytest.mark.parametrize(
@@ -103,28 +103,27 @@ def test_a_row_without_a_single_answer_is_still_an_example(answer: str, reason: 
     ],
 )
 def test_a_row_that_cannot_be_read_is_no_example(changes: dict[str, Any], reason: str) -> None:
-    row = judge_row(raw(**changes))
-    assert (row.question, row.reason) == (None, reason)
+    assert judge_row(raw(**changes)) == (None, reason)
 
 
 def test_free_text_without_options_is_an_example() -> None:
-    row = judge_row(raw(options=(), answer="restart it"))
-    assert row.question is not None
-    assert row.reason == "not multiple choice: the answer is 'restart it'"
+    question, reason = judge_row(raw(options=(), answer="restart it"))
+    assert question is not None
+    assert reason == "not multiple choice: the answer is 'restart it'"
 
 
 @given(
     st.text(max_size=20), st.lists(st.text(max_size=4), max_size=12).map(tuple), st.text("ABCXab,. ()、", max_size=5)
 )
 def test_a_row_is_usable_only_with_one_right_letter(text: str, options: tuple[str, ...], answer: str) -> None:
-    row = judge_row(raw(text=text, options=options, answer=answer))
-    if row.reason is None:
-        assert row.question is not None
-        assert row.question.answer is not None
-        assert row.question.answer in LETTERS[: len(options)]
+    question, reason = judge_row(raw(text=text, options=options, answer=answer))
+    if reason is None:
+        assert question is not None
+        assert question.answer is not None
+        assert question.answer in LETTERS[: len(options)]
         assert all(options)
     else:
-        assert row.question is None or row.question.answer is None
+        assert question is None or question.answer is None
 
 
 @pytest.mark.parametrize("name", ["C:C++", "C_C++", "c-c++", " C / C++", "Ｃ：C++"])
