@@ -12,6 +12,7 @@ from coe_ray.bench.datasets import hub
 from coe_ray.bench.datasets.hub import download_dataset
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.core.errors import DataError
+from tests.bench.datasets.devops_eval_folder import write_folder
 
 
 def test_devops_eval_comes_from_the_pinned_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
