@@ -27,8 +27,7 @@ _PLACED = re.compile(
 _RANGE = re.compile(r"(?<![\d.])(\d+)\D{0,4}?\s*(?:-|–|~|～|\bto\b|至|到|through)\s*第?\s*#?(\d+)(?![\d.])")
 _VALUE_RANGE = re.compile(r"(?<=[\d%\w])\s*(?:-|–|~|～|\bto\b|\band\b|至|到)\s*$")
 _AT_LEAST = re.compile(
-    r"(?:[>≥]=?|above|over|more than|greater than|at least|exceed\w*|大于|高于|超过|不低于)\s*$",
-    re.IGNORECASE,
+    r"(?:[>≥]=?|above|over|more than|greater than|at least|exceed\w*|大于|高于|超过|不低于)\s*$", re.IGNORECASE
 )
 _AT_MOST = re.compile(r"(?:[<≤]=?|below|under|less than|at most|小于|低于|不超过|不到)\s*$", re.IGNORECASE)
 
