@@ -1,4 +1,4 @@
-"""The governor as its clients see it: alone, with a clock of its own, and behind real gates in virtual time."""
+"""The governor as its clients see it: alone, with a clock of its own, and with real limiters in virtual time."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.ratelimit.governor import FORGOTTEN_S, Lease, RateGovernor, RateLimits, UsageReport
-from tests.support.provider import Client, Office, Provider
+from tests.support.provider import Client, Provider, RemoteGovernor
 from tests.support.virtual_time import run_virtually
 
 NAMES = ("a", "b", "c", "d")
@@ -34,7 +34,7 @@ def governor(clock: Clock) -> RateGovernor:
 
 
 def busy(client: str, **what: object) -> UsageReport:
-    """A report of somebody who wants more than there is."""
+    """Report of a client that wants more slots than there are."""
     return UsageReport(client, **{"limits": RateLimits(20), "waiting": 100, **what})  # type: ignore[arg-type]
 
 
@@ -72,13 +72,13 @@ def test_a_slot_is_not_given_away_while_another_may_use_it(governor: RateGoverno
     assert governor.report(busy("b")).slots == 10
 
 
-def test_who_comes_while_there_is_room_has_a_slot_at_once(governor: RateGovernor) -> None:
-    """A question now and then, answered by one process or the other, must not wait for an exchange of the other."""
+def test_a_new_client_gets_a_free_slot_at_once(governor: RateGovernor) -> None:
+    """A rare question, answered by either of two processes, must not wait for an exchange of the other."""
     assert governor.report(UsageReport("a", RateLimits(20), waiting=1)).slots == 10
     assert governor.report(UsageReport("b", RateLimits(20), waiting=1)).slots >= 1
 
 
-def test_who_wants_nothing_leaves_his_slots_to_the_others(governor: RateGovernor) -> None:
+def test_an_idle_clients_slots_go_to_the_others(governor: RateGovernor) -> None:
     governor.report(busy("a"))
     assert governor.report(UsageReport("a", RateLimits(20))).slots == 0
     assert governor.report(busy("b")).slots == 20
@@ -97,7 +97,7 @@ def test_limits_of_several_clients_are_joined(governor: RateGovernor) -> None:
     assert lease.starts is not None
 
 
-def test_born_again_it_goes_on_from_what_the_clients_know(governor: RateGovernor) -> None:
+def test_after_a_restart_it_goes_on_from_the_clients_reports(governor: RateGovernor) -> None:
     assert governor.report(busy("a", epoch=4, limit=6.0, in_flight=3)).limit == 6
     assert governor.report(busy("b", epoch=4, limit=6.0, in_flight=3)).limit == 6
     assert governor.report(busy("a", epoch=4, limit=6.0, in_flight=3)).slots == 3
@@ -109,12 +109,12 @@ def test_born_again_it_goes_on_from_what_the_clients_know(governor: RateGovernor
     st.integers(1, 12),
 )
 def test_leases_never_add_up_to_more_than_the_limit(
-    asked: list[tuple[str, int, int, bool]], max_concurrency: int
+    reports: list[tuple[str, int, int, bool]], max_concurrency: int
 ) -> None:
     """Whatever clients report, as long as they keep to their leases."""
     clock = Clock()
     governor, slots, epochs = RateGovernor(clock), dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
-    for client, wished, waiting, refused in asked:
+    for client, wished, waiting, refused in reports:
         clock.now += 0.1
         flying = min(wished, slots[client])
         lease = governor.report(
@@ -135,7 +135,7 @@ def test_leases_never_add_up_to_more_than_the_limit(
 
 
 @given(st.integers(1, 12), st.integers(1, 5))
-def test_everybody_gets_his_turn_with_fewer_slots_than_clients(clients: int, max_concurrency: int) -> None:
+def test_every_client_gets_a_turn_with_fewer_slots_than_clients(clients: int, max_concurrency: int) -> None:
     clock = Clock()
     governor, turns = RateGovernor(clock), dict.fromkeys(range(clients), 0)
     for _ in range(40):
@@ -162,9 +162,9 @@ def test_finds_a_hidden_limit_that_drops_and_comes_back(
     async def run() -> None:
         chance = random.Random(7)
         provider = Provider(refusal_s=refusal_s, length_s=lambda: LENGTHS[length](chance))
-        office = Office()
+        remote = RemoteGovernor()
         made = [
-            Client(name, office.gate(RateLimits(max_concurrency)), provider, max_concurrency)
+            Client(name, remote.limiter(RateLimits(max_concurrency)), provider, max_concurrency)
             for name in NAMES[:clients]
         ]
         for provider.limit in (20, 5, 20):
@@ -180,8 +180,8 @@ def test_finds_a_hidden_limit_that_drops_and_comes_back(
 
 def test_a_provider_that_refuses_a_few_at_random_is_not_cut_down_to_nothing() -> None:
     async def run() -> None:
-        provider, office = Provider(limit=32, length_s=lambda: 1.0, stray=0.04), Office()
-        client = Client("a", office.gate(RateLimits(32)), provider, 64)
+        provider, remote = Provider(limit=32, length_s=lambda: 1.0, stray=0.04), RemoteGovernor()
+        client = Client("a", remote.limiter(RateLimits(32)), provider, 64)
         await asyncio.sleep(120)
         assert await provider.share_used(30) >= 0.5
         await client.stop()
@@ -189,17 +189,17 @@ def test_a_provider_that_refuses_a_few_at_random_is_not_cut_down_to_nothing() ->
     run_virtually(run())
 
 
-def test_born_again_and_again_it_keeps_the_limit() -> None:
+def test_restarts_keep_the_limit() -> None:
     async def run() -> None:
-        provider, office = Provider(limit=20), Office()
-        client = Client("a", office.gate(RateLimits(256)), provider, 300)
+        provider, remote = Provider(limit=20), RemoteGovernor()
+        client = Client("a", remote.limiter(RateLimits(256)), provider, 300)
         await asyncio.sleep(10)
         before = len(provider.refused)
         for _ in range(5):
-            office.here = False
+            remote.reachable = False
             await asyncio.sleep(1.5)
-            office.reborn()
-            office.here = True
+            remote.restart()
+            remote.reachable = True
             await asyncio.sleep(5)
         assert len(provider.refused) - before <= 0.02 * len(provider.answered)
         assert await provider.share_used(10) >= 0.85
@@ -223,8 +223,8 @@ def test_limits_per_minute_are_kept_used_and_shared(
     limits: RateLimits, tokens: int, a_minute: int, clients: int
 ) -> None:
     async def run() -> None:
-        provider, office = Provider(), Office()
-        made = [Client(name, office.gate(limits), provider, 30, tokens) for name in NAMES[:clients]]
+        provider, remote = Provider(), RemoteGovernor()
+        made = [Client(name, remote.limiter(limits), provider, 30, tokens) for name in NAMES[:clients]]
         await asyncio.sleep(120)
         calls = provider.by_client.values()
         assert 0.9 * 2 * a_minute <= sum(calls) <= 1.02 * 2 * a_minute + 2
@@ -238,11 +238,11 @@ def test_limits_per_minute_are_kept_used_and_shared(
 def test_long_answers_among_short_ones_are_no_queue(long_s: float) -> None:
     async def run() -> None:
         chance = random.Random(3)
-        provider, office = Provider(length_s=lambda: chance.choice([0.2, 0.2, long_s])), Office()
-        client = Client("a", office.gate(RateLimits(64)), provider, 100)
+        provider, remote = Provider(length_s=lambda: chance.choice([0.2, 0.2, long_s])), RemoteGovernor()
+        client = Client("a", remote.limiter(RateLimits(64)), provider, 100)
         await asyncio.sleep(60)
-        assert office.leases[-1].epoch == 0
-        assert max(lease.slots for lease in office.leases[-100:]) == 64
+        assert remote.leases[-1].epoch == 0
+        assert max(lease.slots for lease in remote.leases[-100:]) == 64
         await client.stop()
 
     run_virtually(run())
