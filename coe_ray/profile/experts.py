@@ -29,13 +29,16 @@ class ExpertConfig(ProfileSection):
     model: str
     reads: tuple[Ability, ...] | None = Field(default=None, min_length=1)
     context_tokens: int | None = Field(default=None, ge=1)
-    prompt: FREE_TEXT_TOKENS = 1024
-"""Tokens of an answer in free text, at least, where the client names no other limit."""
-
-PromptStyle = "step-by-step"
+    prompt: PromptStyle = "step-by-step"
     instruction: str | None = Field(default=None, min_length=1)
     constrained: bool = False
     settings: SamplingParams = SamplingParams(temperature=0.0)
+
+    @property
+    def free_text_settings(self) -> SamplingParams:
+        """The settings for free text: an exam's `max_tokens` would cut it in mid-word."""
+        tokens = self.settings.max_tokens
+        return self.settings.merge(SamplingParams(max_tokens=tokens and max(tokens, FREE_TEXT_TOKENS)))
 
     @model_validator(mode="after")
     def _letters_follow_no_reasoning(self) -> "ExpertConfig":
