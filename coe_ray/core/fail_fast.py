@@ -1,7 +1,7 @@
 """What a live request leaves to a call: how many tries and seconds, and whether it waits for a full provider.
 
-Context variables, because a journal, a limiter and a handle lie between the request and the retry policy. Jobs set none:
-their calls are tried as long as the model's own policy says.
+Context variables, because a journal, a limiter and a handle lie between the request and the retry policy. Jobs set
+none: their calls are tried as long as the model's own policy says.
 """
 
 import math
@@ -18,7 +18,7 @@ FAIL_FAST_WAIT_S = 5.0
 """How long a fail-fast call waits in a limiter's queue."""
 
 REQUEST_ATTEMPTS = 6
-"""Tries of one live request, over all its experts: clients try again themselves, and each of theirs would cost as many."""
+"""Tries of one live request, over all its experts. Clients try again themselves, and each time costs as many."""
 
 MODEL_ATTEMPTS = 4
 """Tries of one live request at one model."""

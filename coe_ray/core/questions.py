@@ -23,8 +23,8 @@ _MARK = re.compile(
 _TAIL = re.compile(r"\n[^\S\n]*+(?:\n|(?:(?:the |your )?answer|答案)[^\S\n]*+[:\uff1a]?\s*+\Z)", re.IGNORECASE)
 # A text before options that asks for something else than one of them.
 _REQUEST = re.compile(
-    r"(?:^|[.!?;:\n]\s*|\bplease\s+|\b(?:can|could|will|would) you\s+)(?:write|draft|explain|summari[sz]e|compare|contrast|review|translate|implement|create"
-    r"|generate|fix|debug|plan|refactor|rewrite|sort|rank|discuss|help|do|check|merge|convert)\b"
+    r"(?:^|[.!?;:\n]\s*|\bplease\s+|\b(?:can|could|will|would) you\s+)(?:write|draft|explain|summari[sz]e|compare"
+    r"|contrast|review|translate|implement|create|generate|fix|debug|plan|refactor|rewrite|sort|rank|discuss|help|do|check|merge|convert)\b"
     r"|(?:\u8bf7|\u5e2e\u6211|\u7ed9\u6211)(?:\u5199|\u89e3\u91ca|\u603b\u7ed3|\u6bd4\u8f83|\u7ffb\u8bd1|\u751f\u6210|\u4fee\u590d|\u5b9e\u73b0|\u68c0\u67e5|\u5206\u6790\u6bcf)",
     re.IGNORECASE,
 )
@@ -33,8 +33,10 @@ _HEADING = re.compile(r"[A-Za-z][\w'-]*(?:\s+[\w'-]+){0,2}[.:]?", re.ASCII)
 # A line behind the options that only says how to answer.
 _HOW_TO_ANSWER = re.compile(
     r"^\W*(?:(?:the |your |final |correct )*(?:answer|option|choice)|\u7b54\u6848)\W*$"
-    r"|(?:answer|reply|respond|finish|conclude|return|output|choose|select|pick).*(?:letter|option|choice|answer is|one of|\b[A-J]\b)"
-    r"|step by step|(?:\u56de\u7b54|\u4f5c\u7b54|\u9009\u62e9|\u8f93\u51fa|\u7ed9\u51fa).*(?:\u5b57\u6bcd|\u9009\u9879|\u7b54\u6848)|\u4e00\u6b65\u4e00\u6b65|\u9010\u6b65",
+    r"|(?:answer|reply|respond|finish|conclude|return|output|choose|select|pick)"
+    r".*(?:letter|option|choice|answer is|one of|\b[A-J]\b)|step by step"
+    r"|(?:\u56de\u7b54|\u4f5c\u7b54|\u9009\u62e9|\u8f93\u51fa|\u7ed9\u51fa).*(?:\u5b57\u6bcd|\u9009\u9879|\u7b54\u6848)"
+    r"|\u4e00\u6b65\u4e00\u6b65|\u9010\u6b65",
     re.IGNORECASE,
 )
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")

@@ -24,7 +24,7 @@ from coe_ray.core.types import Call, Completion, Delta
 from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.provider_key import ProviderKey
-from coe_ray.llm.replies import StreamReader, completion_deltas, read_completion
+from coe_ray.llm.replies import StreamReader, completion_deltas, read_completion, start_stream
 from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
 from coe_ray.ratelimit.limiter import CallLimiter, LimiterSlot, SaturatedError
 
@@ -95,7 +95,8 @@ class HttpModel:
     `name` is ours and stands in errors, `model` is the provider's; `base_url` is all before
     `/chat/completions`. Each try waits for a slot of the `limiter` and holds it until its reply is over, so a call
     that waits between tries takes no slot. An open `breaker` lets nothing through (by default it stays open for good).
-    `extra_body` is sent with each call and wins over its settings.
+    `extra_body` is sent with each call and wins over its settings. `parameters` are the model's names of parameters;
+    `None` keeps back an expert's own setting.
 
     Serves one event loop at a time; `close()` it there. It opens again when it is called again.
     """
@@ -112,6 +113,7 @@ class HttpModel:
         timeouts: Timeouts = Timeouts(),
         breaker: ModelBreaker | None = None,
         extra_body: Mapping[str, object] = _NOTHING,
+        parameters: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self._model = model
@@ -123,6 +125,7 @@ class HttpModel:
         self._limiter = limiter
         self._breaker = breaker or ModelBreaker()
         self._extra_body = dict(extra_body)
+        self._parameters = dict(parameters)
         self._pool: _Pool | None = None
 
     def __repr__(self) -> str:
@@ -233,9 +236,20 @@ class HttpModel:
 
     def _body(self, call: Call, **stream: object) -> bytes:
         try:
-            return orjson.dumps({**call.body(self._model), **self._extra_body, **stream})
+            return orjson.dumps({**self._named(call), **self._extra_body, **stream})
         except orjson.JSONEncodeError as error:
             raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
+
+    def _named(self, call: Call) -> dict[str, object]:
+        """The body with parameters as this model names them, without our own settings that it refuses."""
+        body: dict[str, object] = call.body(self._model)
+        sent = call.request or {}
+        for name, new in self._parameters.items():
+            if name in body and (new is not None or name not in sent):
+                value = body.pop(name)
+                if new is not None:
+                    body.setdefault(new, value)
+        return body
 
     def _open_session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()

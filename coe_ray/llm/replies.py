@@ -4,7 +4,7 @@ A reply without an answer is an error, never an empty answer. What the text leav
 choices) is in the reply or event itself, which goes to the client as it came but for the key.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -17,7 +17,10 @@ FILTERED = "content_filter"
 """The finish reason of an answer that a filter stopped."""
 
 
-def read_completion(faults: FaultClassifier, body: bytes, call: Call) -> Completion:
+_OF_A_JOB = Call(())
+
+
+def read_completion(faults: FaultClassifier, body: bytes, call: Call = _OF_A_JOB) -> Completion:
     """The answer in a 200 reply's `body`. Raises `MalformedReply`, or what an `error` object in it means.
 
     A client gets no empty answer; in a job one is an answer without a letter.
@@ -33,7 +36,9 @@ def read_completion(faults: FaultClassifier, body: bytes, call: Call) -> Complet
     if call.request is not None and reason == "stop" and not call.request.get("stop") and not _says_something(message):
         raise faults.malformed_reply("the reply is empty", _shown(body))
     reply = None if call.request is None else payload
-    return Completion(text, reason, parse_usage(payload.get("usage")), refusal, first_token=_first_token(choice), reply=reply)
+    return Completion(
+        text, reason, parse_usage(payload.get("usage")), refusal, first_token=_first_token(choice), reply=reply
+    )
 
 
 _SAYING = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call", "audio")
@@ -58,9 +63,11 @@ def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
 
 def completion_deltas(completion: Completion) -> Iterator[Delta]:
     """A whole answer as a stream would have sent it, refusals included (see `StreamReader`)."""
-    if text := completion.text or completion.refusal:
-        yield Delta(text, event=_as_event(completion.reply))
-    yield Delta("", FILTERED if completion.refusal else completion.finish_reason, completion.usage)
+    text, reply = completion.text or completion.refusal or "", completion.reply
+    if text or reply:
+        yield Delta(text, event=_as_event(reply))
+    reason = FILTERED if completion.refusal else completion.finish_reason
+    yield Delta("", reason, completion.usage, {"usage": reply["usage"]} if reply and reply.get("usage") else None)
 
 
 def _as_event(reply: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -68,7 +75,10 @@ def _as_event(reply: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if reply is None:
         return None
     choices = [
-        {**{name: value for name, value in choice.items() if name != "message"}, "delta": _with_indexes(choice["message"])}
+        {
+            **{name: value for name, value in choice.items() if name != "message"},
+            "delta": _with_indexes(choice["message"]),
+        }
         for choice in reply["choices"]
         if isinstance(choice, dict) and isinstance(choice.get("message"), dict)
     ]
@@ -95,6 +105,7 @@ class StreamReader:
         self._rest = b""
         self._reason: str | None = None
         self._usage: Usage | None = None
+        self._usage_event: dict[str, Any] | None = None
         self._answered = self._refused = False
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
@@ -110,7 +121,7 @@ class StreamReader:
             raise self._faults.malformed_reply("the stream holds no choices")
         if not (self.done or self._reason):
             raise self._faults.malformed_reply("the stream ended without finish_reason or [DONE]")
-        yield Delta("", FILTERED if self._refused else self._reason or "stop", self._usage)
+        yield Delta("", FILTERED if self._refused else self._reason or "stop", self._usage, self._usage_event)
 
     def _line(self, line: bytes) -> Iterator[Delta]:
         field, _, value = line.partition(b":")
@@ -121,7 +132,7 @@ class StreamReader:
             return
         payload = _object(self._faults, data)
         if isinstance(payload.get("usage"), dict):
-            self._usage = parse_usage(payload["usage"])
+            self._usage, self._usage_event = parse_usage(payload["usage"]), {"usage": payload["usage"]}
         if choice := _first_choice(payload):
             self._answered = True
             self._reason = _word(choice.get("finish_reason")) or self._reason
@@ -133,6 +144,16 @@ class StreamReader:
         refusal = _word(delta.get("refusal"))
         self._refused = self._refused or bool(refusal)
         return _text(delta.get("content")) or refusal or ""
+
+
+async def start_stream(deltas: AsyncGenerator[Delta, None]) -> tuple[list[Delta], AsyncGenerator[Delta, None]]:
+    """The deltas up to the first that is part of an answer, and the rest of them."""
+    first: list[Delta] = []
+    async for delta in deltas:
+        first.append(delta)
+        if is_substance(delta):
+            break
+    return first, deltas
 
 
 def is_substance(delta: Delta) -> bool:

@@ -1,4 +1,4 @@
-"""What is asked in a conversation: the question that is routed, and which expert it stays with. Pure but for the memory.
+"""What is asked in a conversation: the question that is routed, and which expert it stays with.
 
     last user message with options and nothing else   → that exam question
     a new question                                     → its text, and if it is short the turns before it
@@ -39,13 +39,15 @@ MAX_REMEMBERED = 100_000
 _WORD = re.compile(r"[^\W\d_]+")
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _NO_TOPIC = frozenset(
-    "a about again also an and another any anything are as be better briefly but can clarify clear continue could deeper "
-    "detail details different do does done elaborate else english etc example examples exactly explain expand first for "
-    "from further get give go going good great happens has have how i if in instead is it its just last longer make me "
-    "mean means more much my next no not now of ok okay on one only or other others perfect please really repeat reword "
-    "rephrase right same say second see short shorter should show simple simpler so some still sure tell thank thanks that "
-    "the them then there these they thing this those to too try understand use us very was way we well were what when "
-    "where which who why will with would wrong yes you your".split()
+    """
+    a about again also an and another any anything are as be better briefly but can clarify clear continue could
+    deeper detail details different do does done elaborate else english etc exactly example examples expand
+    explain first for from further get give go going good great happens has have how i if in instead is it its
+    just last longer make me mean means more much my next no not now of ok okay on one only or other others
+    perfect please really repeat rephrase reword right same say second see short shorter should show simple
+    simpler so some still sure tell thank thanks that the them then there these they thing this those to too try
+    understand us use very was way we well were what when where which who why will with would wrong yes you your
+    """.split()  # noqa: SIM905  # a list of quoted words is no easier to read
 )
 _NO_TOPIC_CHINESE = re.compile(
     r"[,，。.!！?？、\s]|为什么|为何|怎么(?:办|做|样|说)?|什么意思|继续|然后|接着|还有(?:呢|吗)?|谢谢|多谢|好的?|明白|懂|请|详细|具体|"
@@ -137,7 +139,7 @@ def _compose(texts: Sequence[str]) -> str:
 
 
 def _read_exam(call: Call, text: str) -> Question | None:
-    """The exam question that the last message is; `None` where it is none, or where more than an answer is asked for."""
+    """The exam question that the last message is; `None` where it is none, or where more is asked for."""
     if call.messages[-1].role != "user" or needed_abilities(call) != {"text"}:
         return None
     exam = split_exam(text)

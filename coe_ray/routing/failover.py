@@ -57,8 +57,8 @@ class Failover:
     """Calls by rank. An expert that failed `FAILURES` times in a row is called last for `REST_S` seconds.
 
     Every expert but the last has `after_s` seconds to its first sign of life and between signs, or half of the time
-    left if that is less. A whole answer shows none until it is there, so it may also take `USUAL_TIMES` times as long as
-    usual. All times are of the event loop's clock.
+    left if that is less. A whole answer shows none until it is there, so it may also take `USUAL_TIMES` times as long
+    as usual. All times are of the event loop's clock.
     """
 
     def __init__(self, after_s: float, models: Mapping[str, str]) -> None:
