@@ -91,6 +91,11 @@ class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Annotated[Content, Field(max_length=MAX_PARTS)] = None
 
+    @property
+    def says_something(self) -> bool:
+        """Whether it has text, or a part that is none."""
+        return any(part.type != "text" or (part.text or "").strip() for part in self.content or ())
+
     def text_message(self) -> Message:
         """The message with its text alone."""
         role = _TEXT_ROLES.get(self.role, cast(Role, self.role))
@@ -120,7 +125,7 @@ class ChatRequest(BaseModel):
     @field_validator("messages")
     @classmethod
     def _has_question(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
-        if not any(message.role == "user" and message.content for message in messages):
+        if not any(message.role == "user" and message.says_something for message in messages):
             raise ValueError("there must be a message of role user with text")
         return messages
 
