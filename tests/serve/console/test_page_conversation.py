@@ -1,4 +1,4 @@
-"""A conversation in a real browser: Markdown, follow-ups, other experts, links, how answers end, and what is doubtful."""
+"""A conversation in a real browser: Markdown, follow-ups, other experts, links, ends of answers, doubts."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def sent(console: BrowserPage) -> list[Mapping[str, Any]]:
 
     def record(request: Request) -> None:
         if request.url.endswith("/v1/chat/completions"):
-            bodies.append(request.post_data_json)
+            bodies.append(json.loads(request.post_data or ""))
 
     console.page.on("request", record)
     return bodies
