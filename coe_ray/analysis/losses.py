@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from coe_ray.analysis.statistics import Bools, Ints
 
@@ -55,14 +54,8 @@ def losses(right: Bools, unread: Bools, picked: Ints, best: Ints, unknown: Bools
 
     `right` and `unread` (the answer held no letter), of shape (E, N), say what became of each expert's answer. Of
     shape (N,) are `picked`, the expert that CoE asked; `best`, the one that the mapping names for the true task;
-    `unknown`, the label was *unknown*; and `misnamed`, it was another task than the true one. Raises ValueError for
-    shapes that do not fit, no questions, an expert that there is not, an answer both right and unread, a label both
-    unknown and misnamed, and a right label that went to another expert than the mapping's.
+    `unknown`, the label was *unknown*; and `misnamed`, it was another task than the true one.
     """
-    _check_picks(right, picked, best)
-    _check_marks(right, unread, unknown, misnamed)
-    if (~unknown & ~misnamed & (picked != best)).any():
-        raise ValueError("a question with the right label went to another expert than the mapping's")
     question = np.arange(picked.size)
     coe, task_oracle, question_oracle = right[picked, question], right[best, question], right.any(axis=0)
     by_label = task_oracle.astype(np.intp) - coe
@@ -80,13 +73,8 @@ def losses(right: Bools, unread: Bools, picked: Ints, best: Ints, unknown: Bools
 
 
 def regret(right: Bools, picked: Ints, tasks: Sequence[str]) -> dict[str, Regret]:
-    """Each task's regret, in alphabetical order: `right` has shape (E, N), `picked` and `tasks` are one a question.
-
-    Raises ValueError for shapes that do not fit, no questions, and an expert that there is not.
-    """
+    """Each task's regret, in alphabetical order: `right` has shape (E, N), `picked` and `tasks` are one a question."""
     names = np.array(tasks, dtype=np.str_)
-    _check_picks(right, picked)
-    _check_rows(right, names)
     return {str(name): _regret(right[:, names == name], picked[names == name]) for name in np.unique(names)}
 
 
@@ -94,28 +82,3 @@ def _regret(right: Bools, picked: Ints) -> Regret:
     coe = float(right[picked, np.arange(picked.size)].mean())
     best_single = float(right.mean(axis=1).max())
     return Regret(picked.size, coe, best_single, float(right.any(axis=0).mean()), best_single - coe)
-
-
-def _check_picks(right: Bools, *picks: Ints) -> None:
-    if right.ndim != 2 or not right.size:
-        raise ValueError(f"a row an expert and a column a question are wanted, not shape {right.shape}")
-    _check_rows(right, *picks)
-    # NumPy would take -1 for the last expert.
-    if any(((pick < 0) | (pick >= len(right))).any() for pick in picks):
-        raise ValueError(f"an expert's number is not in 0 to {len(right) - 1}")
-
-
-def _check_marks(right: Bools, unread: Bools, unknown: Bools, misnamed: Bools) -> None:
-    _check_rows(right, unknown, misnamed)
-    if unread.shape != right.shape:
-        raise ValueError(f"`unread` has shape {unread.shape}, `right` has {right.shape}")
-    if (right & unread).any():
-        raise ValueError("an answer without a letter cannot be right")
-    if (unknown & misnamed).any():
-        raise ValueError("a label cannot be both unknown and another task's")
-
-
-def _check_rows(right: Bools, *rows: npt.NDArray[np.generic]) -> None:
-    for row in rows:
-        if row.shape != right.shape[1:]:
-            raise ValueError(f"{right.shape[1]} questions, but an array of shape {row.shape}")

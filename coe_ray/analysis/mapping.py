@@ -15,7 +15,7 @@ import numpy as np
 from coe_ray.analysis.matrix import Ints, Matrix
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import near_duplicate_key
-from coe_ray.core.types import UNKNOWN, Provenance, Question
+from coe_ray.core.types import Provenance, Question
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.router import rank_experts
 
@@ -54,20 +54,16 @@ def cross_fit(counts: Counts) -> dict[int, Leaderboard]:
 
 @dataclass(frozen=True, slots=True)
 class TaskMap:
-    """Map of task labels to experts: `boards` by part, and `part` (N,), the place of each question's board."""
+    """Map of task labels to experts: `boards` has the leaderboard that routes each of the N questions."""
 
     experts: tuple[str, ...]
     boards: tuple[Leaderboard, ...]
-    part: Ints
     note: str
 
-    def picked(self, labels: Sequence[str]) -> Ints:
+    def picked(self, labels: Sequence[str | None]) -> Ints:
         """(N,): the place of each question's expert by its label; for *unknown* the best on average."""
-        tasks = {*labels, UNKNOWN}
-        best = [
-            {task: self.experts.index(rank_experts(task, board)[0].expert) for task in tasks} for board in self.boards
-        ]
-        return np.array([best[part][label] for part, label in zip(self.part, labels, strict=True)], dtype=np.intp)
+        best = (rank_experts(label, board)[0].expert for label, board in zip(labels, self.boards, strict=True))
+        return np.array([self.experts.index(expert) for expert in best], dtype=np.intp)
 
 
 def paper_map(matrix: Matrix) -> TaskMap:
@@ -78,13 +74,12 @@ def paper_map(matrix: Matrix) -> TaskMap:
 def cross_fitted_map(matrix: Matrix) -> TaskMap:
     """For each fold made of the other folds' answers."""
     folds = np.array([fold_of(question) for question in matrix.questions], dtype=np.intp)
-    occupied = np.unique(folds)
-    if len(occupied) == 1:  # so few questions that there are no others
+    occupied = len(np.unique(folds))
+    if occupied == 1:  # so few questions that there are no others
         return paper_map(matrix)
     boards = cross_fit(_count(matrix, folds))
-    note = f"cross-fitted: each question is routed by the other folds' answers ({len(occupied)} folds)"
-    part = np.searchsorted(occupied, folds).astype(np.intp)
-    return TaskMap(matrix.experts, tuple(boards[int(fold)] for fold in occupied), part, note)
+    note = f"cross-fitted: each question is routed by the other folds' answers ({occupied} folds)"
+    return TaskMap(matrix.experts, tuple(boards[fold] for fold in folds.tolist()), note)
 
 
 def other_map(matrix: Matrix, other: Matrix, name: str) -> TaskMap:
@@ -96,7 +91,7 @@ def other_map(matrix: Matrix, other: Matrix, name: str) -> TaskMap:
 
 def _single_map(matrix: Matrix, source: Matrix, note: str) -> TaskMap:
     board = make_board(_count(source, np.zeros(source.size, dtype=np.intp)))
-    return TaskMap(matrix.experts, (board,), np.zeros(matrix.size, dtype=np.intp), note)
+    return TaskMap(matrix.experts, (board,) * matrix.size, note)
 
 
 def _count(matrix: Matrix, folds: Ints) -> Counts:

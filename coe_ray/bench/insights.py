@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from coe_ray.analysis.losses import losses, regret
+from coe_ray.analysis.mapping import TaskMap
 from coe_ray.analysis.matrix import OWN, Bools, Ints, Matrix
 from coe_ray.analysis.metrics import outcome_of
 from coe_ray.analysis.statistics import accuracy_interval, compare
@@ -21,7 +22,6 @@ from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
 from coe_ray.profile.models import PythonModel
 from coe_ray.profile.profile import Profile
-from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.router import rank_experts
 
 SHOWN = 8
@@ -55,10 +55,11 @@ class Insights:
         matrix = self._matrix
         if matrix is None or not matrix.size:
             return dict.fromkeys(("verdict", "bounds", "losses", "regret", "costs"), None) | {"misroutes": []}
-        best, nobody = self._routed(matrix, matrix.tasks), len(matrix.experts)
+        task_map = TaskMap(matrix.experts, tuple(self._boards[question.id] for question in matrix.questions), "")
+        best, nobody = task_map.picked(matrix.tasks), len(matrix.experts)
         # Where the classifier refused, no expert is asked: the last row, which is never right and has no letter.
         refused = np.array([question.id in self._refused for question in matrix.questions])
-        picked = np.where(refused, nobody, self._routed(matrix, matrix.labels[OWN]))
+        picked = np.where(refused, nobody, task_map.picked(matrix.labels[OWN]))
         right = np.vstack([matrix.right, np.zeros((1, matrix.size), dtype=np.bool_)])
         unread = np.vstack([matrix.unread, np.ones((1, matrix.size), dtype=np.bool_)])
         named, true = np.array(matrix.labels[OWN]), np.array(matrix.tasks)
@@ -85,12 +86,6 @@ class Insights:
                 self._label_tokens[record["id"]] = tokens
                 self._add_misroute(record, label)
             yield record
-
-    def _routed(self, matrix: Matrix, labels: Iterable[str | None]) -> Ints:
-        """The expert, by its row in the matrix, that each question is sent to with this label."""
-        boards = (self._boards.board(question.id) for question in matrix.questions)
-        picks = [matrix.experts.index(_best(board, label)) for board, label in zip(boards, labels, strict=True)]
-        return np.array(picks, dtype=np.intp)
 
     def _verdict(self, matrix: Matrix, coe: Bools) -> dict[str, Any]:
         """CoE against the best single expert, paired; `coe` (N,) marks its right answers."""
@@ -141,10 +136,10 @@ class Insights:
 
     def _add_misroute(self, record: QuestionRecord, label: Mapping[str, Any]) -> None:
         """Add the question if its label is wrong, and its expert too, where the true task's expert was right."""
-        question, board = self._questions[record["id"]], self._boards.board(record["id"])
+        question, board = self._questions[record["id"]], self._boards.get(record["id"])
         if board is None or question.task is None or label["task"] == question.task:
             return
-        asked, meant = _best(board, label["task"]), _best(board, question.task)
+        asked, meant = (rank_experts(task, board)[0].expert for task in (label["task"], question.task))
         outcomes = {name: outcome_of(question, answer) for name, answer in record["answers"].items()}
         if outcomes[meant] == "correct" and outcomes[asked] not in ("correct", "failed"):
             answers = {"asked": _answer(asked, record, outcomes), "meant": _answer(meant, record, outcomes)}
@@ -152,12 +147,6 @@ class Insights:
             entry = (float(label["confidence"]), question.id, shown)
             keep = heapq.heappush if len(self._misroutes) < SHOWN else heapq.heappushpop
             keep(self._misroutes, entry)
-
-
-def _best(board: Leaderboard | None, task: str | None) -> str:
-    if board is None:
-        raise DataError("there is no leaderboard to route by")
-    return rank_experts(task, board)[0].expert
 
 
 def _misroute(question: Question, label: Mapping[str, Any]) -> dict[str, Any]:

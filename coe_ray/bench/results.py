@@ -17,14 +17,7 @@ import orjson
 from coe_ray.bench.dead_letters import CLASSIFIER, DeadLetters
 from coe_ray.bench.insights import Insights
 from coe_ray.bench.report import render_report
-from coe_ray.bench.scoring import (
-    Boards,
-    Ledger,
-    OneBoard,
-    all_rows,
-    cross_fitted,
-    expert_rows,
-)
+from coe_ray.bench.scoring import Boards, Ledger, all_rows, cross_fitted, expert_rows
 from coe_ray.core.files import write_atomic
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.core.types import Question
@@ -72,12 +65,12 @@ def _boards(profile: Profile, questions: Mapping[str, Question], folder: RunFold
     if board is not None and tasks <= set(board.tasks) and set(profile.experts) <= set(board.experts):
         own = board.narrowed(profile.experts)
         note = f"the profile's, made of {board.provenance.data} {board.provenance.split}".strip()
-        return OneBoard(own), {"version": own.version, "mapping": "profile", "note": note}
-    boards = cross_fitted(expert_rows(questions, folder.records()), questions)
-    if boards.whole is None:
+        return dict.fromkeys(questions, own), {"version": own.version, "mapping": "profile", "note": note}
+    boards, whole = cross_fitted(expert_rows(questions, folder.records()), questions)
+    if whole is None:
         return boards, {"version": "none", "mapping": "cross-fitted", "note": "no expert has answered anything yet"}
     note = "the profile has no leaderboard for these tasks: each question is routed by the other folds' answers"
-    return boards, {"version": boards.whole.version, "mapping": "cross-fitted", "note": note}
+    return boards, {"version": whole.version, "mapping": "cross-fitted", "note": note}
 
 
 def make_bill(audits: Mapping[str, Audit], profile: Profile) -> dict[str, Any]:

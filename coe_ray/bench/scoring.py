@@ -6,7 +6,7 @@ Records are taken one after the other and only counts are kept, so that memory d
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from coe_ray.analysis.mapping import Counts, cross_fit, fold_of, make_board
 from coe_ray.analysis.metrics import Graded, classifier_metrics, outcome_of, system_metrics
@@ -22,37 +22,8 @@ Row = dict[str, Any]
 _NO_ROUTE = {"error": "DataError", "message": "every call to an expert failed: there is no leaderboard to route by"}
 
 
-class Boards(Protocol):
-    """Leaderboard that routes each question."""
-
-    def board(self, question_id: str) -> Leaderboard | None:
-        """`None` where there are no answers."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class OneBoard:
-    """The same leaderboard for every question."""
-
-    leaderboard: Leaderboard
-
-    def board(self, _question_id: str) -> Leaderboard:
-        return self.leaderboard
-
-
-@dataclass(frozen=True, slots=True)
-class FoldBoards:
-    """For every question the leaderboard of the other folds: neither it nor a near duplicate routes itself.
-
-    `folds` are the questions' folds, by their ids.
-    """
-
-    by_fold: Mapping[int, Leaderboard]
-    whole: Leaderboard | None
-    folds: Mapping[str, int] = field(default_factory=dict)
-
-    def board(self, question_id: str) -> Leaderboard | None:
-        return self.by_fold.get(self.folds.get(question_id, -1))
+Boards: TypeAlias = Mapping[str, Leaderboard]
+"""The leaderboard that routes each question, by the question's id; empty where no expert has answered anything."""
 
 
 def expert_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord]) -> Iterator[Row]:
@@ -65,7 +36,7 @@ def expert_rows(questions: Mapping[str, Question], records: Iterable[QuestionRec
 def coe_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord], boards: Boards) -> Iterator[Row]:
     """One row a question: the answer of the expert that the route names."""
     for record in records:
-        yield _coe_row(questions[record["id"]], record, boards.board(record["id"]))
+        yield _coe_row(questions[record["id"]], record, boards.get(record["id"]))
 
 
 def all_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord], boards: Boards) -> Iterator[Row]:
@@ -108,14 +79,18 @@ def board_of(rows: Iterable[Row], provenance: Provenance = Provenance()) -> Lead
     return make_board(_count(rows, {}), provenance=provenance)
 
 
-def cross_fitted(rows: Iterable[Row], questions: Mapping[str, Question]) -> FoldBoards:
-    """Leaderboards of each fold's other folds, and of all answers.
+def cross_fitted(rows: Iterable[Row], questions: Mapping[str, Question]) -> tuple[Boards, Leaderboard | None]:
+    """For each question the leaderboard of the other folds, so that neither it nor a near duplicate routes itself; and
+    the leaderboard of all answers.
 
     With answers in one fold only, all answers make the one leaderboard. Without any answer there is none.
     """
     folds = {id_: fold_of(question) for id_, question in questions.items()}
     counts = _count(rows, folds)
-    return FoldBoards(cross_fit(counts), make_board(counts), folds) if counts else FoldBoards({}, None)
+    if not counts:
+        return {}, None
+    by_fold = cross_fit(counts)
+    return {id_: by_fold[fold] for id_, fold in folds.items()}, make_board(counts)
 
 
 def _count(rows: Iterable[Row], folds: Mapping[str, int]) -> Counts:

@@ -33,9 +33,9 @@ def replace_atomic(path: Path) -> Iterator[Path]:
     try:
         yield aside
         for part in (aside, *aside.rglob("*")):
-            _sync(part)
+            sync_to_disk(part)
         aside.replace(path)
-        _sync(path.parent)  # or the new name is lost with the power
+        sync_to_disk(path.parent)  # or the new name is lost with the power
     except BaseException:
         shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
         raise
@@ -55,7 +55,8 @@ def make_folder_once(folder: Path, fill: Callable[[Path], None]) -> None:
             fill(aside)
 
 
-def _sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
+    """Bring a file's content, or a folder's names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,17 +1,16 @@
 """Billing audit: counts of a journal's calls that were issued, repeated, abandoned or reused."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from coe_ray.core.errors import CallError, ContentFiltered
+from coe_ray.core.errors import ContentFiltered
 from coe_ray.core.types import Completion
 from coe_ray.journal.entries import JournalEntry
 from coe_ray.journal.segments import SegmentReader, journal_folder, run_of, segment_names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Audit:
     """Counts of one model's calls.
 
@@ -20,43 +19,11 @@ class Audit:
     journal. `retried` are the tries beyond each completed call's first; `failed` does not count refusals.
     """
 
-    issued: int
-    completed: int
-    reused: int
-    repeated: int
-    abandoned: int
-    retried: int
-    failed: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-def audit_calls(folder: str | Path, run: str = "") -> dict[str, Audit]:
-    """The calls of every model, by its name, in the segments of `run` (of all runs, where it is empty).
-
-    Raises `DataError` where the folder cannot be read.
-    """
-    tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
-    seen: set[bytes] = set()
-    for entry in _entries(journal_folder(folder), run):
-        tallies[entry.model].count(entry, seen)
-    return {model: tally.audit() for model, tally in sorted(tallies.items())}
-
-
-def _entries(folder: Path, run: str) -> Iterator[JournalEntry]:
-    for name in segment_names(folder):
-        if run in ("", run_of(name)):
-            yield from (entry for _, _, entry in SegmentReader(folder / name).read_entries())
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Running counts of one model."""
-
     issued: int = 0
     completed: int = 0
     reused: int = 0
     repeated: int = 0
+    abandoned: int = 0
     retried: int = 0
     failed: int = 0
     prompt_tokens: int = 0
@@ -64,29 +31,34 @@ class _Tally:
 
     def count(self, entry: JournalEntry, seen: set[bytes]) -> None:
         """Count one entry; `seen` are the keys that were issued before it."""
-        match entry.outcome:
-            case Completion() as answer:
-                self._complete(answer.attempts)
-                self.prompt_tokens += answer.usage.prompt_tokens
-                self.completion_tokens += answer.usage.completion_tokens
-            case CallError() as error:
-                self._complete(error.attempts)
-                self.failed += not isinstance(error, ContentFiltered)
-            case None:
-                self._count_start(entry, seen)
-
-    def audit(self) -> Audit:
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Audit(**values, abandoned=self.issued - self.completed)
-
-    def _count_start(self, entry: JournalEntry, seen: set[bytes]) -> None:
+        outcome = entry.outcome
         if entry.kind == "reused":
             self.reused += 1
-            return
-        self.issued += 1
-        self.repeated += entry.key in seen
-        seen.add(entry.key)
+        elif outcome is None:
+            self.issued += 1
+            self.repeated += entry.key in seen
+            seen.add(entry.key)
+        else:
+            self.completed += 1
+            self.retried += outcome.attempts - 1
+            if isinstance(outcome, Completion):
+                self.prompt_tokens += outcome.usage.prompt_tokens
+                self.completion_tokens += outcome.usage.completion_tokens
+            else:
+                self.failed += not isinstance(outcome, ContentFiltered)
+        self.abandoned = self.issued - self.completed
 
-    def _complete(self, attempts: int) -> None:
-        self.completed += 1
-        self.retried += attempts - 1
+
+def audit_calls(folder: str | Path, run: str = "") -> dict[str, Audit]:
+    """The calls of every model, by its name, in the segments of `run` (of all runs, where it is empty).
+
+    Raises `DataError` where the folder cannot be read.
+    """
+    audits: defaultdict[str, Audit] = defaultdict(Audit)
+    seen: set[bytes] = set()
+    place = journal_folder(folder)
+    for name in segment_names(place):
+        if run in ("", run_of(name)):
+            for _, _, entry in SegmentReader(place / name).read_entries():
+                audits[entry.model].count(entry, seen)
+    return dict(sorted(audits.items()))

@@ -11,9 +11,9 @@ Keys and hashes are 16 bytes in hexadecimal, `at` is in seconds since 1970.
 
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import orjson
@@ -126,9 +126,20 @@ def _head(content: dict[str, Any], name: str) -> tuple[bytes, str, float]:
     if len(key) != HASH_BYTES:
         raise ValueError(f"a key of {len(key)} bytes")
     model, at = content["model"], content["at"]
-    if not (_is_text(model) and _is_number(at)):
+    if type(model) is not str or type(at) not in (int, float):
         raise TypeError(f"model {model!r} at {at!r}")
     return key, model, float(at)
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("text", "finish_reason", "error", "message", "body"), (str,)),
+    "refusal": (str, NoneType),
+    "attempts": (int,),
+    "seconds": (int, float),
+    "status": (int, NoneType),
+    "retry_after": (int, float, NoneType),
+}
+"""Exact types of the fields of answers and failures (`True` is no int); `parse_usage` checks the tokens in `usage`."""
 
 
 def _checked(fields: dict[str, Any], *required: str) -> dict[str, Any]:
@@ -136,44 +147,10 @@ def _checked(fields: dict[str, Any], *required: str) -> dict[str, Any]:
     if any(name not in fields for name in required):
         raise LookupError(f"one of {required} is missing")
     for name, value in fields.items():
-        if (is_valid := _CHECKS.get(name)) and not is_valid(value):
+        counts = name in ("attempts", "status") and value is not None
+        if name in _TYPES and (type(value) not in _TYPES[name] or (counts and not is_count(value))):
             raise TypeError(f"{name} is {value!r}")
     return fields
-
-
-def _is_text(value: object) -> bool:
-    return type(value) is str
-
-
-def _is_text_or_none(value: object) -> bool:
-    return value is None or type(value) is str
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float)  # not isinstance: `True` is an int
-
-
-def _is_number_or_none(value: object) -> bool:
-    return value is None or _is_number(value)
-
-
-def _is_count_or_none(value: object) -> bool:
-    return value is None or is_count(value)
-
-
-_CHECKS: Mapping[str, Callable[[object], bool]] = {
-    "text": _is_text,
-    "finish_reason": _is_text,
-    "refusal": _is_text_or_none,
-    "attempts": is_count,
-    "seconds": _is_number,
-    "error": _is_text,
-    "message": _is_text,
-    "status": _is_count_or_none,
-    "retry_after": _is_number_or_none,
-    "body": _is_text,
-}
-"""Type checks of the fields of answers and failures; `parse_usage` checks the tokens in `usage`."""
 
 
 def _known(names: Iterable[str], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
+from functools import cache, partial
 
 import orjson
 
@@ -103,7 +104,8 @@ class JournaledModel:
             raise NotInJournal(
                 self.name, "the journal does not have this call, and a replay makes no calls", attempts=0
             )
-        record_issued = _RecordOnce(self._journal, key, self.name, call)
+        # Once: when its request leaves, or at its end if the model never notifies.
+        record_issued = cache(partial(self._journal.append_issued, key, self.name, call))
         outcome: CallOutcome
         try:
             with notify_when_sent(record_issued):
@@ -124,17 +126,3 @@ class JournaledModel:
         if isinstance(outcome, CallError):
             self._failed.add(key)
         return outcome
-
-
-class _RecordOnce:
-    """Records once that a call was issued: when its request leaves, or at its end if the model never notifies."""
-
-    def __init__(self, journal: Journal, key: bytes, model: str, call: Call) -> None:
-        self._journal = journal
-        self._call = (key, model, call)
-        self._recorded = False
-
-    def __call__(self) -> None:
-        if not self._recorded:
-            self._journal.append_issued(*self._call)
-            self._recorded = True

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from coe_ray.core.errors import ConfigError, DataError
+from coe_ray.core.files import sync_to_disk
 from coe_ray.journal.entries import JournalEntry, parse_entry
 
 SUFFIX = ".jsonl"
@@ -167,7 +168,7 @@ class SegmentWriter:
         try:
             os.fsync(self._fd)
             if not self._is_listed:
-                _sync_folder(self.path.parent)
+                sync_to_disk(self.path.parent)  # or its name is lost with the power
                 self._is_listed = True
         except OSError as error:
             raise _unwritable(self.path, error) from error
@@ -219,12 +220,3 @@ def _unwritable(path: Path, error: OSError) -> DataError:
     else:
         what, remedy = f"cannot be written ({error.strerror})", "see to the disk"
     return DataError(f"{path}: {what}; nothing written before is lost: {remedy} and run the same command again")
-
-
-def _sync_folder(folder: Path) -> None:
-    """A file's name is safe from power loss only once its folder is."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

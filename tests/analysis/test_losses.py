@@ -85,27 +85,6 @@ def test_a_wrong_label_whose_task_has_the_same_expert_costs_nothing() -> None:
     assert (result.classification, result.unknown, result.mapping) == (0.0, 0.0, 0.5)
 
 
-BROKEN = [
-    ({"picked": np.array([1, 1, 1, 1, 1, 0, 0, 0])}, "right label"),
-    ({"picked": np.array([0, 1, 1, 1, -1, 0, 0, 0])}, "expert's number"),
-    ({"best": np.array([0, 2, 0, 0, 0, 0, 0, 0])}, "expert's number"),
-    ({"unread": RUN["right"]}, "cannot be right"),
-    ({"misnamed": RUN["unknown"] | RUN["misnamed"]}, "cannot be both"),
-    ({"unread": RUN["unread"][:1]}, "shape"),
-    ({"unknown": RUN["unknown"][:1]}, "shape"),
-    ({"picked": RUN["picked"][:1]}, "shape"),
-    ({"right": RUN["right"][0]}, "shape"),
-    ({"right": np.zeros((2, 0), np.bool_)}, "shape"),
-]
-
-
-@pytest.mark.parametrize(("change", "message"), BROKEN)
-def test_a_run_that_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
-    broken: Any = {**RUN, **change}
-    with pytest.raises(ValueError, match=message):
-        losses(**broken)
-
-
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
     experts, questions = draw(st.integers(1, 4)), draw(st.integers(1, 12))
@@ -213,12 +192,3 @@ def test_tasks_add_up_to_the_run(run: Run, random: Any) -> None:
     for task in by_task.values():
         assert max(task.coe, task.best_single) <= task.question_oracle
         assert task.coe + task.regret == pytest.approx(task.best_single)
-
-
-@pytest.mark.parametrize(
-    ("picked", "tasks", "message"),
-    [([0, 2], ["Code", "Code"], "expert's number"), ([0], ["Code", "Code"], "shape"), ([0, 1], ["Code"], "shape")],
-)
-def test_a_task_and_an_expert_for_each_question(picked: list[int], tasks: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        regret(np.ones((2, 2), np.bool_), np.array(picked, np.intp), tasks)

@@ -51,7 +51,7 @@ def test_a_map_of_another_run_is_of_its_answers_and_its_experts_may_be_more_and_
     other = grid("AAAA", {"gamma": "AAAA", "beta": "AABB", "alpha": "BBAA"}, ["Build", "Build", "Test", "Test"])
     task_map = other_map(MATRIX, other, "other")
     assert shown(task_map.picked(TASKS), MATRIX.experts) == ["beta"] * 3 + ["alpha"] * 5
-    assert [board.experts for board in task_map.boards] == [("alpha", "beta")]
+    assert {board.experts for board in task_map.boards} == {("alpha", "beta")}
 
 
 def test_a_run_that_lacks_an_expert_makes_no_map() -> None:
@@ -87,10 +87,10 @@ def folds_of(matrix: Matrix) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
 def test_each_question_is_routed_by_the_answers_of_the_other_folds() -> None:
     matrix = many()
     task_map, folds = cross_fitted_map(matrix), folds_of(matrix)
-    assert len(task_map.boards) == FOLDS == len(set(folds))
-    for number, part in enumerate(task_map.part):
-        assert task_map.boards[part] == board_of(matrix, folds != folds[number])
-    assert paper_map(matrix).boards == (board_of(matrix, np.ones(matrix.size, dtype=np.bool_)),)
+    assert len({board.version for board in task_map.boards}) == FOLDS == len(set(folds))
+    for number, board in enumerate(task_map.boards):
+        assert board == board_of(matrix, folds != folds[number])
+    assert paper_map(matrix).boards == (board_of(matrix, np.ones(matrix.size, dtype=np.bool_)),) * matrix.size
 
 
 def flipped(matrix: Matrix, places: Sequence[int]) -> Matrix:
@@ -108,7 +108,7 @@ def test_a_questions_own_answers_do_not_change_its_route(number: int) -> None:
     # Nor do those of its whole fold: whatever is near it lies there.
     for places in ([number], list(np.flatnonzero(own))):
         after = cross_fitted_map(flipped(matrix, places))
-        assert after.boards[after.part[number]] == before.boards[before.part[number]]
+        assert after.boards[number] == before.boards[number]
         for label in ("Build", "Code", "Test", UNKNOWN):
             assert after.picked([label] * 60)[number] == before.picked([label] * 60)[number]
         # Without this the test would prove nothing.
@@ -140,10 +140,10 @@ def test_no_question_is_routed_by_a_near_duplicates_answer() -> None:
     matrix = grid("A" * 120, answers, questions=tuple(replace(twin, answer="A") for twin in twins))
     task_map = cross_fitted_map(matrix)
     keys = [near_duplicate_key(each.text, each.options) for each in matrix.questions]
-    for number, part in enumerate(task_map.part):
+    for number, board in enumerate(task_map.boards):
         near = [place for place, key in enumerate(keys) if key == keys[number]]
         assert len(near) == 4
-        assert cross_fitted_map(flipped(matrix, near)).boards[part] == task_map.boards[part]
+        assert cross_fitted_map(flipped(matrix, near)).boards[number] == board
 
 
 def test_recorded_questions_without_a_text_are_spread_over_folds_by_their_id() -> None:
@@ -173,7 +173,7 @@ def test_a_task_whose_questions_are_all_in_one_fold_is_unknown_to_its_own_board(
     rare = replace(matrix, questions=tuple(lone))
     task_map = cross_fitted_map(rare)
     own = int(np.flatnonzero(folds == 0)[0])
-    board = task_map.boards[task_map.part[own]]
+    board = task_map.boards[own]
     assert "Rare" not in board.tasks
     assert rare.experts[task_map.picked(rare.tasks)[own]] == board.best_on_average().expert
 
@@ -198,5 +198,4 @@ def test_in_any_run_no_answer_of_a_fold_reaches_its_own_board(matrix: Matrix, da
     fold = data.draw(st.sampled_from(sorted(set(folds))))
     places = np.flatnonzero(folds == fold)
     before, after = cross_fitted_map(matrix), cross_fitted_map(flipped(matrix, list(places)))
-    assert set(before.part[places]) == set(after.part[places])
-    assert [before.boards[part] for part in before.part[places]] == [after.boards[part] for part in after.part[places]]
+    assert [before.boards[place] for place in places] == [after.boards[place] for place in places]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coe_ray.bench.insights import LONGEST, SHOWN, Insights
-from coe_ray.bench.scoring import COE, OneBoard
+from coe_ray.bench.scoring import COE
 from coe_ray.core.questions import make_question
 from coe_ray.core.run_folder import QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
@@ -81,7 +81,8 @@ def world(rows: Sequence[tuple[Any, ...]] = WORLD) -> Iterator[tuple[Question, Q
 
 
 def told(of: Profile, run: Sequence[tuple[Question, QuestionRecord]]) -> dict[str, Any]:
-    insights = Insights(of, {question.id: question for question, _ in run}, OneBoard(BOARD))
+    questions = {question.id: question for question, _ in run}
+    insights = Insights(of, questions, dict.fromkeys(questions, BOARD))
     insights.add(record for _, record in run)
     return insights.summary()
 
@@ -217,7 +218,7 @@ def test_a_refusal_tells_what_it_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("taken", [False, True])
 def test_without_a_complete_question_nothing_is_told(tmp_path: Path, taken: bool) -> None:
     question = asked(0, BUILD)
-    insights = Insights(profile(tmp_path), {question.id: question}, OneBoard(BOARD))
+    insights = Insights(profile(tmp_path), {question.id: question}, {question.id: BOARD})
     insights.add([record(question, label(BUILD, 0.5), FAILED, said(RIGHT, 1, 1))] if taken else [])
     assert insights.summary() == {
         **dict.fromkeys(("verdict", "bounds", "losses", "regret", "costs")),

@@ -24,7 +24,7 @@ OTHERS = ("127.0.0.2", "127.0.0.3")
 @pytest.fixture(scope="module")
 def ray(bench_cluster: Cluster) -> Iterator[Cluster]:
     yield bench_cluster
-    bench_cluster.lose_nodes()
+    bench_cluster.remove_nodes()
 
 
 @pytest.fixture(scope="module")

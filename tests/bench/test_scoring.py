@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coe_ray.analysis.mapping import fold_of
-from coe_ray.bench.scoring import COE, Ledger, OneBoard, Row, all_rows, board_of, coe_rows, cross_fitted, expert_rows
+from coe_ray.bench.scoring import COE, Ledger, Row, all_rows, board_of, coe_rows, cross_fitted, expert_rows
 from coe_ray.core.questions import make_question
 from coe_ray.core.run_folder import ANSWER_SCHEMA, QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
@@ -47,7 +47,8 @@ RECORDS = [
 ]
 EXPERTS = list(expert_rows(QUESTIONS, RECORDS))
 BOARD = board_of(EXPERTS)
-ROWS = list(all_rows(QUESTIONS, RECORDS, OneBoard(BOARD)))
+BOARDS = dict.fromkeys(QUESTIONS, BOARD)
+ROWS = list(all_rows(QUESTIONS, RECORDS, BOARDS))
 
 
 def figures(rows: Iterable[Row], questions: Mapping[str, Question]) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def test_the_figures_by_hand() -> None:
 
 def test_questions_without_a_record_make_a_run_incomplete() -> None:
     clean = [RECORDS[0]]
-    rows = list(all_rows(QUESTIONS, clean, OneBoard(BOARD)))
+    rows = list(all_rows(QUESTIONS, clean, BOARDS))
     assert figures(rows, QUESTIONS)["incomplete"]
     assert not figures(rows, {BUILD[0].id: BUILD[0]})["incomplete"]
 
@@ -135,10 +136,10 @@ def fold(id_: str) -> int:
 
 def test_every_question_has_a_leaderboard_of_the_other_folds() -> None:
     rows = list(expert_rows(MANY, MANY_RECORDS))
-    boards = cross_fitted(rows, MANY)
+    boards, whole = cross_fitted(rows, MANY)
     for id_ in MANY:
-        assert boards.board(id_) == board_of(row for row in rows if fold(row["question_id"]) != fold(id_))
-    assert boards.whole == board_of(rows)
+        assert boards[id_] == board_of(row for row in rows if fold(row["question_id"]) != fold(id_))
+    assert whole == board_of(rows)
 
 
 @pytest.mark.parametrize("id_", list(MANY)[:12])
@@ -148,9 +149,9 @@ def test_a_questions_own_answers_do_not_change_its_route(id_: str) -> None:
         if each["id"] == id_:
             for answer in each["answers"].values():
                 answer["letter"] = "B" if answer["letter"] == "A" else "A"
-    before = cross_fitted(expert_rows(MANY, MANY_RECORDS), MANY)
-    after = cross_fitted(expert_rows(MANY, flipped), MANY)
-    assert before.board(id_) == after.board(id_)
+    before, _ = cross_fitted(expert_rows(MANY, MANY_RECORDS), MANY)
+    after, _ = cross_fitted(expert_rows(MANY, flipped), MANY)
+    assert before[id_] == after[id_]
     (row,) = [row for row in coe_rows(MANY, MANY_RECORDS, before) if row["question_id"] == id_]
     (again,) = [row for row in coe_rows(MANY, flipped, after) if row["question_id"] == id_]
     assert row["expert"] == again["expert"]
@@ -161,8 +162,8 @@ def test_a_questions_own_answers_do_not_change_its_route(id_: str) -> None:
 
 def test_with_one_fold_only_all_answers_make_the_leaderboard() -> None:
     rows = list(expert_rows(QUESTIONS, RECORDS[:1]))
-    boards = cross_fitted(rows, QUESTIONS)
-    assert boards.board(BUILD[0].id) == boards.whole == board_of(rows)
+    boards, whole = cross_fitted(rows, QUESTIONS)
+    assert boards[BUILD[0].id] == whole == board_of(rows)
 
 
 def test_an_outage_in_all_other_folds_leaves_them_without_a_say() -> None:
@@ -172,18 +173,18 @@ def test_an_outage_in_all_other_folds_leaves_them_without_a_say() -> None:
         record(other, label("Build"), FAILED, FAILED),
     ]
     rows = list(expert_rows(MANY, records))
-    boards = cross_fitted(rows, MANY)
-    assert boards.board(first.id) == boards.board(other.id) == board_of(rows)
+    boards, _ = cross_fitted(rows, MANY)
+    assert boards[first.id] == boards[other.id] == board_of(rows)
 
 
 def test_an_outage_of_everything_leaves_no_leaderboard() -> None:
-    boards = cross_fitted(expert_rows(QUESTIONS, [record(BUILD[0], None, FAILED, FAILED)]), QUESTIONS)
-    assert (boards.board(BUILD[0].id), boards.whole) == (None, None)
+    boards, whole = cross_fitted(expert_rows(QUESTIONS, [record(BUILD[0], None, FAILED, FAILED)]), QUESTIONS)
+    assert (boards, whole) == ({}, None)
 
 
 def test_a_label_that_no_question_has_is_one_more_row_and_column() -> None:
     records = [record(BUILD[0], label("Deploy"), said("A"), said("B"))]
-    rows = all_rows(QUESTIONS, records, OneBoard(BOARD))
+    rows = all_rows(QUESTIONS, records, BOARDS)
     ledger = Ledger()
     assert len(list(ledger.count(rows))) == 3
     confusion = ledger.figures({BUILD[0].id: BUILD[0]})["classifier"]["confusion"]
@@ -194,6 +195,6 @@ def test_a_near_duplicate_does_not_route_its_twin() -> None:
     asked = make_question("Which task?", ("one", "two"), "A", "Build")
     twin = make_question("WHICH TASK", ("two", "one"), "B", "Build")
     rows = list(expert_rows({asked.id: asked, twin.id: twin}, [record(twin, label("Build"), said("B"), said("A"))]))
-    boards = cross_fitted(rows, {asked.id: asked, twin.id: twin})
+    boards, _ = cross_fitted(rows, {asked.id: asked, twin.id: twin})
     assert fold_of(asked) == fold_of(twin)
-    assert boards.folds[asked.id] == boards.folds[twin.id]
+    assert boards[asked.id] is boards[twin.id]

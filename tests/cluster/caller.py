@@ -28,9 +28,9 @@ class Caller:
     """Calls until it is stopped; what is under way then is finished."""
 
     def __init__(self, base_url: str, max_concurrency: int) -> None:
-        gate = LimiterRegistry(connect_governors()).limiter(base_url, "sk-shared", RateLimits(max_concurrency))
+        limiter = LimiterRegistry(connect_governors()).limiter(base_url, "sk-shared", RateLimits(max_concurrency))
         self._model = HttpModel(
-            name="m", model="m", base_url=base_url, limiter=gate, api_key="sk-shared", retry=RetryPolicy(attempts=30)
+            name="m", model="m", base_url=base_url, limiter=limiter, api_key="sk-shared", retry=RetryPolicy(attempts=30)
         )
         self._stopped = False
         self.outcomes: Counter[str] = Counter()

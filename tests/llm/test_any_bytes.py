@@ -61,7 +61,7 @@ async def test_any_body_is_an_answer_or_a_call_error(
     server: FaultServer, body: bytes, status: int, *, streaming: bool
 ) -> None:
     server.reset(Reply(status, body))
-    model = made(server.base_url)  # with a gate of its own: it remembers refusals
+    model = made(server.base_url)  # with a limiter of its own, which remembers refusals
     try:
         await (said(model) if streaming else model.complete(CALL))
     except CallError as error:

@@ -1,4 +1,4 @@
-"""Turns by themselves; order and cancellation in a whole gate are in `test_gate.py`."""
+"""Turns by themselves; order and cancellation in a whole limiter are in `test_limiter.py`."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ def test_none_begins_while_it_is_held_or_all_starts_are_used() -> None:
     assert [used_up.take(), used_up.take()] == [True, False]
 
 
-async def test_who_comes_later_waits_behind() -> None:
+async def test_a_newcomer_waits_behind_the_queue() -> None:
     none = turns(0)
     waiter = asyncio.create_task(none.wait())
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The governor as its clients see it: alone, with a clock of its own, and behind real gates in virtual time."""
+"""The governor as its clients see it: alone, with a clock of its own, and with real limiters in virtual time."""
 
 import asyncio
 import random
@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.core.errors import RateLimited
 from coe_ray.ratelimit.governor import FORGOTTEN_S, Lease, RateGovernor, RateLimits, UsageReport
-from tests.support.provider import Client, Office, Provider
+from tests.support.provider import Client, Provider, RemoteGovernor, ask, now
 from tests.support.virtual_time import run_virtually
 
 NAMES = ("a", "b", "c", "d")
@@ -34,7 +35,7 @@ def governor(clock: Clock) -> RateGovernor:
 
 
 def busy(client: str, **what: object) -> UsageReport:
-    """A report of somebody who wants more than there is."""
+    """Report of a client that wants more slots than there are."""
     return UsageReport(client, **{"limits": RateLimits(20), "waiting": 100, **what})  # type: ignore[arg-type]
 
 
@@ -52,15 +53,17 @@ def test_a_burst_is_cut_once_to_what_was_accepted(governor: RateGovernor) -> Non
 def test_refusals_without_an_answer_between_go_down_faster_and_then_pause(governor: RateGovernor) -> None:
     epochs = range(5)
     leases = [governor.report(busy("a", epoch=epoch, limited=1, accepted=20)) for epoch in epochs]
-    assert [round(lease.limit or 0, 1) for lease in leases] == [18, 14.6, 9.6, 4.8, 2.4]
-    assert [lease.slots for lease in leases] == [18, 14, 9, 0, 0]
+    assert [round(lease.limit or 0, 1) for lease in leases] == [19, 15.4, 10.1, 5, 2.5]
+    assert [lease.slots for lease in leases] == [19, 15, 10, 0, 0]
 
 
 def test_never_less_than_one_call_at_a_time(governor: RateGovernor, clock: Clock) -> None:
     for epoch in range(20):
-        governor.report(busy("a", epoch=epoch, limited=1))
-    clock.now += 10
-    assert governor.report(busy("a", epoch=20)).slots == 1
+        governor.report(busy("a", epoch=epoch, limited=20))
+    for _ in range(40):
+        clock.now += 0.25
+        lease = governor.report(busy("a", epoch=20))
+    assert lease.slots == 1
 
 
 def test_a_slot_is_not_given_away_while_another_may_use_it(governor: RateGovernor) -> None:
@@ -72,13 +75,13 @@ def test_a_slot_is_not_given_away_while_another_may_use_it(governor: RateGoverno
     assert governor.report(busy("b")).slots == 10
 
 
-def test_who_comes_while_there_is_room_has_a_slot_at_once(governor: RateGovernor) -> None:
-    """A question now and then, answered by one process or the other, must not wait for an exchange of the other."""
+def test_a_new_client_gets_a_free_slot_at_once(governor: RateGovernor) -> None:
+    """A rare question, answered by either of two processes, must not wait for an exchange of the other."""
     assert governor.report(UsageReport("a", RateLimits(20), waiting=1)).slots == 10
     assert governor.report(UsageReport("b", RateLimits(20), waiting=1)).slots >= 1
 
 
-def test_who_wants_nothing_leaves_his_slots_to_the_others(governor: RateGovernor) -> None:
+def test_an_idle_clients_slots_go_to_the_others(governor: RateGovernor) -> None:
     governor.report(busy("a"))
     assert governor.report(UsageReport("a", RateLimits(20))).slots == 0
     assert governor.report(busy("b")).slots == 20
@@ -97,7 +100,7 @@ def test_limits_of_several_clients_are_joined(governor: RateGovernor) -> None:
     assert lease.starts is not None
 
 
-def test_born_again_it_goes_on_from_what_the_clients_know(governor: RateGovernor) -> None:
+def test_after_a_restart_it_goes_on_from_the_clients_reports(governor: RateGovernor) -> None:
     assert governor.report(busy("a", epoch=4, limit=6.0, in_flight=3)).limit == 6
     assert governor.report(busy("b", epoch=4, limit=6.0, in_flight=3)).limit == 6
     assert governor.report(busy("a", epoch=4, limit=6.0, in_flight=3)).slots == 3
@@ -109,12 +112,12 @@ def test_born_again_it_goes_on_from_what_the_clients_know(governor: RateGovernor
     st.integers(1, 12),
 )
 def test_leases_never_add_up_to_more_than_the_limit(
-    asked: list[tuple[str, int, int, bool]], max_concurrency: int
+    reports: list[tuple[str, int, int, bool]], max_concurrency: int
 ) -> None:
     """Whatever clients report, as long as they keep to their leases."""
     clock = Clock()
     governor, slots, epochs = RateGovernor(clock), dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
-    for client, wished, waiting, refused in asked:
+    for client, wished, waiting, refused in reports:
         clock.now += 0.1
         flying = min(wished, slots[client])
         lease = governor.report(
@@ -135,7 +138,7 @@ def test_leases_never_add_up_to_more_than_the_limit(
 
 
 @given(st.integers(1, 12), st.integers(1, 5))
-def test_everybody_gets_his_turn_with_fewer_slots_than_clients(clients: int, max_concurrency: int) -> None:
+def test_every_client_gets_a_turn_with_fewer_slots_than_clients(clients: int, max_concurrency: int) -> None:
     clock = Clock()
     governor, turns = RateGovernor(clock), dict.fromkeys(range(clients), 0)
     for _ in range(40):
@@ -144,6 +147,69 @@ def test_everybody_gets_his_turn_with_fewer_slots_than_clients(clients: int, max
             lease = governor.report(UsageReport(str(client), RateLimits(max_concurrency), waiting=3))
             turns[client] += lease.slots
     assert min(turns.values()) > 0
+
+
+@pytest.mark.parametrize("size", [4, 64])
+def test_one_refusal_costs_one_slot_which_comes_back(governor: RateGovernor, clock: Clock, size: int) -> None:
+    limits = RateLimits(size)
+    governor.report(busy("a", limits=limits, in_flight=1))
+    assert governor.report(busy("a", limits=limits, limited=1)).limit == size - 1
+    clock.now += 10
+    assert governor.report(busy("a", limits=limits, epoch=1)).limit == size
+
+
+def test_all_refusals_of_a_question_that_is_tried_again_leave_most_of_the_window(governor: RateGovernor) -> None:
+    limits = RateLimits(64)
+    leases = [governor.report(busy("a", limits=limits, epoch=epoch, limited=1)) for epoch in range(10)]
+    assert leases[-1].slots == 54
+
+
+@pytest.mark.parametrize(("in_flight", "refused", "left"), [(64, 6, 58), (64, 30, 34), (64, 64, 32), (40, 40, 32)])
+def test_a_burst_is_cut_to_what_was_accepted_and_by_half_where_that_is_unknown(
+    governor: RateGovernor, in_flight: int, refused: int, left: int
+) -> None:
+    report = busy("a", limits=RateLimits(64), limited=refused, accepted=in_flight - refused)
+    assert governor.report(report).limit == left
+
+
+@pytest.mark.parametrize("traffic", [None, 1])
+def test_a_window_without_full_use_is_back_within_ten_seconds(
+    governor: RateGovernor, clock: Clock, traffic: int | None
+) -> None:
+    """Also after a burst that showed a far smaller limit, and with no report in between."""
+    limits = RateLimits(64)
+    assert governor.report(busy("a", limits=limits, limited=60, accepted=4, in_flight=4)).slots == 4
+    if traffic:
+        for _ in range(38):
+            clock.now += 0.25
+            governor.report(UsageReport("a", limits, epoch=1, in_flight=traffic, finished=1))
+    else:
+        governor.report(UsageReport("a", limits, epoch=1, finished=4))
+        clock.now += 9.5
+    assert governor.report(busy("a", limits=limits, epoch=1)).slots == 64
+
+
+def test_answers_of_a_slow_model_are_given_at_once_after_one_refusal() -> None:
+    """The public case: after a single 429, four answers of 8 s that are asked for at once took 32 s."""
+
+    async def run() -> None:
+        provider = Provider(length_s=lambda: 8.0)
+        limiter = RemoteGovernor().limiter(RateLimits(64))
+
+        async def four_answers() -> float:
+            began = now()
+            await asyncio.gather(*(ask(limiter, provider, "a", random.Random(1)) for _ in range(4)))
+            return now() - began
+
+        await four_answers()
+        provider.limit = 0
+        with pytest.raises(RateLimited):
+            async with limiter.slot():
+                await provider.answer("a")
+        provider.limit = 4
+        assert await four_answers() < 8.1
+
+    run_virtually(run())
 
 
 LENGTHS: dict[str, Callable[[random.Random], float]] = {
@@ -162,9 +228,9 @@ def test_finds_a_hidden_limit_that_drops_and_comes_back(
     async def run() -> None:
         chance = random.Random(7)
         provider = Provider(refusal_s=refusal_s, length_s=lambda: LENGTHS[length](chance))
-        office = Office()
+        remote = RemoteGovernor()
         made = [
-            Client(name, office.gate(RateLimits(max_concurrency)), provider, max_concurrency)
+            Client(name, remote.limiter(RateLimits(max_concurrency)), provider, max_concurrency)
             for name in NAMES[:clients]
         ]
         for provider.limit in (20, 5, 20):
@@ -180,8 +246,8 @@ def test_finds_a_hidden_limit_that_drops_and_comes_back(
 
 def test_a_provider_that_refuses_a_few_at_random_is_not_cut_down_to_nothing() -> None:
     async def run() -> None:
-        provider, office = Provider(limit=32, length_s=lambda: 1.0, stray=0.04), Office()
-        client = Client("a", office.gate(RateLimits(32)), provider, 64)
+        provider, remote = Provider(limit=32, length_s=lambda: 1.0, stray=0.04), RemoteGovernor()
+        client = Client("a", remote.limiter(RateLimits(32)), provider, 64)
         await asyncio.sleep(120)
         assert await provider.share_used(30) >= 0.5
         await client.stop()
@@ -189,17 +255,17 @@ def test_a_provider_that_refuses_a_few_at_random_is_not_cut_down_to_nothing() ->
     run_virtually(run())
 
 
-def test_born_again_and_again_it_keeps_the_limit() -> None:
+def test_restarts_keep_the_limit() -> None:
     async def run() -> None:
-        provider, office = Provider(limit=20), Office()
-        client = Client("a", office.gate(RateLimits(256)), provider, 300)
+        provider, remote = Provider(limit=20), RemoteGovernor()
+        client = Client("a", remote.limiter(RateLimits(256)), provider, 300)
         await asyncio.sleep(10)
         before = len(provider.refused)
         for _ in range(5):
-            office.here = False
+            remote.reachable = False
             await asyncio.sleep(1.5)
-            office.reborn()
-            office.here = True
+            remote.restart()
+            remote.reachable = True
             await asyncio.sleep(5)
         assert len(provider.refused) - before <= 0.02 * len(provider.answered)
         assert await provider.share_used(10) >= 0.85
@@ -223,8 +289,8 @@ def test_limits_per_minute_are_kept_used_and_shared(
     limits: RateLimits, tokens: int, a_minute: int, clients: int
 ) -> None:
     async def run() -> None:
-        provider, office = Provider(), Office()
-        made = [Client(name, office.gate(limits), provider, 30, tokens) for name in NAMES[:clients]]
+        provider, remote = Provider(), RemoteGovernor()
+        made = [Client(name, remote.limiter(limits), provider, 30, tokens) for name in NAMES[:clients]]
         await asyncio.sleep(120)
         calls = provider.by_client.values()
         assert 0.9 * 2 * a_minute <= sum(calls) <= 1.02 * 2 * a_minute + 2
@@ -238,11 +304,11 @@ def test_limits_per_minute_are_kept_used_and_shared(
 def test_long_answers_among_short_ones_are_no_queue(long_s: float) -> None:
     async def run() -> None:
         chance = random.Random(3)
-        provider, office = Provider(length_s=lambda: chance.choice([0.2, 0.2, long_s])), Office()
-        client = Client("a", office.gate(RateLimits(64)), provider, 100)
+        provider, remote = Provider(length_s=lambda: chance.choice([0.2, 0.2, long_s])), RemoteGovernor()
+        client = Client("a", remote.limiter(RateLimits(64)), provider, 100)
         await asyncio.sleep(60)
-        assert office.leases[-1].epoch == 0
-        assert max(lease.slots for lease in office.leases[-100:]) == 64
+        assert remote.leases[-1].epoch == 0
+        assert max(lease.slots for lease in remote.leases[-100:]) == 64
         await client.stop()
 
     run_virtually(run())

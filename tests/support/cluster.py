@@ -153,9 +153,9 @@ class Cluster:
         self.call("lose_node", name=name)
         del self.nodes[name]
 
-    def lose_nodes(self) -> None:
-        """All but the head."""
-        self.call("lose_nodes")
+    def remove_nodes(self) -> None:
+        """All but the head, as an operator does; Ray knows it at the end."""
+        self.call("remove_nodes")
         self.nodes = {"head": self.nodes["head"]}
 
     def replicas(self, application: str = "default") -> Replicas:

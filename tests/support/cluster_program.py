@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -56,9 +57,13 @@ class ClusterProgram:
             process.kill()
         self._cluster.remove_node(node, allow_graceful=False)
 
-    def lose_nodes(self) -> None:
-        for name in [*self._nodes]:
-            self.lose_node(name)
+    def remove_nodes(self) -> None:
+        """All but the head, in order. Ray still places actors on a node until it knows that it is gone."""
+        for node in self._nodes.values():
+            self._cluster.remove_node(node)
+        self._nodes.clear()
+        while sum(node["Alive"] for node in ray.nodes()) > 1:
+            time.sleep(0.1)
 
     def deploy(self, profile: str, builder: str, name: str, route: str) -> str | None:
         application = _named(builder)(AppArgs(profile=profile))

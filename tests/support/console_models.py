@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 
+from coe_ray.core.chat_model import stream_completion
 from coe_ray.core.errors import ContentFiltered, ServerFault
 from coe_ray.core.types import UNKNOWN, Call, Completion, Delta, Question, Usage
 
@@ -42,9 +43,8 @@ class Sorter:
         text = f"**Task: {task or UNKNOWN}**"
         return Completion(text, usage=Usage(len(question.split()), 6), seconds=0.03)
 
-    async def stream(self, call: Call) -> AsyncIterator[Delta]:
-        raise NotImplementedError
-        yield Delta("")
+    def stream(self, call: Call) -> AsyncIterator[Delta]:
+        return stream_completion(self, call)
 
 
 class Speaker:

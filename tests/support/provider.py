@@ -1,4 +1,4 @@
-"""A provider in virtual time, and clients that send it calls through their gates for as long as they are told to."""
+"""A provider in virtual time, and clients that send it calls through their limiters until they are stopped."""
 
 import asyncio
 import random
@@ -19,9 +19,9 @@ def now() -> float:
 
 @dataclass
 class Provider:
-    """Refuses what is beyond `limit`, after `refusal_s`; `servers` work at a time, the rest stands in a queue.
+    """Refuses calls above `limit` after `refusal_s`, and a random `stray` share of all calls.
 
-    And a `stray` share of all calls, whatever else there is.
+    `servers` calls are worked on at a time; the others queue.
     """
 
     limit: float = float("inf")
@@ -74,11 +74,11 @@ class Provider:
         return len(self.refused) / max(len(self.refused) + len(self.answered), 1)
 
 
-async def ask(gate: CallLimiter, provider: Provider, client: str, patience: random.Random, tokens: int = 0) -> None:
+async def ask(limiter: CallLimiter, provider: Provider, client: str, patience: random.Random, tokens: int = 0) -> None:
     """One call, tried until it is answered, with the waits of the retry policy between."""
     for attempt in range(1000):
         try:
-            async with gate.slot() as slot:
+            async with limiter.slot() as slot:
                 await provider.answer(client)
                 slot.used(Usage(tokens))
                 return
@@ -88,18 +88,18 @@ async def ask(gate: CallLimiter, provider: Provider, client: str, patience: rand
 
 
 class Client:
-    """Keeps `callers` callers busy until it is told to stop."""
+    """Keeps `callers` callers busy until `stop`."""
 
-    def __init__(self, name: str, gate: CallLimiter, provider: Provider, callers: int, tokens: int = 0) -> None:
+    def __init__(self, name: str, limiter: CallLimiter, provider: Provider, callers: int, tokens: int = 0) -> None:
         self._patience = random.Random(name)
         self._tasks = [
-            asyncio.create_task(self._ask_on(name, gate, provider, tokens), name=f"{name}-{number}")
+            asyncio.create_task(self._ask_on(name, limiter, provider, tokens), name=f"{name}-{number}")
             for number in range(callers)
         ]
 
-    async def _ask_on(self, name: str, gate: CallLimiter, provider: Provider, tokens: int) -> None:
+    async def _ask_on(self, name: str, limiter: CallLimiter, provider: Provider, tokens: int) -> None:
         while True:
-            await ask(gate, provider, name, self._patience, tokens)
+            await ask(limiter, provider, name, self._patience, tokens)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -107,25 +107,25 @@ class Client:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class Office:
-    """Where the governor lives: may be away, and be born again without a memory."""
+class RemoteGovernor:
+    """The governor as clients reach it: exchanges take time, it may be unreachable, and a restart loses its state."""
 
     def __init__(self) -> None:
-        self.here = True
+        self.reachable = True
         self.exchanges = 0
         self.leases: list[Lease] = []
-        self.reborn()
+        self.restart()
 
-    def reborn(self) -> None:
+    def restart(self) -> None:
         self.governor = RateGovernor(asyncio.get_running_loop().time)
 
     async def report(self, report: UsageReport) -> Lease:
         self.exchanges += 1
         await asyncio.sleep(0.002)
-        if not self.here:
-            raise ConnectionError("nobody is in")
+        if not self.reachable:
+            raise ConnectionError("unreachable")
         self.leases.append(self.governor.report(report))
         return self.leases[-1]
 
-    def gate(self, limits: RateLimits) -> CallLimiter:
+    def limiter(self, limits: RateLimits) -> CallLimiter:
         return CallLimiter("p", limits, self.report, CallActivity())

@@ -43,7 +43,7 @@ class FaultInjector:
             await self._whole(what, at, victims)
         return self.disruptions
 
-    async def lose_nodes(self, until: float) -> list[Disruption]:
+    async def remove_nodes(self, until: float) -> list[Disruption]:
         """Lose a node with a replica of everything, and join a new one to the cluster once all is well."""
         while await self._left_alone(until):
             replicas = await asyncio.to_thread(self.cluster.replicas)

@@ -165,7 +165,7 @@ async def test_a_node_is_lost(cluster: Cluster) -> None:
     until = monotonic() + SECONDS - QUIET_S
     async with asyncio.TaskGroup() as group:
         load = group.create_task(Load(cluster.url, HOSTED, "node", SECONDS).run())
-        disruptions = group.create_task(injector.lose_nodes(until))
+        disruptions = group.create_task(injector.remove_nodes(until))
     report = printed(Report("a node of three", load.result(), disruptions.result()))
     assert report.disruptions
     assert_only_lost_what_was_in_flight(report)

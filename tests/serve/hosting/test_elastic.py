@@ -25,7 +25,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, gpu_cluster: Cluster) -> I
     profile = write_world(tmp_path_factory.mktemp("elastic"))
     with gpu_cluster.serving(profile, "tests.serve.hosting.elastic_application:build"):
         yield gpu_cluster
-    gpu_cluster.lose_nodes()
+    gpu_cluster.remove_nodes()
 
 
 @dataclass

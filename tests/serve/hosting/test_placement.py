@@ -22,7 +22,7 @@ def cluster(gpu_cluster: Cluster) -> Iterator[Cluster]:
     gpu_cluster.add_node("left", gpus=2)
     gpu_cluster.add_node("right", {"accelerator_type:L4": 1}, gpus=2)
     yield gpu_cluster
-    gpu_cluster.lose_nodes()
+    gpu_cluster.remove_nodes()
 
 
 @pytest.fixture
