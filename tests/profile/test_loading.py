@@ -199,10 +199,10 @@ def test_a_patch_to_a_profile_upon_another_keeps_what_it_was_made_of(tmp_path: P
 def test_files_that_extend_each_other_are_refused(tmp_path: Path, files: dict[str, str]) -> None:
     for name, named in files.items():
         written(tmp_path / name, extends=named)
-    said = refusal(tmp_path / "a.yaml")
-    assert "extends: leads back to " in said
-    assert said.endswith("one of them must extend nothing")
-    assert len(said) < 300 + len(str(tmp_path)) * 3
+    message = refusal(tmp_path / "a.yaml")
+    assert "extends: leads back to " in message
+    assert message.endswith("one of them must extend nothing")
+    assert len(message) < 300 + len(str(tmp_path)) * 3
 
 
 def test_a_link_to_the_own_file_is_the_own_file(tmp_path: Path) -> None:
@@ -216,9 +216,9 @@ def test_a_link_to_the_own_file_is_the_own_file(tmp_path: Path) -> None:
 )
 def test_what_is_not_there_to_extend_is_said_with_file_and_key(tmp_path: Path, named: str) -> None:
     path = written(tmp_path / "own.yaml", extends=named)
-    said = refusal(path)
-    assert said.startswith(f"{path}: extends: no profile ")
-    assert said.endswith(", ".join(shipped_profiles()))
+    message = refusal(path)
+    assert message.startswith(f"{path}: extends: no profile ")
+    assert message.endswith(", ".join(shipped_profiles()))
 
 
 @pytest.mark.parametrize("named", [5, ["base.yaml"], {"path": "base.yaml"}, True])
@@ -252,8 +252,8 @@ def test_where_the_file_lies_is_not_said_in_the_one_below_either(tmp_path: Path,
 
 def test_sections_that_are_none_are_refused_and_do_not_break_the_reading(tmp_path: Path) -> None:
     base(tmp_path / "base.yaml", leaderboard=["board.json"], access="off", models="many", retrieval=5)
-    said = refusal(written(tmp_path / "own.yaml", extends="base.yaml"))
-    assert all(f"{key}: " in said for key in ("leaderboard", "access", "models", "retrieval"))
+    message = refusal(written(tmp_path / "own.yaml", extends="base.yaml"))
+    assert all(f"{key}: " in message for key in ("leaderboard", "access", "models", "retrieval"))
 
 
 def test_the_content_is_read_whole_with_where_it_lies(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from coe_ray.bench.datasets.rows import TASK_NAMES, RawRow, Row, decode_file, judge_row, normalize_name
+from coe_ray.bench.datasets.rows import TASK_NAMES, Row, decode_file, normalize_name
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import language_of
 from coe_ray.core.types import Language
@@ -67,18 +67,20 @@ def task_of(category: str, language: Language, own: Mapping[str, str] = MappingP
     return _phases().get(name) or TASK_NAMES.get(name)
 
 
-def read_csv(root: Path, path: Path, own: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
-    """Read one file, row for row; a file that cannot be read is one row with the number 0."""
-    file = path.relative_to(root).as_posix()
+def read_csv(path: Path, file: str, own: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
+    """Read one file, row for row; a file that cannot be read is one row with the number 0.
+
+    `file` is its path below the benchmark's folder.
+    """
     try:
         records = list(_records(decode_file(path)))
     except OSError as error:
-        return [Row(file, 0, "", reason=f"unreadable file: {error}")]
+        return [Row(file, 0, fault=f"unreadable file: {error}")]
     if not records:
-        return [Row(file, 0, "", reason="unreadable file: it is empty")]
+        return [Row(file, 0, fault="unreadable file: it is empty")]
     header, *rows = records
     columns = _columns(header)
-    return [_row(root, path, number, record, columns, own) for number, record in enumerate(rows, 1)]
+    return [_row(file, number, record, columns, own) for number, record in enumerate(rows, 1)]
 
 
 def expected_sizes() -> dict[tuple[str, str], int]:
@@ -138,30 +140,17 @@ def _columns(header: list[str] | csv.Error) -> dict[str, int]:
 
 
 def _row(
-    root: Path,
-    path: Path,
-    number: int,
-    record: list[str] | csv.Error,
-    columns: Mapping[str, int],
-    own: Mapping[str, str],
+    file: str, number: int, record: list[str] | csv.Error, columns: Mapping[str, int], own: Mapping[str, str]
 ) -> Row:
-    relative = path.relative_to(root)
-    file = relative.as_posix()
     if isinstance(record, csv.Error):
-        return Row(file, number, "", reason=f"unreadable row: {record}")
-    raw = _by_heading(record, columns)
-    options = tuple(raw.get(letter, "") for letter in _OPTIONS)
-    text = raw.get("question", "")
-    language = _folder_language(relative) or language_of("\n".join([text, *options]))
+        return Row(file, number, fault=f"unreadable row: {record}")
+    cells = {name: record[place].strip() for name, place in columns.items() if place < len(record)}
+    id_, text, answer, *options = (cells.get(name, "") for name in ("id", "question", "answer", *_OPTIONS))
+    path = PurePosixPath(file)
+    language = _folder_language(path) or language_of("\n".join([text, *options]))
     task = task_of(path.stem, language, own)
-    if fault := _find_fault(path.stem, task, record, columns):
-        return Row(file, number, raw.get("id", ""), reason=fault, task=task, language=language)
-    answer = raw.get("answer", "")
-    return judge_row(RawRow(file, number, raw.get("id", ""), text, options, answer, task, language, len(_OPTIONS)))
-
-
-def _by_heading(record: Sequence[str], columns: Mapping[str, int]) -> dict[str, str]:
-    return {name: record[place].strip() for name, place in columns.items() if place < len(record)}
+    fault = _find_fault(path.stem, task, record, columns)
+    return Row(file, number, id_, text, tuple(options), answer, task, language, len(_OPTIONS), fault)
 
 
 def _find_fault(stem: str, task: str | None, record: Sequence[str], columns: Mapping[str, int]) -> str | None:
@@ -176,6 +165,6 @@ def _find_fault(stem: str, task: str | None, record: Sequence[str], columns: Map
     return None
 
 
-def _folder_language(path: Path) -> Language | None:
+def _folder_language(path: PurePosixPath) -> Language | None:
     found = (LANGUAGE_FOLDERS.get(part.casefold()) for part in path.parts[:-1])
     return next((language for language in found if language), None)

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 from coe_ray.bench.datasets.devops_eval import check_sizes, read_csv
 from coe_ray.bench.datasets.hub import download_dataset
 from coe_ray.bench.datasets.opseval import read_json
-from coe_ray.bench.datasets.rows import TASK_NAMES, RejectedRow, Row, normalize_name
+from coe_ray.bench.datasets.rows import TASK_NAMES, RejectedRow, Row, judge_row, normalize_name
 from coe_ray.core.errors import DataError
 from coe_ray.core.types import Question, Task
 from coe_ray.profile.tasks import TASK_SETS
@@ -107,7 +107,8 @@ def _benchmark(
 
 
 def _rows(root: Path, split: Split, own: Mapping[str, str]) -> list[Row]:
-    return [row for path in _files(root, split) for row in _READERS[path.suffix.lower()](root, path, own)]
+    files = ((path, path.relative_to(root).as_posix()) for path in _files(root, split))
+    return [row for path, file in files for row in _READERS[path.suffix.lower()](path, file, own)]
 
 
 def _files(root: Path, split: Split) -> Iterator[Path]:
@@ -130,11 +131,11 @@ def _separate_rejected(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple
     kept: dict[str, tuple[Question, Row]] = {}
     rejected = []
     for row in rows:
-        reason = row.reason
-        if row.question and row.question.id in kept:
-            reason = reason or _duplicate(row.question, *kept[row.question.id])
-        if row.question and reason is None:
-            kept[row.question.id] = row.question, row
+        question, reason = judge_row(row)
+        if question and question.id in kept:
+            reason = reason or _duplicate(question, *kept[question.id])
+        if question and reason is None:
+            kept[question.id] = question, row
         else:
             rejected.append(RejectedRow(row.file, row.number, row.id, reason or "unreadable row"))
     return tuple(question for question, _ in kept.values()), tuple(rejected)
@@ -154,9 +155,9 @@ def _duplicate(question: Question, first: Question, row: Row) -> str:
 
 def _examples(rows: Sequence[Row]) -> tuple[Question, ...]:
     kept: dict[str, Question] = {}
-    for row in rows:
-        if row.question:
-            kept.setdefault(row.question.id, row.question)
+    for question, _ in map(judge_row, rows):
+        if question:
+            kept.setdefault(question.id, question)
     return tuple(kept.values())
 
 

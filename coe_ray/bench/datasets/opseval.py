@@ -6,21 +6,23 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from coe_ray.bench.datasets.rows import TASK_NAMES, RawRow, Row, decode_file, judge_row, normalize_name
-from coe_ray.core.questions import language_of, split_options
+from coe_ray.bench.datasets.rows import TASK_NAMES, Row, decode_file, normalize_name
+from coe_ray.core.questions import split_options
 
 _NOT_WORDS = {ord(character): None for character in " \t\r\n.,;:\u3002\uff0c\uff1b\uff1a"}
 
 
-def read_json(root: Path, path: Path, own: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
-    """Read one file, entry for entry; a file that is no JSON list is one row with the number 0."""
-    file = path.relative_to(root).as_posix()
+def read_json(path: Path, file: str, own: Mapping[str, str] = MappingProxyType({})) -> list[Row]:
+    """Read one file, entry for entry; a file that is no JSON list is one row with the number 0.
+
+    `file` is its path below the benchmark's folder.
+    """
     try:
         entries = json.loads(decode_file(path))
     except (OSError, ValueError, RecursionError) as error:
-        return [Row(file, 0, "", reason=f"unreadable file: {error}")]
+        return [Row(file, 0, fault=f"unreadable file: {error}")]
     if not isinstance(entries, list):
-        return [Row(file, 0, "", reason=f"unreadable file: a list is needed, not {type(entries).__name__}")]
+        return [Row(file, 0, fault=f"unreadable file: a list is needed, not {type(entries).__name__}")]
     name = normalize_name(path.stem)
     task = own.get(name) or TASK_NAMES.get(name)
     return [_row(file, number, entry, path.stem, task) for number, entry in enumerate(entries, 1)]
@@ -29,13 +31,11 @@ def read_json(root: Path, path: Path, own: Mapping[str, str] = MappingProxyType(
 def _row(file: str, number: int, entry: object, stem: str, task: str | None) -> Row:
     given = str(entry.get("id", "")) if isinstance(entry, dict) else ""
     if task is None:
-        return Row(file, number, given, reason=f"unknown task: {stem!r} is no task of OpsEval or of the profile")
+        return Row(file, number, given, fault=f"unknown task: {stem!r} is no task of OpsEval or of the profile")
     if not isinstance(entry, dict) or not _is_readable(entry):
-        reason = "unreadable row: an object with question, answer and choices is needed"
-        return Row(file, number, given, reason=reason, task=task)
+        return Row(file, number, given, fault="unreadable row: an object with question, answer and choices is needed")
     text, options = _separate_options(_strip_quotes(entry["question"].strip()), _choices(entry))
-    language = language_of("\n".join([text, *options]))
-    return judge_row(RawRow(file, number, given, text, options, _answer(entry), task, language))
+    return Row(file, number, given, text, options, _answer(entry), task)
 
 
 def _is_readable(entry: Mapping[str, Any]) -> bool:

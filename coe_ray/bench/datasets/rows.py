@@ -19,31 +19,22 @@ _NO_CATEGORY = ("data", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class RawRow:
-    """Row as a reader found it. It takes `needed` options to be complete."""
-
-    file: str
-    number: int
-    id: str
-    text: str
-    options: tuple[str, ...]
-    answer: str
-    task: str | None
-    language: Language
-    needed: int = 2
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
-    """Row that was judged: usable if `reason` is None; with a question and a reason it is still an example."""
+    """Row as a reader found it. `number` counts data rows from 1 (0: the file as a whole), `id` is the file's own.
+
+    It takes `needed` options to be complete; `fault` is why the reader can make nothing of it.
+    """
 
     file: str
     number: int
-    id: str
-    question: Question | None = None
-    reason: str | None = None
+    id: str = ""
+    text: str = ""
+    options: tuple[str, ...] = ()
+    answer: str = ""
     task: str | None = None
     language: Language | None = None
+    needed: int = 2
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +47,14 @@ class RejectedRow:
     reason: str
 
 
-def judge_row(raw: RawRow) -> Row:
-    """Make a question of a row, with the reason if it cannot be scored."""
-    letters = _answer_letters(raw.answer)
-    fault = _fault(raw, letters)
-    reason = fault or _no_single_answer(raw.answer, letters)
-    question = None
-    if fault is None:
-        answer = letters[0] if reason is None else None
-        category = category_of(raw.file)
-        question = make_question(raw.text, raw.options, answer, raw.task, raw.language, category)
-    return Row(raw.file, raw.number, raw.id, question, reason, raw.task, raw.language)
+def judge_row(row: Row) -> tuple[Question | None, str | None]:
+    """The question of a row, and why it cannot be scored: with both it is still an example."""
+    letters = _answer_letters(row.answer)
+    if fault := row.fault or _fault(row, letters):
+        return None, fault
+    reason = _no_single_answer(row.answer, letters)
+    answer = letters[0] if reason is None else None
+    return make_question(row.text, row.options, answer, row.task, row.language, category_of(row.file)), reason
 
 
 def category_of(file: str) -> str:
@@ -112,28 +100,25 @@ def _answer_letters(answer: str) -> tuple[str, ...]:
     return ()
 
 
-def _fault(raw: RawRow, letters: Sequence[str]) -> str | None:
+def _fault(row: Row, letters: Sequence[str]) -> str | None:
     """What makes a row useless even as an example."""
-    if not _is_unicode(raw.text, *raw.options):
+    try:
+        "".join((row.text, *row.options)).encode()
+    except UnicodeEncodeError:
         return "unreadable row: it holds bytes that are no character"
-    if not raw.text:
+    if not row.text:
         return "empty question"
-    if not raw.options and not letters:
-        return None
-    if len(raw.options) > len(LETTERS):
-        return f"too many options: {len(raw.options)} of at most {len(LETTERS)}"
-    return _missing_option(raw) or _answer_outside(raw, letters)
+    return _option_fault(row, letters) if row.options or letters else None
 
 
-def _missing_option(raw: RawRow) -> str | None:
-    if len(raw.options) < raw.needed:
-        return f"missing option: {len(raw.options)} found, {raw.needed} needed"
-    holes = [letter for letter, option in zip(LETTERS, raw.options, strict=False) if not option]
-    return f"missing option: {', '.join(holes)}" if holes else None
-
-
-def _answer_outside(raw: RawRow, letters: Sequence[str]) -> str | None:
-    last = LETTERS[len(raw.options) - 1]
+def _option_fault(row: Row, letters: Sequence[str]) -> str | None:
+    if len(row.options) > len(LETTERS):
+        return f"too many options: {len(row.options)} of at most {len(LETTERS)}"
+    if len(row.options) < row.needed:
+        return f"missing option: {len(row.options)} found, {row.needed} needed"
+    if holes := [letter for letter, option in zip(LETTERS, row.options, strict=False) if not option]:
+        return f"missing option: {', '.join(holes)}"
+    last = LETTERS[len(row.options) - 1]
     if len(letters) == 1 and not "A" <= letters[0] <= last:
         return f"answer outside the options: {letters[0]} of A to {last}"
     return None
@@ -147,11 +132,3 @@ def _no_single_answer(answer: str, letters: Sequence[str]) -> str | None:
     if not answer.strip():
         return "no answer"
     return f"not multiple choice: the answer is {' '.join(answer.split())[:_SHOWN]!r}"
-
-
-def _is_unicode(*texts: str) -> bool:
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

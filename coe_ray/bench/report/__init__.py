@@ -4,9 +4,7 @@ Both are made of `summary.json` alone, so a report can be made again, anywhere, 
 
 page.py, templates/    the HTML page; terminal.py    the table
 verdict.py             CoE against the best single expert: the difference and how sure it is
-systems.py, losses.py, costs.py, misroutes.py    the figures of the other sections
-charts.py              the charts of all sections
-formatting.py          numbers as people write them
+sections.py, charts.py    figures and charts of the other sections; formatting.py    numbers as people write them
 """
 
 from collections.abc import Mapping

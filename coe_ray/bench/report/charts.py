@@ -1,11 +1,20 @@
 """Charts of the report, as SVG elements. The figures of each stand in a table beside it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from coe_ray.analysis.charts import cost_chart, dot_chart, losses_chart, numbers_tasks, radar_chart, render_svg
-from coe_ray.bench.report import systems as figures
-from coe_ray.bench.report.costs import Costs
+from coe_ray.analysis.charts import (
+    CostPoint,
+    cost_chart,
+    dot_chart,
+    losses_chart,
+    numbers_tasks,
+    pareto_front,
+    radar_chart,
+    render_svg,
+)
+from coe_ray.bench.report import sections
 from coe_ray.bench.report.formatting import percent, system_name
 from coe_ray.bench.scoring import COE
 
@@ -36,9 +45,9 @@ def draw_systems(systems: Mapping[str, Any]) -> str:
 
 def draw_tasks(summary: Mapping[str, Any]) -> str:
     """CoE and the best few experts by task; with fewer than three tasks all systems, with intervals; or nothing."""
-    tasks, systems = figures.tasks(summary), figures.ranked(summary["systems"])
+    tasks, systems = sections.tasks(summary), sections.ranked(summary["systems"])
     if len(tasks) in RADAR_TASKS:
-        shown = [COE, *figures.scored_experts(systems)[:DRAWN_EXPERTS]]
+        shown = [COE, *sections.scored_experts(systems)[:DRAWN_EXPERTS]]
         series = {
             f"{system_name(name)}, {percent(systems[name]['accuracy'])}%": [
                 _percent(systems[name]["per_task"].get(task, {}).get("accuracy")) for task in tasks
@@ -62,7 +71,7 @@ def draw_tasks(summary: Mapping[str, Any]) -> str:
 
 def has_numbered_tasks(summary: Mapping[str, Any]) -> bool:
     """Whether the radar chart has numbers for names."""
-    tasks = figures.tasks(summary)
+    tasks = sections.tasks(summary)
     return len(tasks) in RADAR_TASKS and numbers_tasks(tasks)
 
 
@@ -81,8 +90,38 @@ def draw_regret(regret: Mapping[str, Any]) -> str:
     return render_svg(figure, "regret-chart", "Regret by task", "Its figures stand in the table beside.")
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """`in_money`: every system has a price; else tokens are compared. `points` are the systems that can be drawn.
+
+    `rows` are (name, tokens and cost, accuracy, whether it is on the Pareto front), the cheapest first.
+    """
+
+    rows: tuple[tuple[str, Mapping[str, Any], float | None, bool], ...]
+    in_money: bool
+    points: tuple[CostPoint, ...]
+
+
+def costs(summary: Mapping[str, Any]) -> Costs | None:
+    """The costs of all systems; CoE pays its classifier and one expert a question."""
+    systems = summary.get("costs")
+    if not systems:
+        return None
+    prices = [system["cost"] for system in systems.values()]
+    in_money = None not in prices and any(prices)
+    unit = "cost" if in_money else "tokens"
+    accuracy = {name: system.get("accuracy", summary["systems"][name]["accuracy"]) for name, system in systems.items()}
+    points = [
+        CostPoint(name, systems[name][unit], 100 * share) for name, share in accuracy.items() if share is not None
+    ]
+    front = pareto_front(points)
+    cheapest_first = sorted(systems, key=lambda name: (systems[name][unit], name))
+    rows = tuple((name, systems[name], accuracy[name], name in front) for name in cheapest_first)
+    return Costs(rows, in_money, tuple(points) if any(point.cost for point in points) else ())
+
+
 def draw_costs(costs: Costs) -> str:
-    points = [point if point.name != COE else type(point)("CoE", point.cost, point.accuracy) for point in costs.points]
+    points = [point if point.name != COE else replace(point, name="CoE") for point in costs.points]
     figure = cost_chart(points, "cost" if costs.in_money else "tokens", highlighted="CoE")
     title = "Cost against accuracy with the Pareto front"
     return render_svg(figure, "costs-chart", title, "Its figures stand in the table beside.")

@@ -6,13 +6,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from coe_ray.analysis.charts import loss_steps
 from coe_ray.analysis.tables import one_line, shorten
-from coe_ray.bench.report import charts, formatting, systems
-from coe_ray.bench.report.costs import costs
-from coe_ray.bench.report.losses import loss_rows, regret_by_task
-from coe_ray.bench.report.misroutes import FOLDED, misroutes
+from coe_ray.bench.report import charts, formatting, sections
 from coe_ray.bench.report.verdict import make_verdict
 from coe_ray.bench.scoring import COE
+from coe_ray.core.types import LETTERS
 
 CALLS = ("issued", "completed", "reused", "repeated", "abandoned", "retried", "failed")
 
@@ -24,12 +23,13 @@ MAPPINGS = {
 
 def render_page(summary: Mapping[str, Any]) -> str:
     """The report as one HTML document. A summary of an older release, without insights, has fewer sections."""
-    ranked, regret, priced = systems.ranked(summary["systems"]), regret_by_task(summary), costs(summary)
+    ranked, priced = sections.ranked(summary["systems"]), charts.costs(summary)
+    losses, regret = summary.get("losses"), sections.regret_by_task(summary)
     drawings = {
         "difference": charts.draw_difference(summary["verdict"]) if summary.get("verdict") else "",
         "systems": charts.draw_systems(ranked),
         "tasks": charts.draw_tasks(summary),
-        "losses": charts.draw_losses(summary["losses"]) if summary.get("losses") else "",
+        "losses": charts.draw_losses(losses) if losses else "",
         "regret": charts.draw_regret(regret) if regret else "",
         "costs": charts.draw_costs(priced) if priced and priced.points else "",
     }
@@ -41,18 +41,18 @@ def render_page(summary: Mapping[str, Any]) -> str:
             verdict=make_verdict(summary),
             charts={name: Markup(svg) for name, svg in drawings.items()},  # noqa: S704 - matplotlib escapes all text
             systems=ranked,
-            counts=systems.COUNTS,
+            counts=sections.COUNTS,
             bounds=summary.get("bounds"),
-            tasks=systems.tasks(summary),
+            tasks=sections.tasks(summary),
             numbered=charts.has_numbered_tasks(summary),
-            best=systems.best_by_task(summary),
-            confusion=systems.confusion_rows(summary["classifier"]["confusion"]),
-            losses=loss_rows(summary),
+            best=sections.best_by_task(summary),
+            confusion=summary["classifier"]["confusion"],
+            losses=loss_steps(losses) if losses else [],
             regret=regret,
             costs=priced,
             calls=CALLS,
-            misroutes=misroutes(summary),
-            folded=FOLDED,
+            misroutes=summary.get("misroutes") or [],
+            letters=LETTERS,
             mapping=MAPPINGS[summary["leaderboard"]["mapping"]],
             coe=COE,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from coe_ray.analysis.tables import NONE, TERMINAL_WIDTH, align_columns, shorten, width
 from coe_ray.bench.report.formatting import count, percent
-from coe_ray.bench.report.systems import COUNTS, best_by_task, ranked, tasks
+from coe_ray.bench.report.sections import COUNTS, best_by_task, ranked, tasks
 from coe_ray.bench.report.verdict import completeness_warning
 
 MOST_TASKS = 8

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from coe_ray.bench.report.formatting import count, interval, p_value, percent, points, round_count
-from coe_ray.bench.report.systems import scored_experts
+from coe_ray.bench.report.sections import scored_experts
 from coe_ray.bench.scoring import COE
 
 SURE, FAIRLY_SURE = 0.01, 0.05

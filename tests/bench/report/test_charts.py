@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from coe_ray.analysis.charts import render_svg
 from coe_ray.bench.report import charts, render_report
-from coe_ray.bench.report.costs import costs
-from coe_ray.bench.report.systems import ranked
+from coe_ray.bench.report.charts import costs
+from coe_ray.bench.report.sections import ranked
 from tests.analysis.charts.inspection import range_lines, series_lines, svg_text, xs
 from tests.bench.report.planted_run import SKILLS
 from tests.bench.report.summaries import SET_A, Page, summary, system

@@ -1,8 +1,7 @@
-"""Figures of systems, tasks and the classifier, out of `summary.json`."""
+"""Figures of the report's sections, out of `summary.json`: systems, tasks, regret."""
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from coe_ray.bench.scoring import COE
@@ -45,19 +44,6 @@ def _best_at(task: str, systems: Systems) -> set[str]:
     return {name for name, accuracy in scored.items() if accuracy == max(scored.values())}
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell of the confusion matrix; `share` of its row's total, in [0, 1]."""
-
-    count: int
-    share: float
-    right: bool
-
-
-def confusion_rows(confusion: Mapping[str, Any]) -> dict[str, list[Cell]]:
-    """The confusion matrix by true task."""
-    labels = confusion["labels"]
-    return {
-        true: [Cell(count, count / max(1, sum(row)), true == named) for named, count in zip(labels, row, strict=True)]
-        for true, row in zip(labels[:-1], confusion["matrix"], strict=True)
-    }
+def regret_by_task(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The tasks' regrets, the largest first."""
+    return dict(sorted((summary.get("regret") or {}).items(), key=lambda row: (-row[1]["regret"], row[0])))
