@@ -53,9 +53,9 @@ class Interval:
 
     @property
     def middle(self) -> float:
-        return (
-            (self.low + self.high) / 2 if abs(self.low) < float("inf") > abs(self.high) else max(self.low, -self.high)
-        )
+        """The middle, or the only bound."""
+        bounds = [bound for bound in (self.low, self.high) if abs(bound) < float("inf")]
+        return sum(bounds) / len(bounds)
 
 
 def denies_anomaly(option: str) -> bool:
