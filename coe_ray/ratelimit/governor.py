@@ -174,7 +174,7 @@ class RateGovernor:
 
     def _granted(self, now: float, client: _Client) -> int:
         clients = list(self._clients.values())
-        reserved = self._in_flight() + sum(each.credit for each in clients)
+        reserved = sum(each.report.in_flight + each.credit for each in clients)
         shares = fair_shares(self._budget.affordable_calls(now, reserved), [each.room for each in clients])
         for each, share in zip(clients, shares, strict=True):
             each.credit += share
@@ -185,6 +185,3 @@ class RateGovernor:
         """Calls of the other clients that the provider has accepted: they are assumed to use all their slots."""
         others = [client for name, client in self._clients.items() if name != report.client]
         return sum(min(client.slots, client.report.demand) for client in others)
-
-    def _in_flight(self) -> int:
-        return sum(client.report.in_flight for client in self._clients.values())
