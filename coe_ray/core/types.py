@@ -1,7 +1,7 @@
 """The vocabulary that all rooms share: frozen values without behaviour, which Ray, Parquet and JSON carry unchanged."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -12,6 +12,7 @@ LETTERS = "ABCDEFGHIJ"
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 Outcome: TypeAlias = Literal["correct", "wrong", "unparsed", "refused", "failed"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Language: TypeAlias = Literal["english", "chinese"]
 
 

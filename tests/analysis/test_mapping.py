@@ -175,7 +175,7 @@ def test_a_task_whose_questions_are_all_in_one_fold_is_unknown_to_its_own_board(
     own = int(np.flatnonzero(folds == 0)[0])
     board = task_map.boards[own]
     assert "Rare" not in board.tasks
-    assert rare.experts[task_map.picked(rare.tasks)[own]] == board.best_on_average().expert
+    assert rare.experts[task_map.picked(rare.tasks)[own]] == board.ranked_on_average[0].expert
 
 
 @settings(max_examples=60)
