@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.analysis.bench_coe import trained_labels, translated
 from coe_ray.core.types import UNKNOWN
+from coe_ray.paper.bench_coe import trained_labels, translated
 from coe_ray.retrieval.encoder import Vectors
 
 TASKS = ("Build", "日志", "Test")
