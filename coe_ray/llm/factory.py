@@ -16,7 +16,7 @@ from coe_ray.journal.journal import Journal
 from coe_ray.journal.journaled_model import JournaledModel
 from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.llm.http import HttpModel
-from coe_ray.llm.recorded import RecordedAnswers
+from coe_ray.llm.recordings import RecordedAnswers
 from coe_ray.llm.retry import RetryPolicy, Timeouts
 from coe_ray.profile.fingerprint import fields_read, model_fingerprint
 from coe_ray.profile.models import ApiModel, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel

@@ -1,4 +1,4 @@
-"""Recordings: a table of past results, each expert's on each question, for experts that are not called any more.
+"""Recordings: a table of past results, each expert's on each question, and the chat model that answers from it.
 
     question   the question's id, or any other name of it
     expert     the expert; may be missing where the table is one expert's
@@ -12,7 +12,7 @@ CSV, JSONL or Parquet. Such tables need no Ray: `Leaderboard.from_scores(count_s
 
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ import orjson
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from coe_ray.core.errors import DataError
+from coe_ray.core.chat_model import stream_completion
+from coe_ray.core.errors import BadCall, DataError
+from coe_ray.core.types import Call, Completion, Delta, Question
+from coe_ray.routing.prompts import answer_sentence
 
-_TRUE, _FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
+_TRUTH = dict.fromkeys(("true", "1", "1.0", "yes"), True) | dict.fromkeys(("false", "0", "0.0", "no"), False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +73,68 @@ def count_scores(recordings: Iterable[Recording]) -> list[tuple[str, str, int, i
     return [(expert, task, right[expert, task], count) for (expert, task), count in total.items()]
 
 
+class RecordedAnswers:
+    """Chat model of recorded answers. A question without one is a failed call, never a wrong answer."""
+
+    def __init__(self, name: str, recordings: Mapping[str, Recording]) -> None:
+        self.name = name
+        self._recordings = recordings
+
+    @classmethod
+    def load(cls, name: str, path: Path, expert: str | None = None) -> "RecordedAnswers":
+        """The results of `expert` in the table at `path`. Raises `DataError`: no such table, or none of that expert."""
+        recordings = read_recordings(path)
+        experts = sorted({each.expert for each in recordings})
+        if expert is None and len(experts) > 1:
+            raise DataError(f"{path}: has results of {', '.join(experts)}; name one with `expert`")
+        own = [each for each in recordings if expert is None or each.expert == expert]
+        if expert is not None and not own:
+            raise DataError(f"{path}: has no results of {expert!r}, only of {', '.join(experts)}")
+        return cls(name, {each.question: each for each in own})
+
+    async def complete(self, call: Call) -> Completion:
+        recording = self._recordings.get(call.question.id) if call.question else None
+        if call.question is None or recording is None:
+            question = call.question.id if call.question else "no question"
+            raise BadCall(self.name, f"no recorded answer for {question}; record it or leave the question out")
+        return Completion(self._answer_text(recording, call.question))
+
+    def stream(self, call: Call) -> AsyncIterator[Delta]:
+        return stream_completion(self, call)
+
+    def _answer_text(self, recording: Recording, question: Question) -> str:
+        """The recorded text. Where only right or wrong was recorded: the right letter, or the one after it."""
+        if recording.answer is not None:
+            return recording.answer
+        if question.answer is None:
+            raise BadCall(self.name, f"only right or wrong was recorded for {question.id}, and its answer is not known")
+        letters = question.letters
+        place = letters.index(question.answer) + (not recording.correct)
+        return answer_sentence(letters[place % len(letters)])
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    if path.suffix not in readers:
-        raise DataError(f"{path}: recorded results are .csv, .jsonl or .parquet")
+    rows: list[dict[str, Any]]
     try:
-        return readers[path.suffix](path)
+        match path.suffix:
+            case ".csv":
+                rows = _read_csv(path).to_pylist()
+            case ".jsonl":
+                rows = _read_jsonl(path)
+            case ".parquet":
+                rows = parquet.read_table(path).to_pylist()
+            case _:
+                raise DataError(f"{path}: recorded results are .csv, .jsonl or .parquet")
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as recorded results: {error}") from error
+    return rows
 
 
-def _read_csv(path: Path) -> list[dict[str, Any]]:
+def _read_csv(path: Path) -> Any:
     # Ids of digits only are no numbers, and the answer "true" is no truth value.
     columns = dict.fromkeys(("question", "expert", "answer", "correct", "task"), pa.string())
     options = csv.ConvertOptions(column_types=columns, strings_can_be_null=True, null_values=[""])
-    table = csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=options)
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
+    return csv.read_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=options)
 
 
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -98,45 +146,20 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
-    return rows
-
-
 def _recordings(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Recording]:
     for number, row in enumerate(rows, 1):
-        if row.get("question") is None:
+        cells = {name: cell for name, cell in row.items() if cell is not None}
+        texts = {name: str(cells[name]) for name in ("answer", "task") if name in cells}
+        if "question" not in cells:
             raise DataError(f"{path}: row {number} names no question")
-        answer, correct = _text(row.get("answer")), _truth(path, number, row.get("correct"))
-        if answer is None and correct is None:
+        if not cells.keys() & {"answer", "correct"}:
             continue  # an empty row of a grid
-        yield Recording(
-            str(row["question"]),
-            _text(row.get("expert")) or "",
-            answer,
-            correct,
-            _text(row.get("task")),
-            _cost(path, number, row.get("cost")),
-        )
-
-
-def _text(cell: object) -> str | None:
-    return None if cell is None else str(cell)
-
-
-def _truth(path: Path, number: int, cell: object) -> bool | None:
-    if cell is None:
-        return None
-    word = str(cell).strip().lower()
-    if word not in (*_TRUE, *_FALSE):
-        raise DataError(f"{path}: row {number}: correct is {cell!r}; write true or false")
-    return word in _TRUE
-
-
-def _cost(path: Path, number: int, cell: object) -> float | None:
-    if cell is None:
-        return None
-    try:
-        return float(str(cell))
-    except ValueError:
-        raise DataError(f"{path}: row {number}: cost is {cell!r}; write a number") from None
+        try:
+            correct = _TRUTH[str(cells["correct"]).strip().lower()] if "correct" in cells else None
+        except KeyError:
+            raise DataError(f"{path}: row {number}: correct is {cells['correct']!r}; write true or false") from None
+        try:
+            cost = float(str(cells["cost"])) if "cost" in cells else None
+        except ValueError:
+            raise DataError(f"{path}: row {number}: cost is {cells['cost']!r}; write a number") from None
+        yield Recording(str(cells["question"]), str(cells.get("expert", "")), correct=correct, cost=cost, **texts)

@@ -1,8 +1,6 @@
 """The project's only retry policy: whether a call to a model is tried again, when, and until when.
 
-One decision an object, put together by `call_with_retry`: whether (`should_retry`), when (`JitteredBackoff`) and until
-when (tenacity's `stop_after_attempt`, `StopOnSameError`, `StopOutOfTime`). Only a `CallError` whose class is
-`retryable` is tried again; everything else passes untouched, cancellation too.
+Only a `CallError` whose class is `retryable` is tried again; everything else passes untouched, cancellation too.
 """
 
 import asyncio
@@ -10,12 +8,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, cast
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.stop import stop_base
-from tenacity.wait import wait_base, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity.wait import wait_random_exponential
 
 from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.errors import CallError, RateLimited
@@ -66,20 +64,7 @@ class Stopwatch:
         return time.monotonic() - self._begun
 
 
-class JitteredBackoff(wait_base):
-    """Wait strategy: full jitter on top of the provider's Retry-After.
-
-    On top, because callers that all got "in 20 seconds" must not come back in the same instant.
-    """
-
-    def __init__(self, policy: RetryPolicy) -> None:
-        self._jitter = wait_random_exponential(multiplier=policy.base_s, exp_base=3, max=policy.max_s)
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        return (_error_of(retry_state).retry_after or 0.0) + self._jitter(retry_state)
-
-
-class StopOnSameError(stop_base):
+class StopOnSameError:
     """Stop strategy: the same class and message came `times` times in a row, which is no accident.
 
     A request that always breaks the server, or an answer that is always cut off, may be paid for with each try.
@@ -91,8 +76,8 @@ class StopOnSameError(stop_base):
         self._last: tuple[type[CallError], str] | None = None
         self._seen = 0
 
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        error = _error_of(retry_state)
+    def __call__(self, state: RetryCallState) -> bool:
+        error = _error_of(state)
         if isinstance(error, RateLimited):
             return False
         now = (type(error), error.message)
@@ -101,32 +86,13 @@ class StopOnSameError(stop_base):
         return self._seen >= self._times
 
 
-class StopOutOfTime(stop_base):
-    """Stop strategy: the next try would begin after `total_s`. A long Retry-After thus fails at once."""
+def backoff_s(policy: RetryPolicy, state: RetryCallState) -> float:
+    """Seconds until the next try: full jitter on top of the provider's Retry-After.
 
-    def __init__(self, total_s: float, watch: Stopwatch) -> None:
-        self._total_s = total_s
-        self._watch = watch
-
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        return self._watch.seconds + retry_state.upcoming_sleep >= self._total_s
-
-
-class BackoffSleep:
-    """The wait between two tries: logged, and counted in `activity` by the class of the error before it."""
-
-    def __init__(self, activity: CallActivity | None) -> None:
-        self._activity = activity or CallActivity()
-        self._reason = ""
-
-    def log_wait(self, state: RetryCallState) -> None:
-        error = _error_of(state)
-        self._reason = type(error).__name__
-        log.info("%s; tried again in %.1f s", error, state.upcoming_sleep)
-
-    async def __call__(self, seconds: float) -> None:
-        with self._activity.count_backing_off(self._reason):
-            await asyncio.sleep(seconds)
+    On top, because callers that all got "in 20 seconds" must not come back in the same instant.
+    """
+    jitter = wait_random_exponential(multiplier=policy.base_s, exp_base=3, max=policy.max_s)
+    return (_error_of(state).retry_after or 0.0) + jitter(state)
 
 
 def should_retry(error: BaseException) -> bool:
@@ -154,16 +120,8 @@ async def call_with_retry(
         if not should_retry(error):
             raise
         first = error
-    if must_fail_fast():
-        policy = replace(policy, attempts=min(policy.attempts, FAIL_FAST_ATTEMPTS))
-    return await _retry_after(first, _make_retrying(policy, BackoffSleep(activity), watch), once)
-
-
-async def _retry_after(
-    first: CallError, retrying: AsyncRetrying, once: Callable[[], Awaitable[Result]]
-) -> tuple[Result, int]:
-    """The tries after the first. Most calls need none, and setting up tenacity takes longer than a request."""
-    async for attempt in retrying:
+    # Most calls end above: setting up tenacity takes longer than a request.
+    async for attempt in _make_retrying(policy, activity or CallActivity(), watch):
         number = attempt.retry_state.attempt_number
         with attempt, count_attempts(number):
             if number == 1:
@@ -184,22 +142,31 @@ def count_attempts(number: int) -> Iterator[None]:
         raise
 
 
-def _make_retrying(policy: RetryPolicy, sleep: BackoffSleep, watch: Stopwatch) -> AsyncRetrying:
+def _make_retrying(policy: RetryPolicy, activity: CallActivity, watch: Stopwatch) -> AsyncRetrying:
+    attempts = min(policy.attempts, FAIL_FAST_ATTEMPTS) if must_fail_fast() else policy.attempts
+    is_same_again = StopOnSameError(policy.same_error)
+
+    def should_stop(state: RetryCallState) -> bool:
+        # A long Retry-After fails at once: the next try would begin too late.
+        is_out_of_time = watch.seconds + state.upcoming_sleep >= policy.total_s
+        return is_same_again(state) or is_out_of_time or state.attempt_number >= attempts
+
+    async def back_off(state: RetryCallState) -> None:
+        error = _error_of(state)
+        log.info("%s; tried again in %.1f s", error, state.upcoming_sleep)
+        with activity.count_backing_off(type(error).__name__):
+            await asyncio.sleep(state.upcoming_sleep)
+
     return AsyncRetrying(
         retry=retry_if_exception(should_retry),
-        wait=JitteredBackoff(policy),
-        stop=stop_after_attempt(policy.attempts)
-        | StopOnSameError(policy.same_error)
-        | StopOutOfTime(policy.total_s, watch),
-        sleep=sleep,
-        before_sleep=sleep.log_wait,
+        wait=partial(backoff_s, policy),
+        stop=should_stop,
+        before_sleep=back_off,
+        sleep=lambda _: asyncio.sleep(0),  # `back_off` has waited: it knows the error
         reraise=True,
     )
 
 
 def _error_of(state: RetryCallState) -> CallError:
     """The error of the try that just ended: `should_retry` lets only these through."""
-    error = state.outcome.exception() if state.outcome else None
-    if not isinstance(error, CallError):
-        raise TypeError(f"a try that ended with {error!r} is not tried again")
-    return error
+    return cast(CallError, state.outcome.exception() if state.outcome else None)

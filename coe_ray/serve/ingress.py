@@ -1,8 +1,7 @@
 """The ingress deployment: the application of `serve/api` on Ray Serve, with hosted models behind their handles."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -80,14 +79,9 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> Starlette:
         """Called by Serve once the replica is made. Plain Starlette: FastAPI cost a tenth of a request's time."""
         log = RequestLog(_origin(), ReplicaLogHandler())
-
-        @asynccontextmanager
-        async def close_log(_: Starlette) -> AsyncGenerator[None, None]:
-            yield
-            await asyncio.to_thread(log.close)
-
+        close_log = partial(asyncio.to_thread, log.close)
         observers = (self._metrics.count, log.write)
-        return create_app(self._snapshots, self._authenticator, self._health, observers, self._warnings, close_log)
+        return create_app(self._snapshots, self._authenticator, self._health, observers, self._warnings, [close_log])
 
     async def check_health(self) -> None:
         """Called by Serve before the first request and every few seconds."""

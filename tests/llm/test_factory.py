@@ -13,7 +13,7 @@ from coe_ray.core.types import Completion
 from coe_ray.experts.timeseries.expert import TimeSeriesExpert
 from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.http import HttpModel
-from coe_ray.llm.recorded import RecordedAnswers
+from coe_ray.llm.recordings import RecordedAnswers
 from coe_ray.profile.profile import Profile
 from coe_ray.ratelimit.limiters import LimiterRegistry
 from tests.support.fault_server import Reply, answer, fault, running

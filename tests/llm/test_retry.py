@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState
 from coe_ray.core import errors
 from coe_ray.llm.faults import parse_retry_after
 from coe_ray.llm.http import HttpModel
-from coe_ray.llm.retry import JitteredBackoff, RetryPolicy, Stopwatch, call_with_retry
+from coe_ray.llm.retry import RetryPolicy, Stopwatch, backoff_s, call_with_retry
 from tests.support.fault_server import FaultServer, Reply, answer, fault
 from tests.support.model_under_test import CALL, failure, made
 
@@ -106,7 +106,7 @@ async def test_the_wait_is_what_was_asked_for_and_a_jitter_that_grows_threefold(
     state.set_exception((type(error), error, None))
     state.attempt_number = number
     least = asked_for or 0.0
-    assert least <= JitteredBackoff(policy)(state) <= least + min(0.5 * 3 ** (number - 1), 30.0)
+    assert least <= backoff_s(policy, state) <= least + min(0.5 * 3 ** (number - 1), 30.0)
 
 
 async def test_what_is_no_call_error_passes_untouched() -> None:

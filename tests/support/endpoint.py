@@ -65,6 +65,15 @@ class LocalRetriever:
         await self._indexes.check(self._folder)
 
 
+class ClosingTransport(httpx.ASGITransport):
+    """The application without its lifespan, whose end is the client's."""
+
+    snapshots: SnapshotManager
+
+    async def aclose(self) -> None:
+        await self.snapshots.close()
+
+
 @dataclass(frozen=True)
 class TestEndpoint:
     """The application, what it serves, and the records of the requests that it finished."""
@@ -77,7 +86,8 @@ class TestEndpoint:
 
     def client(self) -> httpx.AsyncClient:
         """HTTP without a network. Its responses come whole: a stream's pieces are only seen over `serve_app`."""
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+        transport = ClosingTransport(self.app, raise_app_exceptions=False)
+        transport.snapshots = self.snapshots
         return httpx.AsyncClient(transport=transport, base_url=URL)
 
 

@@ -4,8 +4,8 @@ It needs no Ray: `Ingress` serves it on Ray Serve, tests call it in process.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -36,12 +36,19 @@ def create_app(
     health: DependencyHealth,
     observers: Sequence[Observer] = (),
     warnings: Sequence[str] = (),
-    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
+    on_shutdown: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> Starlette:
-    """The whole application, its console included.
+    """The whole application, its console included. At its end it closes the models and calls `on_shutdown`.
 
     `observers` get the record of each finished request (log, metrics). `warnings` are shown by `/healthz`.
     """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
+        yield
+        for close in (snapshots.close, *on_shutdown):
+            await close()
+
     app = Starlette(
         routes=[*Endpoint(snapshots, health, warnings).routes(), *page_routes()],
         # Telemetry is outermost: it records requests that are refused, too.

@@ -8,13 +8,7 @@ from starlette.responses import StreamingResponse
 from coe_ray.core.types import Call, Question, Route
 from coe_ray.routing.pipeline import question_of_call
 from coe_ray.serve.api.openai import ChatRequest, ChatResponse, RequestError, route_object
-from coe_ray.serve.api.responses import (
-    JsonResponse,
-    event_stream_response,
-    name_expert_in_errors,
-    route_headers,
-    stream_events,
-)
+from coe_ray.serve.api.responses import JsonResponse, name_expert_in_errors, route_headers, stream_events
 from coe_ray.serve.snapshot.snapshot import Snapshot
 from coe_ray.serve.telemetry.request_record import current_record
 
@@ -44,7 +38,10 @@ async def answer_stream(snapshot: Snapshot, request: ChatRequest, limit_s: float
     expert, route, stream = await _answer(snapshot, request, limit_s, coe.stream_routed, coe.stream_with)
     response, content = ChatResponse(request.model), _coe_object(snapshot, expert, route)
     body = stream_events(response, stream.first, stream.rest, content, include_usage=request.include_usage)
-    return event_stream_response(body, route_headers(snapshot.version, expert, route))
+    # No proxy may cache or buffer the events.
+    headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+    headers |= route_headers(snapshot.version, expert, route)
+    return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 
 
 async def _answer(

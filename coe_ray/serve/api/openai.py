@@ -6,8 +6,8 @@ Unsupported parameters are refused with 400 rather than ignored: an ignored `too
 import math
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -16,24 +16,24 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from coe_ray.core.types import Call, Completion, Message, Neighbour, Route, SamplingParams, Usage
 
 
+@dataclass(eq=False)
 class RequestError(Exception):
     """A request that gets an OpenAI error object with `status`."""
 
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.param = param
-        self.code = code
-        self.headers = dict(headers or {})
+    status: int
+    message: str
+    _: KW_ONLY
+    param: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def content(self) -> dict[str, Any]:
+        """OpenAI's error object."""
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
 DEADLINE = "x-coe-deadline"
@@ -134,20 +134,12 @@ def read_deadline(headers: Mapping[str, str]) -> float:
 
 def _request_error(error: ValidationError) -> RequestError:
     first = error.errors(include_url=False)[0]
-    param = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return RequestError(
-            400, f"{param}: not supported here; leave it out", param=param, code="unsupported_parameter"
-        )
-    if first["type"] == "missing":
-        return RequestError(400, f"{param}: missing", param=param, code="missing_required_parameter")
-    return RequestError(400, f"{param}: {first['msg']}", param=param, code="invalid_value")
-
-
-def error_object(status: int, message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    """OpenAI's error object."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    message, code = {
+        "extra_forbidden": ("not supported here; leave it out", "unsupported_parameter"),
+        "missing": ("missing", "missing_required_parameter"),
+    }.get(first["type"], (first["msg"], "invalid_value"))
+    param = ".".join(map(str, first["loc"]))
+    return RequestError(400, f"{param}: {message}", param=param, code=code)
 
 
 class ChatResponse:
@@ -180,16 +172,11 @@ class ChatResponse:
 
 
 def _usage(usage: Usage) -> dict[str, int]:
-    total = usage.prompt_tokens + usage.completion_tokens
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": total,
-    }
+    return {**asdict(usage), "total_tokens": usage.prompt_tokens + usage.completion_tokens}
 
 
 def route_object(route: Route) -> dict[str, Any]:
-    """The route as clients see it."""
+    """The route as clients see it, for orjson."""
     classification = route.classification
     return {
         "expert": route.expert,
@@ -198,8 +185,8 @@ def route_object(route: Route) -> dict[str, Any]:
         "reason": route.reason,
         "leaderboard": route.leaderboard,
         "cached": route.cached,
-        "row": [asdict(expert) for expert in route.row],
-        "runner_up": asdict(route.runner_up) if route.runner_up else None,
+        "row": route.row,
+        "runner_up": route.runner_up,
         "margin": round(route.margin, 4),
         "classifier": {
             "by": classification.by,
@@ -207,21 +194,12 @@ def route_object(route: Route) -> dict[str, Any]:
             "raw": classification.raw,
             "seconds": round(classification.seconds, 4),
         },
-        "neighbours": _neighbours(classification.neighbours),
+        "neighbours": [_neighbour(near) for near in classification.neighbours],
         # Without the messages, which may quote addresses and providers: the log has them.
-        "tried": [
-            {"expert": attempt.expert, "error": attempt.error, "seconds": attempt.seconds} for attempt in route.tried
-        ],
+        "tried": [{"expert": each.expert, "error": each.error, "seconds": each.seconds} for each in route.tried],
     }
 
 
-def _neighbours(neighbours: Sequence[Neighbour]) -> list[dict[str, Any]]:
-    return [
-        {
-            "question": near.text,
-            "task": near.task,
-            "similarity": round(near.similarity, 4),
-            "weight": round(near.weight, 4),
-        }
-        for near in neighbours
-    ]
+def _neighbour(near: Neighbour) -> dict[str, Any]:
+    similarity, weight = round(near.similarity, 4), round(near.weight, 4)
+    return {"question": near.text, "task": near.task, "similarity": similarity, "weight": weight}

@@ -12,16 +12,27 @@ from pydantic.json_schema import models_json_schema
 
 from coe_ray.core.types import Outcome
 from coe_ray.serve.api.openai import DEADLINE, ChatRequest
-from coe_ray.serve.api.schemas import ChatCompletion, Decision, Error, Health, LeaderboardContent, ModelList
+from coe_ray.serve.api.schemas import (
+    ChatCompletion,
+    Decision,
+    Error,
+    Health,
+    LeaderboardContent,
+    LeaderboardList,
+    ModelList,
+    RowList,
+    RunList,
+    RunQuestion,
+)
 from coe_ray.serve.console.run_rows import RowFilter
-from coe_ray.serve.console.schemas import SCHEMAS, LeaderboardList, RowList, RunList, RunQuestion, WholeRun
+from coe_ray.serve.console.run_store import WholeRun
 
 Json = dict[str, Any]
 
 _SCHEMAS = "#/components/schemas/"
 _MODELS: tuple[type[BaseModel], ...] = (
     *(ChatRequest, ChatCompletion, Decision, ModelList, LeaderboardContent, Health, Error),
-    *SCHEMAS,
+    *(LeaderboardList, RunList, WholeRun, RowList, RunQuestion),
 )
 _DENIED = {
     "401": "no API key, or a wrong one",
@@ -63,10 +74,8 @@ def _answers() -> Json:
     """The routes that take a chat request."""
     chat = _response("the answer; server-sent events where `stream` is true", ChatCompletion)
     chat["content"]["text/event-stream"] = {"schema": {"type": "string"}}
-    return {
-        "/v1/chat/completions": {"post": _post("chat", chat)},
-        "/v1/route": {"post": _post("route", _response("the route alone", Decision))},
-    }
+    route = _response("the route alone", Decision)
+    return {"/v1/chat/completions": {"post": _post("chat", chat)}, "/v1/route": {"post": _post("route", route)}}
 
 
 def _post(name: str, response: Json) -> Json:

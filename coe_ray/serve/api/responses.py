@@ -11,11 +11,11 @@ from urllib.parse import quote
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from coe_ray.core.errors import CallError, CallTimeout, CoeError, ContentFiltered, ContextTooLong, RateLimited
 from coe_ray.core.types import Delta, Route
-from coe_ray.serve.api.openai import ChatResponse, RequestError, error_object
+from coe_ray.serve.api.openai import ChatResponse, RequestError
 from coe_ray.serve.telemetry.request_record import current_record
 
 log = logging.getLogger("ray.serve")
@@ -28,7 +28,7 @@ BODY_S = 20.0
 
 _CLOSE = {"connection": "close"}  # the unread rest of a body must not be taken for the next request
 
-_INTERNAL = error_object(500, "internal error; the server's log says more")
+_INTERNAL = RequestError(500, "internal error; the server's log says more")
 
 
 class JsonResponse(Response):
@@ -48,9 +48,8 @@ async def read_body(request: Request) -> bytes:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_BODY:
-                    raise RequestError(
-                        413, f"the body is over {MAX_BODY} bytes", code="request_too_large", headers=_CLOSE
-                    )
+                    message = f"the body is over {MAX_BODY} bytes"
+                    raise RequestError(413, message, code="request_too_large", headers=_CLOSE)
     except TimeoutError:
         message = f"the body did not arrive within {BODY_S:g} s"
         raise RequestError(408, message, code="request_timeout", headers=_CLOSE) from None
@@ -82,12 +81,12 @@ async def stream_events(
                     yield _event(response.chunk(last.text))
     except CallError as error:
         current_record().set_error(error)
-        yield _event(_describe_call_error(error)[1])
+        yield _event(_describe_error(error).content())
         return
     except Exception as error:  # the status is sent already: only the stream can carry the error
         current_record().set_error(error)
         log.exception("a stream broke off")
-        yield _event(_INTERNAL)
+        yield _event(_INTERNAL.content())
         return
     current_record().usage = last.usage
     for chunk in response.last_chunks(last.finish_reason, last.usage, coe, include_usage=include_usage):
@@ -109,60 +108,49 @@ def route_headers(version: str, expert: str, route: Route | None) -> dict[str, s
     return {**headers, "x-coe-task": task, "x-coe-leaderboard": route.leaderboard}
 
 
-def event_stream_response(body: AsyncIterator[bytes], headers: Mapping[str, str]) -> StreamingResponse:
-    """Server-sent events, marked so that no proxy caches or buffers them."""
-    uncached = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-    return StreamingResponse(body, media_type="text/event-stream", headers={**headers, **uncached})
+def error_response(error: RequestError) -> JsonResponse:
+    return JsonResponse(error.content(), error.status, error.headers)
 
 
-async def _on_request_error(_: Request, error: RequestError) -> JsonResponse:
+def _describe_error(error: RequestError | CoeError) -> RequestError:
+    """What a client is told: status, message and code."""
+    match error:
+        case RequestError():
+            return error
+        case ContextTooLong():
+            return RequestError(400, str(error), code="context_length_exceeded")
+        case ContentFiltered():
+            return RequestError(400, str(error), code="content_filter")
+        case RateLimited():
+            # Rounded up: a client that comes back a moment early is refused again.
+            wait = {"retry-after": str(math.ceil(error.retry_after or 1.0))}
+            return RequestError(503, str(error), code=type(error).__name__, headers=wait)
+        case CallTimeout(model="coe"):
+            return RequestError(504, str(error), code=type(error).__name__)
+    return RequestError(502 if isinstance(error, CallError) else 500, str(error), code=type(error).__name__)
+
+
+async def _on_error(_: Request, error: RequestError | CoeError) -> JsonResponse:
     current_record().set_error(error)
-    content = error_object(error.status, error.message, error.param, error.code)
-    return JsonResponse(content, error.status, error.headers)
-
-
-async def _on_call_error(_: Request, error: CallError) -> JsonResponse:
-    current_record().set_error(error)
-    status, content = _describe_call_error(error)
-    # Rounded up: a client that comes back a moment early is refused again.
-    wait = {"retry-after": str(math.ceil(error.retry_after or 1.0))} if status == 503 else {}
-    return JsonResponse(content, status, wait)
-
-
-def _describe_call_error(error: CallError) -> tuple[int, dict[str, Any]]:
-    """The status and the error object of a call that failed."""
-    if isinstance(error, ContextTooLong):
-        return 400, error_object(400, str(error), code="context_length_exceeded")
-    if isinstance(error, ContentFiltered):
-        return 400, error_object(400, str(error), code="content_filter")
-    if isinstance(error, RateLimited):
-        return 503, error_object(503, str(error), code=type(error).__name__)
-    status = 504 if isinstance(error, CallTimeout) and error.model == "coe" else 502
-    return status, error_object(status, str(error), code=type(error).__name__)
-
-
-async def _on_coe_error(_: Request, error: CoeError) -> JsonResponse:
-    current_record().set_error(error)
-    return JsonResponse(error_object(500, str(error), code=type(error).__name__), 500)
+    return error_response(_describe_error(error))
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> JsonResponse:
     current_record().set_error(error)
     message = f"there is no {request.method} {request.url.path} here"
     code = "method_not_allowed" if error.status_code == 405 else "not_found"
-    return JsonResponse(error_object(error.status_code, message, code=code), error.status_code, error.headers)
+    return error_response(RequestError(error.status_code, message, code=code, headers=error.headers or {}))
 
 
 async def _on_bug(_: Request, __: Exception) -> JsonResponse:
     """No detail is disclosed; the traceback is in the server's log."""
-    return JsonResponse(_INTERNAL, 500)
+    return error_response(_INTERNAL)
 
 
 # A handler only gets the class that it is registered for; Starlette's types say any exception.
 ERROR_HANDLERS: Mapping[Any, Any] = {
-    RequestError: _on_request_error,
-    CallError: _on_call_error,
-    CoeError: _on_coe_error,
+    RequestError: _on_error,
+    CoeError: _on_error,
     HTTPException: _on_http_error,
     Exception: _on_bug,
 }

@@ -11,14 +11,11 @@ BUSY_S = 1
 """Retry-After of a client with too many requests at once: when one of them ends is not known."""
 
 
+@dataclass(eq=False)
 class AccessDenied(RequestError):
     """A request that is not let in. `client`: the key's name, where the key is known. The key itself is in no text."""
 
-    def __init__(
-        self, status: int, message: str, *, code: str, headers: dict[str, str], client: str | None = None
-    ) -> None:
-        super().__init__(status, message, code=code, headers=headers)
-        self.client = client
+    client: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

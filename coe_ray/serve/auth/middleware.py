@@ -3,8 +3,7 @@
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coe_ray.serve.api.openai import error_object
-from coe_ray.serve.api.responses import JsonResponse
+from coe_ray.serve.api.responses import JsonResponse, error_response
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.client import AccessDenied
 from coe_ray.serve.console.pages import PATHS
@@ -47,9 +46,9 @@ def _deny(denied: AccessDenied) -> JsonResponse:
     record = current_record()
     record.key = denied.client
     record.set_error(denied)
-    content = error_object(denied.status, denied.message, denied.param, denied.code)
-    # The unread rest of a body must not be taken for the next request.
-    return JsonResponse(content, denied.status, {**denied.headers, "Connection": "close"})
+    response = error_response(denied)
+    response.headers["Connection"] = "close"  # the unread rest of a body must not be taken for the next request
+    return response
 
 
 def _path(scope: Scope) -> str:

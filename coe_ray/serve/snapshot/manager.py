@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from coe_ray.core.errors import CoeError
+from coe_ray.llm.http import HttpModel
 from coe_ray.profile.profile import Profile
 from coe_ray.serve.snapshot.history import Change, ChangeHistory, KeyValueStore
 from coe_ray.serve.snapshot.snapshot import SnapshotBuilder, snapshot_version
@@ -53,6 +54,12 @@ class SnapshotManager:
     async def history(self) -> list[Change]:
         """The changes taken since the profile was deployed, oldest first; the last is the one that is served."""
         return await asyncio.to_thread(self._history.read)
+
+    async def close(self) -> None:
+        """Close the connections of the models that are served. (A model that a change removed closes its own.)"""
+        for model in self.current.local_models.values():
+            if isinstance(model, HttpModel):
+                await model.close()
 
     async def _take(self, change: Mapping[str, Any]) -> None:
         snapshot = await self._builder.next(change, self.current)

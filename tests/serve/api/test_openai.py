@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coe_ray.core.types import Classification, Completion, Delta, Message, Neighbour, SamplingParams, Usage
 from coe_ray.routing.router import choose_expert
-from coe_ray.serve.api.openai import ChatRequest, ChatResponse, RequestError, error_object, read_request, route_object
+from coe_ray.serve.api.openai import ChatRequest, ChatResponse, RequestError, read_request, route_object
 from coe_ray.serve.api.responses import stream_events
 from coe_ray.serve.telemetry.request_record import RequestRecord, set_current_record
 from tests.support.planted import BOARD
@@ -126,10 +126,10 @@ def test_any_bytes_are_a_request_or_a_request_error(body: bytes) -> None:
 
 
 def test_an_error_object_is_openais() -> None:
-    assert error_object(400, "bad", "tools", "unsupported_parameter") == {
+    assert RequestError(400, "bad", param="tools", code="unsupported_parameter").content() == {
         "error": {"message": "bad", "type": "invalid_request_error", "param": "tools", "code": "unsupported_parameter"}
     }
-    assert error_object(503, "down")["error"]["type"] == "server_error"
+    assert RequestError(503, "down").content()["error"]["type"] == "server_error"
 
 
 def test_a_completion_is_openais_with_the_route_beside_it() -> None:
@@ -194,7 +194,7 @@ def test_two_answers_have_two_ids() -> None:
 def test_the_route_is_told_with_its_reasons() -> None:
     near = Neighbour("1", "one?", "Build", 0.123456, 1.0)
     said = Classification("Build", "rule", "raw", 0.987654, (near,), seconds=0.25)
-    assert route_object(choose_expert(said, BOARD)) == {
+    assert orjson.loads(orjson.dumps(route_object(choose_expert(said, BOARD)))) == {
         "expert": "beta",
         "task": "Build",
         "confidence": 0.9877,

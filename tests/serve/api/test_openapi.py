@@ -9,7 +9,7 @@ import pytest
 import schemathesis
 
 from coe_ray.serve.api.application import Endpoint
-from coe_ray.serve.api.openai import RequestError, error_object, read_request
+from coe_ray.serve.api.openai import RequestError, read_request
 from coe_ray.serve.api.openapi import openapi_document
 
 DOCUMENT = openapi_document()
@@ -74,6 +74,6 @@ def test_what_it_says_of_a_request_is_what_is_taken(content: dict[str, Any]) -> 
 
 
 def test_an_error_object_is_as_it_says() -> None:
-    assert valid("Error", error_object(404, "no model", "model", "model_not_found"))
-    assert valid("Error", error_object(500, "internal error"))
+    assert valid("Error", RequestError(404, "no model", param="model", code="model_not_found").content())
+    assert valid("Error", RequestError(500, "internal error").content())
     assert not valid("Error", {"detail": "Not Found"})
