@@ -12,10 +12,9 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TypeAlias
 
 from coe_ray.core.call_activity import CallActivity
@@ -49,54 +48,16 @@ class SaturatedError(Exception):
     """A fail-fast call got no slot in time."""
 
 
+@dataclass(frozen=True, slots=True)
 class LimiterSlot:
-    """Slot of one request: `async with limiter.slot() as slot`. The request counts as in flight inside the block.
+    """Slot of one request; `waited_s` is the time in the queue."""
 
-    A `RateLimited` raised inside is reported to the governor; other errors count neither as answered nor as refused.
-    `waited_s` is the time in the queue.
-    """
-
-    __slots__ = ("_check", "_flight", "_limiter", "epoch", "waited_s")
-
-    def __init__(self, limiter: "CallLimiter", check: Callable[[], None] | None) -> None:
-        self._limiter = limiter
-        self._check = check
-        self.epoch = 0
-        self.waited_s = 0.0
-
-    async def __aenter__(self) -> "LimiterSlot":
-        if not self._limiter.enter():
-            await self._wait()
-        self.epoch = self._limiter.epoch
-        self._flight: AbstractContextManager[None] = self._limiter.activity.count_in_flight()
-        try:
-            if self._check:
-                self._check()
-            self._flight.__enter__()
-        except BaseException as error:  # the request is not sent: the breaker is open, or it cannot be recorded
-            self._limiter.leave(self.epoch, error)
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._flight.__exit__(None, None, None)
-        self._limiter.leave(self.epoch, error)
+    waited_s: float
+    _count_tokens: Callable[[int], None]
 
     def used(self, usage: Usage) -> None:
         """Count the tokens of the finished call."""
-        self._limiter.use(usage.prompt_tokens + usage.completion_tokens)
-
-    async def _wait(self) -> None:
-        began = _now()
-        with self._limiter.activity.count_waiting():
-            try:
-                async with asyncio.timeout(FAIL_FAST_WAIT_S if must_fail_fast() else None):
-                    await self._limiter.wait()
-            except TimeoutError:
-                raise SaturatedError from None
-        self.waited_s = _now() - began
+        self._count_tokens(usage.prompt_tokens + usage.completion_tokens)
 
 
 @dataclass(slots=True)
@@ -134,13 +95,29 @@ class CallLimiter:
         self._burst_began = 0.0
         self._not_before = 0.0
 
-    @property
-    def epoch(self) -> int:
-        return self._lease.epoch
+    @asynccontextmanager
+    async def slot(self, check: Callable[[], None] | None = None) -> AsyncIterator[LimiterSlot]:
+        """A slot, first come, first served. The request counts as in flight inside the block.
 
-    def slot(self, check: Callable[[], None] | None = None) -> LimiterSlot:
-        """A slot, first come, first served. `check` is called when it is free; its error is raised, nothing sent."""
-        return LimiterSlot(self, check)
+        `check` is called when the slot is free; its error is raised, nothing sent. A `RateLimited` raised inside is
+        reported to the governor; other errors count neither as answered nor as refused.
+        """
+        waited_s = await self._take()
+        epoch = self._lease.epoch
+        try:
+            if check:
+                check()
+            with self.activity.count_in_flight():
+                yield LimiterSlot(waited_s, self._count_tokens)
+        except BaseException as error:
+            if isinstance(error, RateLimited) and epoch == self._lease.epoch:
+                self._refused()
+            raise
+        else:
+            self._tally.finished += 1
+            self._tally.confirmed += epoch == self._lease.epoch
+        finally:
+            self._queue.end()
 
     def join(self, limits: RateLimits) -> None:
         """Join the limits of another model with the same key."""
@@ -150,29 +127,25 @@ class CallLimiter:
             _smaller(self._limits.tokens_per_minute, limits.tokens_per_minute),
         )
 
-    def enter(self) -> bool:
-        """Take a free slot if there is one and the queue is empty."""
+    def _count_tokens(self, tokens: int) -> None:
+        self._tally.tokens += tokens
+
+    async def _take(self) -> float:
+        """Take a slot; the seconds in the queue. A cancelled waiter takes none."""
         if asyncio.get_running_loop() is not self._loop:
             self._move()
-        return self._queue.take()
-
-    async def wait(self) -> None:
-        """Wait for a slot and take it. A cancelled waiter takes none."""
+        if self._queue.take():
+            return 0.0
+        began = _now()
         if self._timer is None and not self._is_exchanging():
             self._exchange_in(0)
-        await self._queue.wait()
-
-    def leave(self, epoch: int, error: BaseException | None) -> None:
-        """Give the slot of a finished call of `epoch` back."""
-        if error is None:
-            self._tally.finished += 1
-            self._tally.confirmed += epoch == self.epoch
-        elif isinstance(error, RateLimited) and epoch == self.epoch:
-            self._refused()
-        self._queue.end()
-
-    def use(self, tokens: int) -> None:
-        self._tally.tokens += tokens
+        with self.activity.count_waiting():
+            try:
+                async with asyncio.timeout(FAIL_FAST_WAIT_S if must_fail_fast() else None):
+                    await self._queue.wait()
+            except TimeoutError:
+                raise SaturatedError from None
+        return _now() - began
 
     def _refused(self) -> None:
         now = _now()
@@ -246,7 +219,7 @@ class CallLimiter:
         self._apply(lease, math.inf if lease.starts is None else lease.starts - self._queue.begun)
 
     def _apply(self, lease: Lease, starts: float) -> None:
-        if lease.epoch != self.epoch:
+        if lease.epoch != self._lease.epoch:
             self._limited = 0
             self._tally.confirmed = 0
             self._queue.held = False

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.core.errors import RateLimited
 from coe_ray.ratelimit.governor import FORGOTTEN_S, Lease, RateGovernor, RateLimits, UsageReport
-from tests.support.provider import Client, Provider, RemoteGovernor
+from tests.support.provider import Client, Provider, RemoteGovernor, ask, now
 from tests.support.virtual_time import run_virtually
 
 NAMES = ("a", "b", "c", "d")
@@ -52,15 +53,17 @@ def test_a_burst_is_cut_once_to_what_was_accepted(governor: RateGovernor) -> Non
 def test_refusals_without_an_answer_between_go_down_faster_and_then_pause(governor: RateGovernor) -> None:
     epochs = range(5)
     leases = [governor.report(busy("a", epoch=epoch, limited=1, accepted=20)) for epoch in epochs]
-    assert [round(lease.limit or 0, 1) for lease in leases] == [18, 14.6, 9.6, 4.8, 2.4]
-    assert [lease.slots for lease in leases] == [18, 14, 9, 0, 0]
+    assert [round(lease.limit or 0, 1) for lease in leases] == [19, 15.4, 10.1, 5, 2.5]
+    assert [lease.slots for lease in leases] == [19, 15, 10, 0, 0]
 
 
 def test_never_less_than_one_call_at_a_time(governor: RateGovernor, clock: Clock) -> None:
     for epoch in range(20):
-        governor.report(busy("a", epoch=epoch, limited=1))
-    clock.now += 10
-    assert governor.report(busy("a", epoch=20)).slots == 1
+        governor.report(busy("a", epoch=epoch, limited=20))
+    for _ in range(40):
+        clock.now += 0.25
+        lease = governor.report(busy("a", epoch=20))
+    assert lease.slots == 1
 
 
 def test_a_slot_is_not_given_away_while_another_may_use_it(governor: RateGovernor) -> None:
@@ -144,6 +147,69 @@ def test_every_client_gets_a_turn_with_fewer_slots_than_clients(clients: int, ma
             lease = governor.report(UsageReport(str(client), RateLimits(max_concurrency), waiting=3))
             turns[client] += lease.slots
     assert min(turns.values()) > 0
+
+
+@pytest.mark.parametrize("size", [4, 64])
+def test_one_refusal_costs_one_slot_which_comes_back(governor: RateGovernor, clock: Clock, size: int) -> None:
+    limits = RateLimits(size)
+    governor.report(busy("a", limits=limits, in_flight=1))
+    assert governor.report(busy("a", limits=limits, limited=1)).limit == size - 1
+    clock.now += 10
+    assert governor.report(busy("a", limits=limits, epoch=1)).limit == size
+
+
+def test_all_refusals_of_a_question_that_is_tried_again_leave_most_of_the_window(governor: RateGovernor) -> None:
+    limits = RateLimits(64)
+    leases = [governor.report(busy("a", limits=limits, epoch=epoch, limited=1)) for epoch in range(10)]
+    assert leases[-1].slots == 54
+
+
+@pytest.mark.parametrize(("in_flight", "refused", "left"), [(64, 6, 58), (64, 30, 34), (64, 64, 32), (40, 40, 32)])
+def test_a_burst_is_cut_to_what_was_accepted_and_by_half_where_that_is_unknown(
+    governor: RateGovernor, in_flight: int, refused: int, left: int
+) -> None:
+    report = busy("a", limits=RateLimits(64), limited=refused, accepted=in_flight - refused)
+    assert governor.report(report).limit == left
+
+
+@pytest.mark.parametrize("traffic", [None, 1])
+def test_a_window_without_full_use_is_back_within_ten_seconds(
+    governor: RateGovernor, clock: Clock, traffic: int | None
+) -> None:
+    """Also after a burst that showed a far smaller limit, and with no report in between."""
+    limits = RateLimits(64)
+    assert governor.report(busy("a", limits=limits, limited=60, accepted=4, in_flight=4)).slots == 4
+    if traffic:
+        for _ in range(38):
+            clock.now += 0.25
+            governor.report(UsageReport("a", limits, epoch=1, in_flight=traffic, finished=1))
+    else:
+        governor.report(UsageReport("a", limits, epoch=1, finished=4))
+        clock.now += 9.5
+    assert governor.report(busy("a", limits=limits, epoch=1)).slots == 64
+
+
+def test_answers_of_a_slow_model_are_given_at_once_after_one_refusal() -> None:
+    """The public case: after a single 429, four answers of 8 s that are asked for at once took 32 s."""
+
+    async def run() -> None:
+        provider = Provider(length_s=lambda: 8.0)
+        limiter = RemoteGovernor().limiter(RateLimits(64))
+
+        async def four_answers() -> float:
+            began = now()
+            await asyncio.gather(*(ask(limiter, provider, "a", random.Random(1)) for _ in range(4)))
+            return now() - began
+
+        await four_answers()
+        provider.limit = 0
+        with pytest.raises(RateLimited):
+            async with limiter.slot():
+                await provider.answer("a")
+        provider.limit = 4
+        assert await four_answers() < 8.1
+
+    run_virtually(run())
 
 
 LENGTHS: dict[str, Callable[[random.Random], float]] = {

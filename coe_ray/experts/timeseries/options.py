@@ -27,8 +27,7 @@ _PLACED = re.compile(
 _RANGE = re.compile(r"(?<![\d.])(\d+)\D{0,4}?\s*(?:-|–|~|～|\bto\b|至|到|through)\s*第?\s*#?(\d+)(?![\d.])")
 _VALUE_RANGE = re.compile(r"(?<=[\d%\w])\s*(?:-|–|~|～|\bto\b|\band\b|至|到)\s*$")
 _AT_LEAST = re.compile(
-    r"(?:[>≥]=?|above|over|more than|greater than|at least|exceed\w*|大于|高于|超过|不低于)\s*$",
-    re.IGNORECASE,
+    r"(?:[>≥]=?|above|over|more than|greater than|at least|exceed\w*|大于|高于|超过|不低于)\s*$", re.IGNORECASE
 )
 _AT_MOST = re.compile(r"(?:[<≤]=?|below|under|less than|at most|小于|低于|不超过|不到)\s*$", re.IGNORECASE)
 
@@ -54,9 +53,9 @@ class Interval:
 
     @property
     def middle(self) -> float:
-        return (
-            (self.low + self.high) / 2 if abs(self.low) < float("inf") > abs(self.high) else max(self.low, -self.high)
-        )
+        """The middle, or the only bound."""
+        bounds = [bound for bound in (self.low, self.high) if abs(bound) < float("inf")]
+        return sum(bounds) / len(bounds)
 
 
 def denies_anomaly(option: str) -> bool:
