@@ -1,4 +1,4 @@
-"""The trained rival: a head that tells separable tasks apart, and whose labels of another list are translated; and a fine-tuned encoder."""
+"""The trained rival: a head that tells separable tasks apart, labels of another list translated, an encoder fine-tuned."""
 
 from itertools import chain
 from pathlib import Path
