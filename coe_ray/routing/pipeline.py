@@ -60,10 +60,9 @@ class Expert:
 
     def read_answer(self, question: Question, completion: Completion) -> Answer:
         """The answer: from the text, or with the prompt `next-token` from the first token's alternatives."""
-        if self.config.prompt == "next-token":
-            chances = likeliest_letter(completion.first_token, question.letters)
-            if chances:
-                return Answer(self.name, chances[0][0], "next token", completion, chances)
+        chances = likeliest_letter(completion.first_token, question.letters)
+        if self.config.prompt == "next-token" and chances:
+            return Answer(self.name, chances[0][0], "next token", completion, chances)
         letter = parse_letter(completion.text, question.letters)
         return Answer(self.name, letter.value, letter.rule, completion)
 

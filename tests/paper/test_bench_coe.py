@@ -1,4 +1,4 @@
-"""The trained rival: a head that tells separable tasks apart, labels of another list translated, an encoder fine-tuned."""
+"""The trained rival: a head tells separable tasks apart, labels of another list are translated, an encoder is tuned."""
 
 from itertools import chain
 from pathlib import Path
