@@ -11,6 +11,7 @@ CoeError
     ├── BadCall            any other 4xx: the request itself is wrong
     ├── ContextTooLong     400 that names the context length
     ├── ContentFiltered    the provider's filter stopped it (counted as refused, not failed)
+    ├── CannotAnswer       an expert that is no LLM abstains (counted as unparsed, not failed)
     ├── NotInJournal       a replay has no such call
     ├── RateLimited        429                                  (retried)
     ├── ServerFault        408, 409, 5xx                        (retried)
@@ -113,6 +114,10 @@ class ContextTooLong(CallError):
 
 class ContentFiltered(CallError):
     """The provider's content filter stopped the question or the answer."""
+
+
+class CannotAnswer(CallError):
+    """The expert cannot answer this question, and does not guess. The next one is called."""
 
 
 class NotInJournal(CallError):

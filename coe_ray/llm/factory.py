@@ -95,6 +95,7 @@ def _api(name: str, config: ApiModel, key: str | None, limiters: LimiterRegistry
         retry=RetryPolicy(attempts=config.attempts, total_s=retry_time_s),
         timeouts=Timeouts(total_s=config.timeout_s),
         breaker=breaker,
+        parameters=config.parameters,
     )
 
 

@@ -153,6 +153,8 @@ class ApiModel(ProfileSection):
     Models with one `base_url` and key share one rate governor. `max_concurrency` caps its calls at once, on the
     whole cluster; the two limits a minute are optional, as 429s tell it the same. `revision` is free text: change
     it when the provider changes the model behind the name, so that answers of the old one are not used again.
+    `parameters` gives a parameter the name that the model takes (`max_tokens: max_completion_tokens`), or with `null`
+    keeps an expert's own setting from a model that refuses it (`temperature: null`).
     """
 
     kind: Literal["api"]
@@ -166,6 +168,7 @@ class ApiModel(ProfileSection):
     attempts: int = Field(default=8, ge=1)
     timeout_s: float = Field(default=300.0, gt=0)
     price: Price | None = None
+    parameters: dict[str, str | None] = Field(default_factory=dict)
 
     @field_validator("key_env")
     @classmethod

@@ -26,8 +26,9 @@ class Error(BaseModel):
 class ClassifierResult(BaseModel):
     """How the task was found: by LLM or neighbours, and by which rule its label was read."""
 
-    by: Literal["llm", "neighbours"]
+    by: Literal["llm", "neighbours", "client", "conversation"]
     rule: str
+    fallback: str | None
     raw: str
     seconds: float
 
