@@ -8,6 +8,7 @@ last lease. Without calls there is no exchange, no timer and no task.
 """
 
 import asyncio
+import hashlib
 import logging
 import math
 import os
@@ -15,6 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 from coe_ray.core.call_activity import CallActivity
@@ -22,9 +24,7 @@ from coe_ray.core.errors import RateLimited
 from coe_ray.core.fail_fast import FAIL_FAST_WAIT_S, must_fail_fast
 from coe_ray.core.types import Usage
 from coe_ray.ratelimit.fair_queue import FairQueue
-from coe_ray.ratelimit.governor import Lease, RateLimits, UsageReport
-
-__all__ = ["CallLimiter", "Exchange", "Lease", "LimiterSlot", "RateLimits", "UsageReport"]
+from coe_ray.ratelimit.governor import Lease, RateGovernor, RateLimits, UsageReport
 
 log = logging.getLogger(__name__)
 
@@ -253,6 +253,41 @@ class CallLimiter:
             self._exchange_in(EXCHANGE_S if report.demand else 0)
         elif report.demand:
             self._exchange_in(EXCHANGE_S)  # reports that demand is over
+
+
+def provider_id(base_url: str, secret: str | None) -> str:
+    """One name for a provider's address and a key, from which the key cannot be read: it never leaves the process."""
+    return hashlib.sha256(f"{base_url.rstrip('/')}\n{secret or ''}".encode()).hexdigest()
+
+
+class LimiterRegistry:
+    """The limiters of one process. Without `governor` the process has governors of its own."""
+
+    def __init__(
+        self,
+        governor: Callable[[str, UsageReport], Awaitable[Lease]] | None = None,
+        activity: CallActivity | None = None,
+    ) -> None:
+        self.activity = activity or CallActivity()
+        self._governor = governor or _OwnGovernors().report
+        self._limiters: dict[str, CallLimiter] = {}
+
+    def limiter(self, base_url: str, secret: str | None, limits: RateLimits) -> CallLimiter:
+        """The limiter of this address and key. Limits are joined: the largest concurrency, the smallest rates."""
+        provider = provider_id(base_url, secret)
+        if provider in self._limiters:
+            self._limiters[provider].join(limits)
+        else:
+            self._limiters[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.activity)
+        return self._limiters[provider]
+
+
+class _OwnGovernors:
+    def __init__(self) -> None:
+        self._governors: dict[str, RateGovernor] = {}
+
+    async def report(self, provider: str, report: UsageReport) -> Lease:
+        return self._governors.setdefault(provider, RateGovernor()).report(report)
 
 
 def _now() -> float:

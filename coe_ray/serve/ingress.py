@@ -17,7 +17,7 @@ from coe_ray.cluster.ray_internals import ClusterStore, serve_host
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from coe_ray.serve.api.application import create_app
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.header_filter import environment_warnings
