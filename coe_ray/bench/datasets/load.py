@@ -94,7 +94,9 @@ def _benchmark(
         check_sizes(rows)
     questions, rejected = _separate_rejected(rows)
     if not questions:
-        raise DataError(f"{root}: no usable row in the {split} split: {_count_reasons(rejected)}")
+        counts = Counter(row.reason.split(":")[0] for row in rejected)  # each reason up to its colon
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
+        raise DataError(f"{root}: no usable row in the {split} split: {reasons}")
     examples = _examples(rows if split == "dev" else _rows(root, "dev", names))
     return Benchmark(name, _tasks([*questions, *examples], own.values()), questions, examples, rejected)
 
@@ -127,12 +129,6 @@ def _separate_rejected(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple
         else:
             rejected.append(RejectedRow(row.file, row.number, row.id, reason or "unreadable row"))
     return tuple(question for question, _ in kept.values()), tuple(rejected)
-
-
-def _count_reasons(rejected: Sequence[RejectedRow]) -> str:
-    """The reasons with their counts, most frequent first, each up to its colon."""
-    counts = Counter(row.reason.split(":")[0] for row in rejected)
-    return ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
 
 
 def _duplicate(question: Question, first: Question, row: Row) -> str:
