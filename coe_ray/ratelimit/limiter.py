@@ -56,16 +56,17 @@ class LimiterSlot:
     `waited_s` is the time in the queue.
     """
 
-    __slots__ = ("_check", "_flight", "_limiter", "epoch", "waited_s")
+    __slots__ = ("_check", "_flight", "_limiter", "_model", "epoch", "waited_s")
 
-    def __init__(self, limiter: "CallLimiter", check: Callable[[], None] | None) -> None:
+    def __init__(self, limiter: "CallLimiter", model: str, check: Callable[[], None] | None) -> None:
         self._limiter = limiter
+        self._model = model
         self._check = check
         self.epoch = 0
         self.waited_s = 0.0
 
     async def __aenter__(self) -> "LimiterSlot":
-        if not self._limiter.enter():
+        if not self._limiter.enter(self._model):
             await self._wait()
         self.epoch = self._limiter.epoch
         self._flight: AbstractContextManager[None] = self._limiter.activity.count_in_flight()
@@ -74,7 +75,7 @@ class LimiterSlot:
                 self._check()
             self._flight.__enter__()
         except BaseException as error:  # the request is not sent: the breaker is open, or it cannot be recorded
-            self._limiter.leave(self.epoch, error)
+            self._limiter.leave(self._model, self.epoch, error)
             raise
         return self
 
@@ -82,7 +83,7 @@ class LimiterSlot:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._flight.__exit__(None, None, None)
-        self._limiter.leave(self.epoch, error)
+        self._limiter.leave(self._model, self.epoch, error)
 
     def used(self, usage: Usage) -> None:
         """Count the tokens of the finished call."""
@@ -93,7 +94,7 @@ class LimiterSlot:
         with self._limiter.activity.count_waiting():
             try:
                 async with asyncio.timeout(FAIL_FAST_WAIT_S if must_fail_fast() else None):
-                    await self._limiter.wait()
+                    await self._limiter.wait(self._model)
             except TimeoutError:
                 raise SaturatedError from None
         self.waited_s = _now() - began
@@ -114,13 +115,25 @@ class _Tally:
 
 
 class CallLimiter:
-    """Limiter of one provider key in this process. Serves one event loop at a time."""
+    """Limiter of one provider key in this process. Serves one event loop at a time.
 
-    def __init__(self, provider: str, limits: RateLimits, governor: Exchange, activity: CallActivity) -> None:
+    `is_live`: its calls are live requests, which the governor serves before those of jobs.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        limits: RateLimits,
+        governor: Exchange,
+        activity: CallActivity,
+        *,
+        is_live: bool = False,
+    ) -> None:
         self.activity = activity
         self._provider = provider
         self._limits = limits
         self._governor = governor
+        self._is_live = is_live
         self._client = uuid.uuid4().hex
         self._lease = Lease()
         self._queue = FairQueue()
@@ -138,9 +151,12 @@ class CallLimiter:
     def epoch(self) -> int:
         return self._lease.epoch
 
-    def slot(self, check: Callable[[], None] | None = None) -> LimiterSlot:
-        """A slot, first come, first served. `check` is called when it is free; its error is raised, nothing sent."""
-        return LimiterSlot(self, check)
+    def slot(self, model: str = "", check: Callable[[], None] | None = None) -> LimiterSlot:
+        """A slot for a call of `model`; models that wait take turns.
+
+        `check` is called when the slot is free; its error is raised, nothing sent.
+        """
+        return LimiterSlot(self, model, check)
 
     def join(self, limits: RateLimits) -> None:
         """Join the limits of another model with the same key."""
@@ -150,26 +166,26 @@ class CallLimiter:
             _smaller(self._limits.tokens_per_minute, limits.tokens_per_minute),
         )
 
-    def enter(self) -> bool:
+    def enter(self, model: str) -> bool:
         """Take a free slot if there is one and the queue is empty."""
         if asyncio.get_running_loop() is not self._loop:
             self._move()
-        return self._queue.take()
+        return self._queue.take(model)
 
-    async def wait(self) -> None:
+    async def wait(self, model: str) -> None:
         """Wait for a slot and take it. A cancelled waiter takes none."""
         if self._timer is None and not self._is_exchanging():
             self._exchange_in(0)
-        await self._queue.wait()
+        await self._queue.wait(model)
 
-    def leave(self, epoch: int, error: BaseException | None) -> None:
+    def leave(self, model: str, epoch: int, error: BaseException | None) -> None:
         """Give the slot of a finished call of `epoch` back."""
         if error is None:
             self._tally.finished += 1
             self._tally.confirmed += epoch == self.epoch
         elif isinstance(error, RateLimited) and epoch == self.epoch:
             self._refused()
-        self._queue.end()
+        self._queue.end(model)
 
     def use(self, tokens: int) -> None:
         self._tally.tokens += tokens
@@ -237,6 +253,7 @@ class CallLimiter:
             limited=self._limited,
             accepted=self._crowd - self._limited,
             tokens=tally.tokens,
+            is_live=self._is_live,
         )
 
     def _apply_answer(self, lease: Lease) -> None:

@@ -15,13 +15,19 @@ def provider_id(base_url: str, secret: str | None) -> str:
 
 
 class LimiterRegistry:
-    """The limiters of one process. Without `governor` the process has governors of its own."""
+    """The limiters of one process. Without `governor` the process has governors of its own.
+
+    `is_live`: the process answers live requests, which the governor serves before those of jobs.
+    """
 
     def __init__(
         self,
         governor: Callable[[str, UsageReport], Awaitable[Lease]] | None = None,
         activity: CallActivity | None = None,
+        *,
+        is_live: bool = False,
     ) -> None:
+        self._is_live = is_live
         self.activity = activity or CallActivity()
         self._governor = governor or _OwnGovernors().report
         self._limiters: dict[str, CallLimiter] = {}
@@ -32,7 +38,8 @@ class LimiterRegistry:
         if provider in self._limiters:
             self._limiters[provider].join(limits)
         else:
-            self._limiters[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.activity)
+            exchange = partial(self._governor, provider)
+            self._limiters[provider] = CallLimiter(provider, limits, exchange, self.activity, is_live=self._is_live)
         return self._limiters[provider]
 
 
