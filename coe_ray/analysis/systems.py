@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coe_ray.analysis.matrix import CORRECT, NO_LETTER, OUTCOMES, Bools, Ints, Matrix
+from coe_ray.analysis.matrix import CORRECT, NO_LETTER, Bools, Ints, Matrix
 from coe_ray.analysis.metrics import Graded, system_metrics
-from coe_ray.core.types import LETTERS
+from coe_ray.core.types import LETTERS, OUTCOMES
 
 SEEDS = 1000
 

@@ -95,11 +95,10 @@ class Insights:
         return {"best_single": single, "questions": matrix.size, "method": interval.method, **asdict(comparison)}
 
     def _bounds(self, matrix: Matrix, best: Ints) -> dict[str, float]:
-        oracle, vote = question_oracle("", matrix), majority("", matrix)
         return {
             "task_oracle": float(routed("", matrix, best).right.mean()),
-            "question_oracle": float(oracle.right.mean()),
-            "majority": float(vote.right.mean()),
+            "question_oracle": float(question_oracle("", matrix).right.mean()),
+            "majority": float(majority("", matrix).right.mean()),
             "random_expert": random_expert(matrix).accuracy,
         }
 

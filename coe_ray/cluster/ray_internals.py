@@ -88,21 +88,24 @@ def autoscaler_node_groups() -> tuple[NodeGroup, ...] | None:
     )
 
 
-def kv_keys(prefix: str, namespace: str) -> list[str]:
-    """Keys of the cluster's key-value store. Without the store a new replica cannot learn of hot changes before it."""
-    return [key.decode() for key in internal_kv._internal_kv_list(prefix, namespace=namespace)]
+class ClusterStore:
+    """Key-value store of the cluster's control service, within one namespace.
 
+    Without it a new replica cannot learn of hot changes before it.
+    """
 
-def kv_get(key: str, namespace: str) -> bytes | None:
-    """The value of a key; `None` where it is missing. As `kv_keys`."""
-    return cast("bytes | None", internal_kv._internal_kv_get(key, namespace=namespace))
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
 
+    def keys(self, prefix: str) -> list[str]:
+        return [key.decode() for key in internal_kv._internal_kv_list(prefix, namespace=self._namespace)]
 
-def kv_add(key: str, value: bytes, namespace: str) -> bool:
-    """Add a key; False where it exists, whose value stays. Not atomic any more, two replicas would lose a change."""
-    return not internal_kv._internal_kv_put(key, value, overwrite=False, namespace=namespace)
+    def get(self, key: str) -> bytes | None:
+        return cast("bytes | None", internal_kv._internal_kv_get(key, namespace=self._namespace))
 
+    def add(self, key: str, value: bytes) -> bool:
+        """False where the key exists, whose value stays. Not atomic any more, two replicas would lose a change."""
+        return not internal_kv._internal_kv_put(key, value, overwrite=False, namespace=self._namespace)
 
-def kv_delete(key: str, namespace: str) -> None:
-    """Delete a key, if it exists. As `kv_keys`."""
-    internal_kv._internal_kv_del(key, namespace=namespace)
+    def delete(self, key: str) -> None:
+        internal_kv._internal_kv_del(key, namespace=self._namespace)

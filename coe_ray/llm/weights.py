@@ -42,10 +42,7 @@ def _from_hub(weights: Weights) -> str | None:
 
     try:
         folder = snapshot_download(
-            weights.hub,
-            revision=weights.revision,
-            allow_patterns=_HUB_FILES,
-            local_files_only=not _hub_in_reach(),
+            weights.hub, revision=weights.revision, allow_patterns=_HUB_FILES, local_files_only=not _hub_in_reach()
         )
     except LocalEntryNotFoundError:
         return None

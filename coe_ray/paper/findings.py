@@ -10,7 +10,6 @@ from itertools import combinations
 
 import numpy as np
 
-from coe_ray.analysis.bench_coe import trained_labels, translated
 from coe_ray.analysis.losses import Losses, Regret, losses, regret
 from coe_ray.analysis.mapping import PROTOCOLS, Protocol, TaskMap, cross_fitted_map, other_map, paper_map
 from coe_ray.analysis.matrix import NEIGHBOURS, Bools, Labels, Matrix
@@ -27,6 +26,7 @@ from coe_ray.analysis.systems import (
     routed,
 )
 from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.paper.bench_coe import trained_labels, translated
 from coe_ray.paper.scenarios import ResolvedScenario
 from coe_ray.paper.study_plan import classifier_variants, scenario_label
 from coe_ray.profile.profile import Profile

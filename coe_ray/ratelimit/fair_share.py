@@ -1,14 +1,15 @@
 """Max-min fair shares: no client gets more than it wants, and what it leaves goes to clients that want more."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import floordiv, truediv
 
 
-def fair_shares(total: float, wants: Sequence[float]) -> list[float]:
+def fair_shares(total: float, wants: Sequence[float], divide: Callable[[float, int], float] = truediv) -> list[float]:
     """Shares of `total`: none beyond its want, and none could grow without shrinking a smaller one."""
-    shares, left = [0.0] * len(wants), max(total, 0.0)
+    shares, left = [0.0] * len(wants), max(total, 0)
     smallest_first = sorted(range(len(wants)), key=wants.__getitem__)
     for rank, each in enumerate(smallest_first):
-        shares[each] = min(wants[each], left / (len(wants) - rank))
+        shares[each] = min(wants[each], divide(left, len(wants) - rank))
         left -= shares[each]
     return shares
 
@@ -21,9 +22,6 @@ def whole_shares(total: int, wants: Sequence[int]) -> list[int]:
     """
     if total < len(wants):
         return [int(place < total) for place in range(len(wants))]
-    shares, left = [0] * len(wants), total
-    smallest_first = sorted(range(len(wants)), key=wants.__getitem__)
-    for rank, each in enumerate(smallest_first):
-        shares[each] = min(wants[each], left // (len(wants) - rank))
-        left -= shares[each]
+    shares = [int(share) for share in fair_shares(total, wants, floordiv)]
+    left = total - sum(shares)
     return [share + (left + place) // (len(wants) + 1) for place, share in enumerate(shares)]

@@ -8,14 +8,15 @@ last lease. Without calls there is no exchange, no timer and no task.
 """
 
 import asyncio
+import hashlib
 import logging
 import math
 import os
 import uuid
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from types import TracebackType
+from functools import partial
 from typing import TypeAlias
 
 from coe_ray.core.call_activity import CallActivity
@@ -23,9 +24,7 @@ from coe_ray.core.errors import RateLimited
 from coe_ray.core.fail_fast import FAIL_FAST_WAIT_S, must_fail_fast
 from coe_ray.core.types import Usage
 from coe_ray.ratelimit.fair_queue import FairQueue
-from coe_ray.ratelimit.governor import Lease, RateLimits, UsageReport
-
-__all__ = ["CallLimiter", "Exchange", "Lease", "LimiterSlot", "RateLimits", "UsageReport"]
+from coe_ray.ratelimit.governor import Lease, RateGovernor, RateLimits, UsageReport
 
 log = logging.getLogger(__name__)
 
@@ -49,55 +48,16 @@ class SaturatedError(Exception):
     """A fail-fast call got no slot in time."""
 
 
+@dataclass(frozen=True, slots=True)
 class LimiterSlot:
-    """Slot of one request: `async with limiter.slot() as slot`. The request counts as in flight inside the block.
+    """Slot of one request; `waited_s` is the time in the queue."""
 
-    A `RateLimited` raised inside is reported to the governor; other errors count neither as answered nor as refused.
-    `waited_s` is the time in the queue.
-    """
-
-    __slots__ = ("_check", "_flight", "_limiter", "_model", "epoch", "waited_s")
-
-    def __init__(self, limiter: "CallLimiter", model: str, check: Callable[[], None] | None) -> None:
-        self._limiter = limiter
-        self._model = model
-        self._check = check
-        self.epoch = 0
-        self.waited_s = 0.0
-
-    async def __aenter__(self) -> "LimiterSlot":
-        if not self._limiter.enter(self._model):
-            await self._wait()
-        self.epoch = self._limiter.epoch
-        self._flight: AbstractContextManager[None] = self._limiter.activity.count_in_flight()
-        try:
-            if self._check:
-                self._check()
-            self._flight.__enter__()
-        except BaseException as error:  # the request is not sent: the breaker is open, or it cannot be recorded
-            self._limiter.leave(self._model, self.epoch, error)
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._flight.__exit__(None, None, None)
-        self._limiter.leave(self._model, self.epoch, error)
+    waited_s: float
+    _count_tokens: Callable[[int], None]
 
     def used(self, usage: Usage) -> None:
         """Count the tokens of the finished call."""
-        self._limiter.use(usage.prompt_tokens + usage.completion_tokens)
-
-    async def _wait(self) -> None:
-        began = _now()
-        with self._limiter.activity.count_waiting():
-            try:
-                async with asyncio.timeout(FAIL_FAST_WAIT_S if must_fail_fast() else None):
-                    await self._limiter.wait(self._model)
-            except TimeoutError:
-                raise SaturatedError from None
-        self.waited_s = _now() - began
+        self._count_tokens(usage.prompt_tokens + usage.completion_tokens)
 
 
 @dataclass(slots=True)
@@ -121,13 +81,7 @@ class CallLimiter:
     """
 
     def __init__(
-        self,
-        provider: str,
-        limits: RateLimits,
-        governor: Exchange,
-        activity: CallActivity,
-        *,
-        is_live: bool = False,
+        self, provider: str, limits: RateLimits, governor: Exchange, activity: CallActivity, *, is_live: bool = False
     ) -> None:
         self.activity = activity
         self._provider = provider
@@ -147,16 +101,29 @@ class CallLimiter:
         self._burst_began = 0.0
         self._not_before = 0.0
 
-    @property
-    def epoch(self) -> int:
-        return self._lease.epoch
+    @asynccontextmanager
+    async def slot(self, model: str = "", check: Callable[[], None] | None = None) -> AsyncIterator[LimiterSlot]:
+        """A slot for a call of `model`; models take turns. The request counts as in flight inside the block.
 
-    def slot(self, model: str = "", check: Callable[[], None] | None = None) -> LimiterSlot:
-        """A slot for a call of `model`; models that wait take turns.
-
-        `check` is called when the slot is free; its error is raised, nothing sent.
+        `check` is called when the slot is free; its error is raised, nothing sent. A `RateLimited` raised inside is
+        reported to the governor; other errors count neither as answered nor as refused.
         """
-        return LimiterSlot(self, model, check)
+        waited_s = await self._take(model)
+        epoch = self._lease.epoch
+        try:
+            if check:
+                check()
+            with self.activity.count_in_flight():
+                yield LimiterSlot(waited_s, self._count_tokens)
+        except BaseException as error:
+            if isinstance(error, RateLimited) and epoch == self._lease.epoch:
+                self._refused()
+            raise
+        else:
+            self._tally.finished += 1
+            self._tally.confirmed += epoch == self._lease.epoch
+        finally:
+            self._queue.end(model)
 
     def join(self, limits: RateLimits) -> None:
         """Join the limits of another model with the same key."""
@@ -166,29 +133,25 @@ class CallLimiter:
             _smaller(self._limits.tokens_per_minute, limits.tokens_per_minute),
         )
 
-    def enter(self, model: str) -> bool:
-        """Take a free slot if there is one and the queue is empty."""
+    def _count_tokens(self, tokens: int) -> None:
+        self._tally.tokens += tokens
+
+    async def _take(self, model: str) -> float:
+        """Take a slot; the seconds in the queue. A cancelled waiter takes none."""
         if asyncio.get_running_loop() is not self._loop:
             self._move()
-        return self._queue.take(model)
-
-    async def wait(self, model: str) -> None:
-        """Wait for a slot and take it. A cancelled waiter takes none."""
+        if self._queue.take(model):
+            return 0.0
+        began = _now()
         if self._timer is None and not self._is_exchanging():
             self._exchange_in(0)
-        await self._queue.wait(model)
-
-    def leave(self, model: str, epoch: int, error: BaseException | None) -> None:
-        """Give the slot of a finished call of `epoch` back."""
-        if error is None:
-            self._tally.finished += 1
-            self._tally.confirmed += epoch == self.epoch
-        elif isinstance(error, RateLimited) and epoch == self.epoch:
-            self._refused()
-        self._queue.end(model)
-
-    def use(self, tokens: int) -> None:
-        self._tally.tokens += tokens
+        with self.activity.count_waiting():
+            try:
+                async with asyncio.timeout(FAIL_FAST_WAIT_S if must_fail_fast() else None):
+                    await self._queue.wait(model)
+            except TimeoutError:
+                raise SaturatedError from None
+        return _now() - began
 
     def _refused(self) -> None:
         now = _now()
@@ -263,7 +226,7 @@ class CallLimiter:
         self._apply(lease, math.inf if lease.starts is None else lease.starts - self._queue.begun)
 
     def _apply(self, lease: Lease, starts: float) -> None:
-        if lease.epoch != self.epoch:
+        if lease.epoch != self._lease.epoch:
             self._limited = 0
             self._tally.confirmed = 0
             self._queue.held = False
@@ -297,6 +260,48 @@ class CallLimiter:
             self._exchange_in(EXCHANGE_S if report.demand else 0)
         elif report.demand:
             self._exchange_in(EXCHANGE_S)  # reports that demand is over
+
+
+def provider_id(base_url: str, secret: str | None) -> str:
+    """One name for a provider's address and a key, from which the key cannot be read: it never leaves the process."""
+    return hashlib.sha256(f"{base_url.rstrip('/')}\n{secret or ''}".encode()).hexdigest()
+
+
+class LimiterRegistry:
+    """The limiters of one process. Without `governor` the process has governors of its own.
+
+    `is_live`: the process answers live requests, which the governor serves before those of jobs.
+    """
+
+    def __init__(
+        self,
+        governor: Callable[[str, UsageReport], Awaitable[Lease]] | None = None,
+        activity: CallActivity | None = None,
+        *,
+        is_live: bool = False,
+    ) -> None:
+        self._is_live = is_live
+        self.activity = activity or CallActivity()
+        self._governor = governor or _OwnGovernors().report
+        self._limiters: dict[str, CallLimiter] = {}
+
+    def limiter(self, base_url: str, secret: str | None, limits: RateLimits) -> CallLimiter:
+        """The limiter of this address and key. Limits are joined: the largest concurrency, the smallest rates."""
+        provider = provider_id(base_url, secret)
+        if provider in self._limiters:
+            self._limiters[provider].join(limits)
+        else:
+            exchange = partial(self._governor, provider)
+            self._limiters[provider] = CallLimiter(provider, limits, exchange, self.activity, is_live=self._is_live)
+        return self._limiters[provider]
+
+
+class _OwnGovernors:
+    def __init__(self) -> None:
+        self._governors: dict[str, RateGovernor] = {}
+
+    async def report(self, provider: str, report: UsageReport) -> Lease:
+        return self._governors.setdefault(provider, RateGovernor()).report(report)
 
 
 def _now() -> float:

@@ -10,21 +10,20 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
-from coe_ray.cluster.governors import connect_governors
+from coe_ray.cluster.governors import NAMESPACE, connect_governors
 from coe_ray.cluster.health import hosted_fingerprint, is_always_up, tune_garbage_collector
 from coe_ray.cluster.hosted import HostedModel, HostedRetriever
-from coe_ray.cluster.ray_internals import serve_host
+from coe_ray.cluster.ray_internals import ClusterStore, serve_host
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from coe_ray.serve.api.application import create_app
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.header_filter import environment_warnings
 from coe_ray.serve.auth.loopback import require_keys_or_loopback
 from coe_ray.serve.hosting.readiness import RETRIEVER_NAME, DependencyHealth
 from coe_ray.serve.hosting.replicas import ReplicaCount
-from coe_ray.serve.snapshot.history import ClusterStore
 from coe_ray.serve.snapshot.manager import SnapshotManager
 from coe_ray.serve.snapshot.snapshot import SnapshotBuilder, snapshot_version
 from coe_ray.serve.telemetry.metrics import Metrics
@@ -49,11 +48,7 @@ class Ingress:
     """One replica of the endpoint. API models are called from this process, hosted ones through their handles."""
 
     def __init__(
-        self,
-        profile: Profile,
-        retriever: DeploymentHandle,
-        hosted: dict[str, DeploymentHandle],
-        warnings: list[str],
+        self, profile: Profile, retriever: DeploymentHandle, hosted: dict[str, DeploymentHandle], warnings: list[str]
     ) -> None:
         self._host = serve_host()
         require_keys_or_loopback(profile.access, self._host)
@@ -68,7 +63,7 @@ class Ingress:
             hosted={name: HostedModel(name, handle) for name, handle in hosted.items()},
             make_retriever=partial(HostedRetriever, retriever),
         )
-        self._snapshots = SnapshotManager(builder, ClusterStore(), self._configure_access)
+        self._snapshots = SnapshotManager(builder, ClusterStore(NAMESPACE), self._configure_access)
         # A model that may scale to zero is started by its first request, not by a probe.
         always_up = {name: handle for name, handle in hosted.items() if is_always_up(profile, name)}
         self._health = DependencyHealth({RETRIEVER_NAME: retriever} | always_up)
@@ -121,8 +116,4 @@ def _api_models(profile: Profile) -> dict[str, ChatModel]:
 def _origin() -> dict[str, str]:
     """This replica, in the fields of Serve's own log lines."""
     replica = serve.get_replica_context()
-    return {
-        "application": replica.app_name,
-        "deployment": replica.deployment,
-        "replica": replica.replica_id.unique_id,
-    }
+    return {"application": replica.app_name, "deployment": replica.deployment, "replica": replica.replica_id.unique_id}

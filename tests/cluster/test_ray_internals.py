@@ -146,10 +146,11 @@ class FakeGcs:
 
 def test_a_key_is_added_once_listed_read_and_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(internal_kv, "global_gcs_client", FakeGcs())
-    assert ray_internals.kv_add("a/1", b"one", "space")
-    assert not ray_internals.kv_add("a/1", b"two", "space")
-    assert ray_internals.kv_get("a/1", "space") == b"one"
-    assert ray_internals.kv_keys("a/", "space") == ["a/1"]
-    assert ray_internals.kv_keys("a/", "elsewhere") == []
-    ray_internals.kv_delete("a/1", "space")
-    assert ray_internals.kv_get("a/1", "space") is None
+    store = ray_internals.ClusterStore("space")
+    assert store.add("a/1", b"one")
+    assert not store.add("a/1", b"two")
+    assert store.get("a/1") == b"one"
+    assert store.keys("a/") == ["a/1"]
+    assert ray_internals.ClusterStore("elsewhere").keys("a/") == []
+    store.delete("a/1")
+    assert store.get("a/1") is None

@@ -15,7 +15,7 @@ from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.recordings import RecordedAnswers
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import Reply, answer, fault, running
 from tests.support.model_under_test import CALL, until
 from tests.support.profiles import content, small_profile

@@ -1,8 +1,9 @@
 """A real browser for tests, and what a person would notice on its pages: overlaps, cut text, missing names, errors."""
 
+import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
@@ -50,7 +51,19 @@ class BrowserPage:
         self.page.click("#send")
 
     def wait_for_answer(self) -> None:
-        self.page.wait_for_selector('[data-step="times"]')
+        """The last reply of the conversation is whole, or its stream has ended."""
+        self.page.wait_for_selector('.turn:last-child > .reply:last-child[data-phase="done"]')
+
+    def show_reasons(self) -> None:
+        """Opens "Why this expert?" of the last reply that has it."""
+        self.page.locator(".fold.why > summary").last.click()
+
+    def script_answer(self, *events: Mapping[str, Any], ends: bool = True) -> None:
+        """The next answers are a stream of these events in place of the endpoint's; the decision stays its own."""
+        body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + ("data: [DONE]\n\n" if ends else "")
+        self.page.route(
+            "**/v1/chat/completions", lambda route: route.fulfill(content_type="text/event-stream", body=body)
+        )
 
     def text(self, selector: str) -> str:
         return self.page.inner_text(selector)

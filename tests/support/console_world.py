@@ -42,6 +42,27 @@ RELEASE = "Where does a pipeline keep its password?\nA. In a secret\nB. In the R
 LONG = f"{ECHO} " + " ".join(f"word{number}" for number in range(60))
 """Questions; the answer to the last comes word by word for seconds."""
 
+MARKDOWN = """# Roll back
+
+Two steps, **in this order** (see `README.md`):
+
+1. Read [the runbook](https://example.com/runbook).
+2. Undo it:
+
+```bash
+kubectl rollout undo deploy/web
+
+kubectl get pods
+```
+
+| pod | restarts |
+|:----|---------:|
+| web | 7 |
+
+> Not before noon. [here](#/runs) [there](javascript:window.hacked=1) ![chart](https://example.com/c.png) &lt;b&gt;
+"""
+"""An answer with every kind of block, and with what a page must not follow or load."""
+
 RUN = "runs/sample-test-1"
 UNAUTHORIZED = "error: Failed to load resource: the server responded with a status of 401 (Unauthorized)"
 

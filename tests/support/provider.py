@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.errors import RateLimited
 from coe_ray.core.types import Usage
-from coe_ray.ratelimit.governor import Lease, RateGovernor, UsageReport
-from coe_ray.ratelimit.limiter import CallLimiter, RateLimits
+from coe_ray.ratelimit.governor import Lease, RateGovernor, RateLimits, UsageReport
+from coe_ray.ratelimit.limiter import CallLimiter
 
 
 def now() -> float:

@@ -66,11 +66,13 @@ def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence
     return _benchmark(root.name, root, split, own=_own_tasks(tasks))
 
 
-def sample_by_task(questions: Sequence[Question], per_task: int, seed: int) -> tuple[Question, ...]:
-    """Draw up to `per_task` questions of each task, the same for the same seed in whatever order they come.
+def sample_by_task(questions: Sequence[Question], per_task: int | None, seed: int) -> tuple[Question, ...]:
+    """Draw up to `per_task` questions of each task, the same for the same seed in whatever order; `None` takes all.
 
     Raises ValueError if `per_task` is less than 1.
     """
+    if per_task is None:
+        return tuple(questions)
     if per_task < 1:
         raise ValueError(f"per_task must be at least 1, not {per_task}")
     tasks: defaultdict[str, list[Question]] = defaultdict(list)

@@ -6,8 +6,6 @@ from typing import Any
 
 from coe_ray.bench.scoring import COE
 
-COUNTS = ("correct", "wrong", "unparsed", "refused", "failed")
-
 Systems = Mapping[str, Any]
 
 

@@ -44,12 +44,11 @@ def completeness_warning(summary: Mapping[str, Any]) -> str:
     return f"Incomplete: not every question has been answered. {again}" if summary["incomplete"] else ""
 
 
-# Paired
-
-
 def _paired(summary: Mapping[str, Any], paired: Mapping[str, Any]) -> Verdict:
     sure, because = _surety(paired)
-    reasons = (because, _range(paired), _disagreement(paired), _needed(paired))
+    low, high = points(paired["low"]), points(paired["high"])
+    between = f"The difference lies between {low} and {high} points (95% interval)."
+    reasons = (because, between, _disagreement(paired), _needed(paired))
     return Verdict(
         f"CoE is {_difference(paired['difference'])}",
         _shares(summary, paired),
@@ -100,10 +99,6 @@ def _frequency(p: float) -> str:
     return f"about {round(100 * p)} of 100 such runs" if p < 0.995 else "nearly every such run"
 
 
-def _range(paired: Mapping[str, Any]) -> str:
-    return f"The difference lies between {points(paired['low'])} and {points(paired['high'])} points (95% interval)."
-
-
 def _disagreement(paired: Mapping[str, Any]) -> str:
     """Near 5 % the two can part: see `statistics.compare`."""
     excludes_zero = paired["low"] > 0 or paired["high"] < 0
@@ -139,9 +134,6 @@ def _facts(paired: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     ]
     needed = paired.get("needed")
     return (*facts, *([] if needed is None else [("Questions needed", count(needed))]))
-
-
-# By each system's own figures
 
 
 def _unpaired(summary: Mapping[str, Any]) -> Verdict:

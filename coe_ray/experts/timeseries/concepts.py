@@ -1,7 +1,7 @@
 """What an option's words claim about a series, in English or Chinese, and how well fitted models bear it out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,148 +23,93 @@ _SEASON = (
     r"season\w*|period\w*|cycl\w*|sinus\w*|\bsine|oscillat\w*|square[- ]wave|sawtooth|repeat\w*"
     r"|周期\w{0,1}|季节|循环|正弦|震荡|振荡|锯齿"
 )
+_THEN = r"[^,;，]{0,25}\bthen\b[^,;，]{0,25}"
 _VARIANCE = r"(?:varianc\w*|volatil\w*|amplitude|fluctuation\w*|dispersion)"
 _VARIANCE_ZH = r"(?:方差|波动性?|振幅|波动幅度|幅度)"
 
+# What an option may mean, and below it the words for that: each line goes on with alternatives. What is matched is used
+# up, so the more special comes first. Of meanings with a slash between them an option may mean any.
+_TABLE = rf"""
+variance wider
+    (?:{_UP}|grow\w*|widen\w*|expand\w*)\s+(?:\w+\s+)?{_VARIANCE}
+    {_VARIANCE}\s+(?:\w+\s+)?(?:{_UP}|grow\w*|widen\w*)|{_VARIANCE_ZH}\w{{0,3}}?(?:增大|变大|加剧|增加|扩大|增强)
+variance narrower
+    (?:{_DOWN}|shrink\w*|narrow\w*)\s+(?:\w+\s+)?{_VARIANCE}
+    {_VARIANCE}\s+(?:\w+\s+)?(?:{_DOWN}|shrink\w*|narrow\w*)|{_VARIANCE_ZH}\w{{0,3}}?(?:减小|变小|减弱|降低|缩小|收窄)
+variance
+    heterosced\w*|chang\w*\s+(?:in\s+)?{_VARIANCE}|{_VARIANCE}\s+(?:change|shift|cluster|burst)\w*|异方差
+    {_VARIANCE_ZH}\w{{0,2}}?(?:变化|改变|突变)|volatil\w*
+walk
+    random[- ]walk|brownian|unit[- ]root|随机游走|布朗运动
+stable noise
+    white[- ]noise|(?:pure|random)(?:ly)?\s+(?:noise|fluctuat\w*)|\bnoise\b|\bnoisy\b|随机(?:噪声|波动)|白?噪[声音]
+stable noise / walk
+    (?:no|without)\s+(?:any\s+|clear\s+|obvious\s+)*(?:pattern|regularity)|(?:无|没有)(?:明显)?(?:的)?规律
+    \brandom(?:ly|ness)?\b|随机|irregular\w*|不规则
+hump
+    (?:ris|increas|grow|climb|goes up|up)\w*{_THEN}(?:fall|decreas|declin|drop|down)\w*
+    先[升增涨上]\w{{0,3}}[后再][降减跌下]\w?|inverted[- ][uv]\b|bell[- ]shaped|倒[UV]
+valley
+    (?:fall|decreas|declin|drop|goes down|down)\w*{_THEN}(?:ris|increas|grow|recover|up)\w*
+    先[降减跌下]\w{{0,3}}[后再][升增涨上回]\w?|\b[uv][- ]shape\w*|[UV][型形]
+trend down exponential
+    exponential(?:ly)?\s*(?:decay\w*|decreas\w*|declin\w*|fall\w*|drop\w*)|指数(?:级|型|式)?(?:衰减|下降|递减|减少)
+trend up exponential
+    exponential(?:ly)?\s*(?:growth|grow\w*|increas\w*|ris\w*)|指数(?:级|型|式)?(?:增长|上升|递增|增加)
+trend exponential
+    exponential\w*|指数\w{{0,1}}
+trend down exponential / trend down
+    decay\w*|衰减
+trend saturating
+    logarithm\w*|saturat\w*|plateau\w*|level(?:l)?ing off|对数\w{{0,2}}|饱和
+shift up
+    {_UP}\s+{_STEP}|{_STEP}\s+{_UP}|(?:向上|上升|上行)的?(?:平移|跳变|漂移|偏移|阶跃|突变)|上[移跳]|阶跃(?:上升|增加)|突升
+shift down
+    {_DOWN}\s+{_STEP}|{_STEP}\s+{_DOWN}|(?:向下|下降|下行)的?(?:平移|跳变|漂移|偏移|阶跃|突变)|下[移跳]|阶跃(?:下降|减少)
+shift
+    {_STEP}(?:\s+(?:change|function))?|change[- ]?point|regime\s+\w+|structural break|阶跃|跳变|突变|断层|台阶|平移
+    (?:水平|均值|电平)\w{{0,1}}(?:偏移|漂移|移动|变化)|变点
+shift up / spike up
+    {_FAST}\s+(?:\w+\s+)?(?:{_UP}|surge|growth|spike)|surg(?:e|es|ing)\b|突增|激增|骤增|陡增|骤升|陡升|暴涨
+    急剧(?:上升|增长|增加)|突然(?:上升|增长|增加|升高)
+shift down / spike down
+    {_FAST}\s+(?:\w+\s+)?(?:{_DOWN}|declin\w*|plunge)|plung\w*|突降|突减|骤降|陡降|骤减|骤跌|暴跌
+    急剧(?:下降|减少|下跌)|突然(?:下降|减少|降低|下跌)
+spike
+    spik\w*|outlier\w*|impuls\w*|bursts?\b|pulses?\b|transient\w*|anomal\w*|尖峰|尖刺|毛刺|脉冲|突刺|突发|离群\w?|孤立点|异常\w?
+spike down
+    \bdips?\b|凹陷|尖谷
+seasonal
+    {_SEASON}
+trend accelerating / trend exponential / hump / valley
+    non-?linear\w*|quadratic\w*|parabol\w*|非线性|二次|抛物线?
+trend up linear
+    linear(?:ly)?\s+(?:\w+\s+)?(?:{_UP}|grow\w*)|线性(?:增长|上升|递增|增加)
+trend down linear
+    linear(?:ly)?\s+(?:\w+\s+)?(?:{_DOWN}|declin\w*)|线性(?:下降|递减|减少)
+trend linear
+    linear\w*|线性
+trend up
+    increas\w*|upward\w*|uptrend|\bup\b|grow\w*|\bris(?:e|es|en|ing)\b|climb\w*|ascend\w*|positive|higher|上升|增长|递增
+    增加|上涨|上行|走高|升高|增大
+trend down
+    decreas\w*|downward\w*|downtrend|\bdown\b|declin\w*|fall\w*|\bdrop\w*|descend\w*|reduc\w*|negative|lower|下降|递减
+    减少|下跌|下行|降低|走低|减小
+trend
+    trend\w*|drift\w*|趋势\w?|漂移
+stable
+    station[ae]r\w*|\bstab\w*|\bstead\w*|\bflat\b|constant\w*|\bnormal\w*|\bunchang\w*|平稳\w?|稳定\w?|恒定|常数|不变|正常|平缓
+"""
 
-def _any(*tags: str) -> tuple[Tags, ...]:
-    return tuple(frozenset(tag.split()) for tag in tags)
+
+def _read_table(table: str) -> Iterator[tuple[re.Pattern[str], tuple[Tags, ...]]]:
+    for tags, words in re.findall(r"^(\S.*)\n((?: +.*\n)+)", table, re.MULTILINE):
+        pattern = "|".join(line.strip() for line in words.splitlines())
+        yield re.compile(pattern, re.IGNORECASE), tuple(frozenset(tag.split()) for tag in tags.split("/"))
 
 
-_CONCEPTS: tuple[tuple[str, tuple[Tags, ...]], ...] = (
-    # What is matched is used up, so the more special comes first. Of alternatives an option may mean any.
-    (
-        (
-            rf"(?:{_UP}|grow\w*|widen\w*|expand\w*)\s+(?:\w+\s+)?{_VARIANCE}"
-            rf"|{_VARIANCE}\s+(?:\w+\s+)?(?:{_UP}|grow\w*|widen\w*)"
-            rf"|{_VARIANCE_ZH}\w{{0,3}}?(?:增大|变大|加剧|增加|扩大|增强)"
-        ),
-        _any("variance wider"),
-    ),
-    (
-        (
-            rf"(?:{_DOWN}|shrink\w*|narrow\w*)\s+(?:\w+\s+)?{_VARIANCE}"
-            rf"|{_VARIANCE}\s+(?:\w+\s+)?(?:{_DOWN}|shrink\w*|narrow\w*)"
-            rf"|{_VARIANCE_ZH}\w{{0,3}}?(?:减小|变小|减弱|降低|缩小|收窄)"
-        ),
-        _any("variance narrower"),
-    ),
-    (
-        (
-            rf"heterosced\w*|chang\w*\s+(?:in\s+)?{_VARIANCE}|{_VARIANCE}\s+(?:change|shift|cluster|burst)\w*"
-            rf"|异方差|{_VARIANCE_ZH}\w{{0,2}}?(?:变化|改变|突变)|volatil\w*"
-        ),
-        _any("variance"),
-    ),
-    (r"random[- ]walk|brownian|unit[- ]root|随机游走|布朗运动", _any("walk")),
-    (
-        (
-            r"white[- ]noise|(?:pure|random)(?:ly)?\s+(?:noise|fluctuat\w*)|\bnoise\b|\bnoisy\b"
-            r"|随机(?:噪声|波动)|白?噪[声音]"
-        ),
-        _any("stable noise"),
-    ),
-    (
-        (
-            r"(?:no|without)\s+(?:any\s+|clear\s+|obvious\s+)*(?:pattern|regularity)"
-            r"|(?:无|没有)(?:明显)?(?:的)?规律|\brandom(?:ly|ness)?\b|随机|irregular\w*|不规则"
-        ),
-        _any("stable noise", "walk"),
-    ),
-    (
-        (
-            r"(?:ris|increas|grow|climb|goes up|up)\w*[^,;，]{0,25}"
-            r"\bthen\b[^,;，]{0,25}(?:fall|decreas|declin|drop|down)\w*"
-            r"|先[升增涨上]\w{0,3}[后再][降减跌下]\w?|inverted[- ][uv]\b|bell[- ]shaped|倒[UV]"
-        ),
-        _any("hump"),
-    ),
-    (
-        (
-            r"(?:fall|decreas|declin|drop|goes down|down)\w*[^,;，]{0,25}"
-            r"\bthen\b[^,;，]{0,25}(?:ris|increas|grow|recover|up)\w*"
-            r"|先[降减跌下]\w{0,3}[后再][升增涨上回]\w?|\b[uv][- ]shape\w*|[UV][型形]"
-        ),
-        _any("valley"),
-    ),
-    (
-        r"exponential(?:ly)?\s*(?:decay\w*|decreas\w*|declin\w*|fall\w*|drop\w*)|指数(?:级|型|式)?(?:衰减|下降|递减|减少)",
-        _any("trend down exponential"),
-    ),
-    (
-        r"exponential(?:ly)?\s*(?:growth|grow\w*|increas\w*|ris\w*)|指数(?:级|型|式)?(?:增长|上升|递增|增加)",
-        _any("trend up exponential"),
-    ),
-    (r"exponential\w*|指数\w{0,1}", _any("trend exponential")),
-    (r"decay\w*|衰减", _any("trend down exponential", "trend down")),
-    (r"logarithm\w*|saturat\w*|plateau\w*|level(?:l)?ing off|对数\w{0,2}|饱和", _any("trend saturating")),
-    (
-        rf"{_UP}\s+{_STEP}|{_STEP}\s+{_UP}|(?:向上|上升|上行)的?(?:平移|跳变|漂移|偏移|阶跃|突变)|上[移跳]|阶跃(?:上升|增加)|突升",
-        _any("shift up"),
-    ),
-    (
-        rf"{_DOWN}\s+{_STEP}|{_STEP}\s+{_DOWN}|(?:向下|下降|下行)的?(?:平移|跳变|漂移|偏移|阶跃|突变)|下[移跳]|阶跃(?:下降|减少)",
-        _any("shift down"),
-    ),
-    (
-        (
-            rf"{_STEP}(?:\s+(?:change|function))?|change[- ]?point|regime\s+\w+|structural break"
-            r"|阶跃|跳变|突变|断层|台阶|平移|(?:水平|均值|电平)\w{0,1}(?:偏移|漂移|移动|变化)|变点"
-        ),
-        _any("shift"),
-    ),
-    (
-        (
-            rf"{_FAST}\s+(?:\w+\s+)?(?:{_UP}|surge|growth|spike)|surg(?:e|es|ing)\b|突增|激增|骤增|陡增|骤升"
-            rf"|陡升|暴涨|急剧(?:上升|增长|增加)"
-            r"|突然(?:上升|增长|增加|升高)"
-        ),
-        _any("shift up", "spike up"),
-    ),
-    (
-        (
-            rf"{_FAST}\s+(?:\w+\s+)?(?:{_DOWN}|declin\w*|plunge)|plung\w*|突降|突减|骤降|陡降|骤减|骤跌|暴跌"
-            rf"|急剧(?:下降|减少|下跌)"
-            r"|突然(?:下降|减少|降低|下跌)"
-        ),
-        _any("shift down", "spike down"),
-    ),
-    (
-        r"spik\w*|outlier\w*|impuls\w*|bursts?\b|pulses?\b|transient\w*|anomal\w*|尖峰|尖刺|毛刺|脉冲|突刺|突发|离群\w?|孤立点|异常\w?",
-        _any("spike"),
-    ),
-    (r"\bdips?\b|凹陷|尖谷", _any("spike down")),
-    (_SEASON, _any("seasonal")),
-    (
-        r"non-?linear\w*|quadratic\w*|parabol\w*|非线性|二次|抛物线?",
-        _any("trend accelerating", "trend exponential", "hump", "valley"),
-    ),
-    (rf"linear(?:ly)?\s+(?:\w+\s+)?(?:{_UP}|grow\w*)|线性(?:增长|上升|递增|增加)", _any("trend up linear")),
-    (rf"linear(?:ly)?\s+(?:\w+\s+)?(?:{_DOWN}|declin\w*)|线性(?:下降|递减|减少)", _any("trend down linear")),
-    (r"linear\w*|线性", _any("trend linear")),
-    (
-        (
-            r"increas\w*|upward\w*|uptrend|\bup\b|grow\w*|\bris(?:e|es|en|ing)\b|climb\w*|ascend\w*|positive"
-            r"|higher|上升|增长|递增|增加"
-            r"|上涨|上行|走高|升高|增大"
-        ),
-        _any("trend up"),
-    ),
-    (
-        (
-            r"decreas\w*|downward\w*|downtrend|\bdown\b|declin\w*|fall\w*|\bdrop\w*|descend\w*|reduc\w*"
-            r"|negative|lower|下降|递减|减少"
-            r"|下跌|下行|降低|走低|减小"
-        ),
-        _any("trend down"),
-    ),
-    (r"trend\w*|drift\w*|趋势\w?|漂移", _any("trend")),
-    (
-        r"station[ae]r\w*|\bstab\w*|\bstead\w*|\bflat\b|constant\w*|\bnormal\w*|\bunchang\w*|平稳\w?|稳定\w?|恒定|常数|不变|正常|平缓",
-        _any("stable"),
-    ),
-)
-_PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), meanings) for pattern, meanings in _CONCEPTS)
+_PATTERNS = tuple(_read_table(_TABLE))
+_TREND = (frozenset({"trend"}),)
 _USED = "§"
 LONGEST_CLAIM = 400
 """Characters of an option that are read: the patterns take quadratic time."""
@@ -188,7 +133,7 @@ def read_claim(text: str) -> Claim | None:
             before, after = text[: found.start()], text[found.end() :]
             if _NOT.search(before):
                 denied |= {tag for meaning in meanings[:1] for tag in meaning & KINDS}
-            elif not (meanings == _any("trend") and before.rstrip(" 的性型").endswith(_USED)):  # "seasonal trend"
+            elif not (meanings == _TREND and before.rstrip(" 的性型").endswith(_USED)):  # "seasonal trend"
                 said.append(meanings)
             text = f"{before}{_USED}{after}"
     if not said and not denied:

@@ -1,16 +1,18 @@
 """Time-series expert: reads the series out of a multiple-choice question and answers by statistics, without an LLM.
 
-Its text is the finding and "the answer is (X)". Where there is no series, or nothing that it can measure, the text
-has no answer letter and so counts as unparsed: it never guesses.
+Its text is the finding and "the answer is (X)". Where there is no series, or nothing that it can measure, it abstains:
+it never guesses.
 """
 
 import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
+from coe_ray.core.abilities import Ability
 from coe_ray.core.chat_model import stream_completion
+from coe_ray.core.errors import CannotAnswer
 from coe_ray.core.types import Call, Completion, Delta, Question
 from coe_ray.experts.timeseries.concepts import read_claim
 from coe_ray.experts.timeseries.options import denies_anomaly, has_positions, parse_yes_no
@@ -27,6 +29,8 @@ from coe_ray.experts.timeseries.verdicts import (
 )
 
 Kind: TypeAlias = Literal["anomaly", "count", "change", "period", "pattern", "forecast"]
+
+ANSWERED = "the answer is "
 
 _FORECAST = re.compile(
     r"predict|forecast|\bnext\b|will be|extrapolat|continu|following\s+(?:value|point|step)"
@@ -55,6 +59,8 @@ _PERIOD = re.compile(
 class TimeSeriesExpert:
     """Expert for questions on anomalies, patterns and forecasts of a series; others stay unanswered."""
 
+    reads: ClassVar[frozenset[Ability]] = frozenset({"choice"})
+
     def __init__(self, name: str) -> None:
         self._name = name
 
@@ -63,9 +69,14 @@ class TimeSeriesExpert:
         return self._name
 
     async def complete(self, call: Call) -> Completion:
-        """The answer to `call.question`, computed in a thread so that the event loop stays free."""
+        """The answer to `call.question`, computed in a thread so that the event loop stays free.
+
+        Raises `CannotAnswer` where there is no series, or nothing that it can measure.
+        """
         started = time.perf_counter()
         text = await asyncio.to_thread(answer, call.question)
+        if ANSWERED not in text:
+            raise CannotAnswer(self.name, text)
         return Completion(text, seconds=time.perf_counter() - started)
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
@@ -87,7 +98,7 @@ def answer(question: Question | None) -> str:
     best = max(verdict.scores)
     if best == -float("inf"):
         return f"{verdict.finding}; no option says anything that can be measured"
-    return f"{verdict.finding}; the answer is ({question.letters[verdict.scores.index(best)]})"
+    return f"{verdict.finding}; {ANSWERED}({question.letters[verdict.scores.index(best)]})"
 
 
 def kind_of(text: str, options: Sequence[str]) -> Kind | None:

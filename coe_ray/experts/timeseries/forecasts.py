@@ -57,10 +57,7 @@ def _methods(values: Array, period: float | None) -> Iterator[tuple[str, Method]
     n = len(values)
     yield "last value", lambda past, steps: np.full(steps, past[-1])
     yield "mean", lambda past, steps: np.full(steps, past.mean())
-    yield (
-        "drift",
-        lambda past, steps: past[-1] + (past[-1] - past[0]) / (len(past) - 1) * np.arange(1, steps + 1),
-    )
+    yield ("drift", lambda past, steps: past[-1] + (past[-1] - past[0]) / (len(past) - 1) * np.arange(1, steps + 1))
     yield "line", lambda past, steps: _polynomial(past, steps, 1)
     yield "recent mean", lambda past, steps: np.full(steps, past[-5:].mean())
     if n >= 12:

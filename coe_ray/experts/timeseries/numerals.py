@@ -24,28 +24,9 @@ def _number(body: str) -> re.Pattern[str]:
 NUMBER = _number(_PLAIN)
 GROUPED = _number(f"{_THOUSANDS}|{_PLAIN}")
 
-_SCALES = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ms": 1e-3,
-    "毫秒": 1e-3,
-    "s": 1.0,
-    "秒": 1.0,
-    "sec": 1.0,
-    "min": 60.0,
-}
+_SCALES = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "毫秒": 1e-3, "s": 1.0, "秒": 1.0, "sec": 1.0, "min": 60.0}
 _SCALES |= {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "万": 1e4, "亿": 1e8}
-_SCALES |= {
-    "B": 1.0,
-    "KB": 1e3,
-    "MB": 1e6,
-    "GB": 1e9,
-    "TB": 1e12,
-    "KiB": 1024.0,
-    "MiB": 1024.0**2,
-    "GiB": 1024.0**3,
-}
+_SCALES |= {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3}
 _FAMILIES = ("ns us µs ms 毫秒 s 秒 sec min", " k K M G T 万 亿", "B KB MB GB TB KiB MiB GiB")
 
 

@@ -27,8 +27,7 @@ _PLACED = re.compile(
 _RANGE = re.compile(r"(?<![\d.])(\d+)\D{0,4}?\s*(?:-|–|~|～|\bto\b|至|到|through)\s*第?\s*#?(\d+)(?![\d.])")
 _VALUE_RANGE = re.compile(r"(?<=[\d%\w])\s*(?:-|–|~|～|\bto\b|\band\b|至|到)\s*$")
 _AT_LEAST = re.compile(
-    r"(?:[>≥]=?|above|over|more than|greater than|at least|exceed\w*|大于|高于|超过|不低于)\s*$",
-    re.IGNORECASE,
+    r"(?:[>≥]=?|above|over|more than|greater than|at least|exceed\w*|大于|高于|超过|不低于)\s*$", re.IGNORECASE
 )
 _AT_MOST = re.compile(r"(?:[<≤]=?|below|under|less than|at most|小于|低于|不超过|不到)\s*$", re.IGNORECASE)
 
@@ -54,9 +53,9 @@ class Interval:
 
     @property
     def middle(self) -> float:
-        return (
-            (self.low + self.high) / 2 if abs(self.low) < float("inf") > abs(self.high) else max(self.low, -self.high)
-        )
+        """The middle, or the only bound."""
+        bounds = [bound for bound in (self.low, self.high) if abs(bound) < float("inf")]
+        return sum(bounds) / len(bounds)
 
 
 def denies_anomaly(option: str) -> bool:
@@ -142,23 +141,12 @@ def _base(question: str, options: Sequence[str], series: Series) -> tuple[int, b
     """What the first point's position is called, and whether the text says so."""
     if series.first_label is not None:
         return series.first_label, True
-    match = re.search(
-        r"(?:0|zero)[- ](?:based|indexed)"
-        r"|(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:0|zero)\b"
-        r"|从\s*[0零]\s*开始",
-        question,
-        re.IGNORECASE,
-    )
-    if match:
-        return 0, True
-    match = re.search(
-        r"(?:1|one)[- ](?:based|indexed)"
-        r"|(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:1|one)\b|从\s*[1一]\s*开始",
-        question,
-        re.IGNORECASE,
-    )
-    if match:
-        return 1, True
+    for base, written in enumerate((("0|zero", "[0零]"), ("1|one", "[1一]"))):
+        english, chinese = written
+        start = rf"(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:{english})\b"
+        pattern = rf"(?:{english})[- ](?:based|indexed)|{start}|从\s*{chinese}\s*开始"
+        if re.search(pattern, question, re.IGNORECASE):
+            return base, True
     every = " ".join((question, *options))
     ordinal = re.search(r"第\s*(?:\d+|几)|\b\d+(?:st|nd|rd|th)\b|position|序号|\bpoint\s*#?\d", every, re.IGNORECASE)
     return (1 if ordinal and not re.search(r"\bind(?:ex|ices)|下标|索引", every, re.IGNORECASE) else 0), False

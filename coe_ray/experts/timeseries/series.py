@@ -25,7 +25,8 @@ LONGEST = 4000
 
 MASK = "\ufffc"
 _DATE = r"\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?"
-_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:\s?[ap]m\b)?(?:Z\b|[+-]\d{2}:?\d{2}\b)?"
+# Without seconds, "10:02-10:04" is a range of times and no offset from UTC.
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?(?:-\d{2}:?\d{2}\b(?!:))?)?(?:\s?[ap]m\b)?(?:Z\b|\+\d{2}:?\d{2}\b(?!:))?"
 _MONTH = r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 _WEEKDAY = r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:[a-z]*day)?\b|(?:周|星期)[一二三四五六日天]"
 STAMP = re.compile(

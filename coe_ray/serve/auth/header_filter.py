@@ -37,12 +37,7 @@ RAY_ENVIRONMENT = {
 """To be set before Ray starts, on each node, for an endpoint that strangers can reach."""
 
 _STEERING = frozenset(
-    (
-        b"x_request_timeout_seconds",
-        b"x_request_disconnect_disabled",
-        b"serve_multiplexed_model_id",
-        b"x_session_id",
-    )
+    (b"x_request_timeout_seconds", b"x_request_disconnect_disabled", b"serve_multiplexed_model_id", b"x_session_id")
 )
 """Headers that steer Serve, in ASGI's lower case; Serve takes - and _ for the same in some of them."""
 

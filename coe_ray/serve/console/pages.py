@@ -14,11 +14,17 @@ _TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "json": "application/json",
+    "txt": "text/plain; charset=utf-8",
 }
 
 _STATIC = resources.files(__package__).joinpath("static")
+_VENDOR = _STATIC.joinpath("vendor")
 
-FILES = tuple(sorted(file.name for file in _STATIC.iterdir() if file.name != "index.html"))
+FILES = (
+    *sorted(file.name for file in _STATIC.iterdir() if file.is_file() and file.name != "index.html"),
+    *sorted(f"vendor/{file.name}" for file in _VENDOR.iterdir()),
+)
+"""All but `index.html`. What is in `vendor` comes from others, unchanged, with its licence."""
 
 PATHS = frozenset({"/", *(f"/console/{name}" for name in FILES)})
 """All paths that need no key."""

@@ -5,9 +5,6 @@ from typing import Any, Protocol
 
 import orjson
 
-from coe_ray.cluster.governors import NAMESPACE
-from coe_ray.cluster.ray_internals import kv_add, kv_delete, kv_get, kv_keys
-
 KEPT = 50
 """Changes in a history, at most."""
 
@@ -35,22 +32,6 @@ class KeyValueStore(Protocol):
         ...
 
     def delete(self, key: str) -> None: ...
-
-
-class ClusterStore:
-    """`KeyValueStore` of the cluster's control service."""
-
-    def keys(self, prefix: str) -> list[str]:
-        return kv_keys(prefix, NAMESPACE)
-
-    def get(self, key: str) -> bytes | None:
-        return kv_get(key, NAMESPACE)
-
-    def add(self, key: str, value: bytes) -> bool:
-        return kv_add(key, value, NAMESPACE)
-
-    def delete(self, key: str) -> None:
-        kv_delete(key, NAMESPACE)
 
 
 class ChangeHistory:

@@ -56,6 +56,8 @@ class Snapshot:
         if cached := self.routes.get(question.id):
             return cached
         route = await self.coe.route(question)
+        if route.classification.fallback:  # the classifier may answer the next time
+            return route
         with suppress(ValueError):  # larger than the whole cache
             self.routes[question.id] = replace(route, cached=True)
         return route

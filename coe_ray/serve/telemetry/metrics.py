@@ -82,8 +82,13 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        self._counters = {each.name: _counter(each) for each in DEFINITIONS if not each.bounds}
-        self._histograms = {each.name: _histogram(each) for each in DEFINITIONS if each.bounds}
+        self._counters: dict[str, Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for each in DEFINITIONS:
+            if each.bounds:
+                self._histograms[each.name] = Histogram(each.name, each.description, list(each.bounds), each.labels)
+            else:
+                self._counters[each.name] = Counter(each.name, each.description, each.labels)
 
     def count(self, record: RequestRecord) -> None:
         """Count a finished request."""
@@ -130,16 +135,3 @@ class Metrics:
 def _ascii(labels: dict[str, str]) -> dict[str, str]:
     """Labels as Ray takes them; a Chinese task is encoded as in header `x-coe-task`."""
     return {name: value if value.isascii() else quote(value, safe=" /&()-") for name, value in labels.items()}
-
-
-def _counter(definition: Definition) -> Counter:
-    return Counter(definition.name, description=definition.description, tag_keys=definition.labels)
-
-
-def _histogram(definition: Definition) -> Histogram:
-    return Histogram(
-        definition.name,
-        description=definition.description,
-        boundaries=list(definition.bounds),
-        tag_keys=definition.labels,
-    )

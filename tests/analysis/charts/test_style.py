@@ -62,6 +62,7 @@ def test_a_legend_lies_below_the_chart_in_two_columns_where_it_is_long(count: in
     lowest = style.bounds(figure).y0
     style.add_legend(figure, lines, [f"system {number}" for number in range(count)])
     [legend] = figure.legends
+    figure.draw_without_rendering()
     assert legend.get_window_extent().y1 <= lowest
     assert len({round(text.get_window_extent().x0) for text in legend.get_texts()}) == columns
     assert [text.get_text() for text in legend.get_texts()] == [f"system {number}" for number in range(count)]

@@ -1,9 +1,9 @@
-"""The time-series expert against questions made here: seeded draws of each kind, parsing cases, anything at all."""
+"""The time-series expert on whole questions made here: seeded draws of each kind, single cases, any text."""
 
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,11 +12,24 @@ from hypothesis import strategies as st
 
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.core.types import Call, Question
-from coe_ray.experts.timeseries.concepts import read_claim
 from coe_ray.experts.timeseries.expert import TimeSeriesExpert, answer, kind_of
-from coe_ray.experts.timeseries.numerals import numbers_in
-from coe_ray.experts.timeseries.series import Array, read_series
+from coe_ray.experts.timeseries.series import Array
 from coe_ray.routing.parsing import parse_letter
+from tests.experts.timeseries.made_series import (
+    Base,
+    decaying,
+    falling,
+    growing,
+    level,
+    listed,
+    rising,
+    spiking,
+    stepping,
+    stepping_down,
+    walking,
+    wave,
+    widening,
+)
 
 DRAWS = 100
 LEAST = 80
@@ -33,66 +46,9 @@ def chosen(text: str, *options: str) -> str | None:
     return None if letter is None else options["ABCDEFGHIJ".index(letter)]
 
 
-def listed(values: Sequence[float] | Array, decimals: int = 1) -> str:
-    return "[" + ", ".join(f"{value:.{decimals}f}" for value in values) + "]"
-
-
 def shuffled(rng: np.random.Generator, right: str, wrong: Sequence[str]) -> list[str]:
     options = list(dict.fromkeys([right, *wrong]))[:4]
     return [options[i] for i in rng.permutation(len(options))]
-
-
-Base = Callable[[np.random.Generator, int], Array]
-
-
-def level(rng: np.random.Generator, n: int) -> Array:
-    return np.asarray(rng.uniform(20, 500) + rng.normal(0, 2, n))
-
-
-def wave(rng: np.random.Generator, n: int) -> Array:
-    period = int(rng.integers(6, max(7, n // 3)))
-    angles = 2 * np.pi * np.arange(n) / period + rng.uniform(0, 6)
-    return np.asarray(200 + rng.uniform(15, 60) * np.sin(angles) + rng.normal(0, 2, n))
-
-
-def rising(rng: np.random.Generator, n: int) -> Array:
-    return np.asarray(50 + rng.uniform(0.8, 4) * np.arange(n) + rng.normal(0, 2, n))
-
-
-def falling(rng: np.random.Generator, n: int) -> Array:
-    return np.asarray(500 - rng.uniform(0.8, 4) * np.arange(n) + rng.normal(0, 2, n))
-
-
-def stepping(rng: np.random.Generator, n: int) -> Array:
-    values = level(rng, n)
-    values[int(rng.integers(n // 4, 3 * n // 4)) :] += rng.uniform(12, 40)
-    return values
-
-
-def stepping_down(rng: np.random.Generator, n: int) -> Array:
-    return -stepping(rng, n) + 1000
-
-
-def spiking(rng: np.random.Generator, n: int) -> Array:
-    values = level(rng, n)
-    values[rng.choice(n, 2, replace=False)] += rng.uniform(25, 60)
-    return values
-
-
-def walking(rng: np.random.Generator, n: int) -> Array:
-    return np.asarray(300 + np.cumsum(rng.normal(0, 3, n)))
-
-
-def growing(rng: np.random.Generator, n: int) -> Array:
-    return np.asarray(5 * np.exp(rng.uniform(3, 5) * np.arange(n) / n) + rng.normal(0, 1, n))
-
-
-def decaying(rng: np.random.Generator, n: int) -> Array:
-    return np.asarray(20 + 300 * np.exp(-rng.uniform(3, 6) * np.arange(n) / n) + rng.normal(0, 2, n))
-
-
-def widening(rng: np.random.Generator, n: int) -> Array:
-    return np.asarray(100 + rng.normal(0, 1, n) * np.where(np.arange(n) < n // 2, 1.5, 9.0))
 
 
 def with_outlier(rng: np.random.Generator, base: Base) -> tuple[Array, int]:
@@ -139,7 +95,7 @@ def test_finds_the_outlier_by_position(template: str, text: str, base_index: int
     assert sum(map(draw, range(DRAWS))) >= LEAST
 
 
-def test_finds_sets_of_outliers_and_tells_when_there_is_none() -> None:
+def test_finds_sets_of_outliers_or_none() -> None:
     def draw(seed: int) -> bool:
         rng = np.random.default_rng(seed)
         values = [level, wave, rising][seed % 3](rng, 40)
@@ -226,7 +182,7 @@ def test_names_the_pattern(classes: dict[str, Base], right: str) -> None:
 
 @pytest.mark.parametrize("base", [level, wave, rising, growing, decaying, stepping])
 @pytest.mark.parametrize("steps", [1, 4])
-def test_foretells_the_next_values(base: Base, steps: int) -> None:
+def test_forecasts_the_next_values(base: Base, steps: int) -> None:
     def draw(seed: int) -> bool:
         rng = np.random.default_rng(seed)
         values = base(rng, 40)
@@ -318,94 +274,6 @@ def test_answers(text: str, options: tuple[str, ...], right: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("The last 12 values: [1.5, -2, +3, 4e1, .5, 6]", [1.5, -2, 3, 40, 0.5, 6]),
-        ("over 10 min: 5 6 7 8 9 10 requests", [5, 6, 7, 8, 9, 10]),
-        ("2024-01-01 00:00:00, 5\n2024-01-01 00:01:00, 6\n2024-01-01 00:02:00, 7\n" * 2, [5, 6, 7, 5, 6, 7]),
-        ("08:00 5.1\n08:05 5.2\n08:10 5.3\n08:15 5\n08:20 4\n08:25 3", [5.1, 5.2, 5.3, 5, 4, 3]),
-        ("过去6个点的CPU使用率为5%、6%、7%、8%、9%、10%，其中", [5, 6, 7, 8, 9, 10]),
-        ("1月: 120, 2月: 130, 3月: 125, 4月: 12, 5月: 140, 6月: 150", [120, 130, 125, 12, 140, 150]),
-        ("第1天：5，第2天：6，第3天：7，第4天：8，第5天：9，第6天：1", [5, 6, 7, 8, 9, 1]),
-        ("t=0: 5.1, t=1: 5.2, t=2: 5.3, t=3: 4, t=4: 4, t=5: 4.5", [5.1, 5.2, 5.3, 4, 4, 4.5]),
-        ("{0:50,1:62,2:74,3:1,4:5,5:9}", [50, 62, 74, 1, 5, 9]),
-        ("(0, 5.5), (1, 6), (2, 7), (3, 9), (4, 1), (5, 2)", [5.5, 6, 7, 9, 1, 2]),
-        (
-            (
-                '[{"t": 0, "v": 5}, {"t": 1, "v": 6},{"t": 2, "v": 5}, '
-                '{"t": 3, "v": 4}, {"t": 4, "v": 3}, {"t": 5, "v": 9}]'
-            ),
-            [5, 6, 5, 4, 3, 9],
-        ),
-        ("0 5\n1 6\n2 7\n3 9\n4 1\n5 2", [5, 6, 7, 9, 1, 2]),
-        (
-            (
-                "| time | v |\n|---|---|\n| 1:00 | 5 |\n| 2:00 | 6 |\n| 3:00 | 5 |"
-                "\n| 4:00 | 4 |\n| 5:00 | 7 |\n| 6:00 | 8 |"
-            ),
-            [5, 6, 5, 4, 7, 8],
-        ),
-        ("100,200,300,400,500,650", [100, 200, 300, 400, 500, 650]),
-        ("1,200 1,300 1,100 900 1,250 1,400", [1200, 1300, 1100, 900, 1250, 1400]),
-        ("a: [1,2,3,4,5,6] b: [9,8,7,6,5,4,3] 8 points", [9, 8, 7, 6, 5, 4, 3]),
-        ("5, 6, null, 8, 9, 10, 11", [5, 6, 7, 8, 9, 10, 11]),
-        ("800ms, 900ms, 1.1s, 700ms, 750ms, 720ms", [800, 900, 1100, 700, 750, 720]),
-        ("- 5\n- 6\n- 7\n- 8\n- -9\n- 10", [5, 6, 7, 8, -9, 10]),
-        (
-            "1690000000,5\n1690000060,6\n1690000120,6\n1690000180,5\n1690000240,7\n1690000300,5",
-            [5, 6, 6, 5, 7, 5],
-        ),
-    ],
-)
-def test_reads_a_series(text: str, values: list[float]) -> None:
-    series = read_series(text)
-    assert series is not None
-    assert series.values.tolist() == pytest.approx(values)
-    assert len(series.labels) in (0, len(values))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "Which of these 3 pods failed in 2024?",
-        "1, 2, 3, 4, 5",
-        "10:00, 10:01, 10:02, 10:03, 10:04, 10:05, 10:06, 10:07",
-        "Step 1 takes 5 minutes. Step 2 needs 3 nodes, and 4 of the 7 disks hold 2 copies each in 9 zones.",
-    ],
-)
-def test_reads_no_series_where_there_is_none(text: str) -> None:
-    assert read_series(text) is None
-
-
-def test_numbers_carry_sign_unit_and_thousands() -> None:
-    found = [(n.value, n.unit) for n in numbers_in("-1,234.5 MB, 7% and 3e2ms, v2 and x_1")]
-    assert found == [(-1234.5, "MB"), (7.0, "%"), (300.0, "ms")]
-
-
-@pytest.mark.parametrize(
-    ("option", "meanings", "denied"),
-    [
-        ("Upward shift", [{"shift", "up"}], set()),
-        ("steady growth", [{"trend", "up"}], set()),
-        ("上升趋势且有周期性", [{"trend", "up", "seasonal"}], set()),
-        ("非平稳", [], {"stable"}),
-        ("no obvious trend", [], {"trend"}),
-        ("无周期性的随机游走", [{"walk"}], {"seasonal"}),
-        ("increasing variance", [{"variance", "wider"}], set()),
-        ("先升后降", [{"hump"}], set()),
-        ("突增", [{"shift", "up"}, {"spike", "up"}], set()),
-        ("指数增长", [{"trend", "up", "exponential"}], set()),
-    ],
-)
-def test_reads_claims(option: str, meanings: list[set[str]], denied: set[str]) -> None:
-    claim = read_claim(option)
-    assert claim is not None
-    assert list(map(set, claim.meanings)) == meanings
-    assert claim.denied == denied
-
-
-@pytest.mark.parametrize(
     "question",
     [
         None,
@@ -416,7 +284,7 @@ def test_reads_claims(option: str, meanings: list[set[str]], denied: set[str]) -
         Question("q", f"Which is an anomaly? {FLAT}", ("the red one", "none of them")),
     ],
 )
-def test_says_nothing_that_reads_as_an_answer(question: Question | None) -> None:
+def test_without_an_answer_no_letter_is_printed(question: Question | None) -> None:
     text = answer(question)
     assert text
     assert parse_letter(text, tuple("ABCDEFGHIJ")).value is None
@@ -462,7 +330,7 @@ async def test_the_expert_is_a_chat_model_and_works_beside_the_event_loop(
     assert (await expert.complete(Call(()))).text == "no question with options to read"
 
 
-ASKED = st.sampled_from(
+REQUESTS = st.sampled_from(
     [
         "which is an anomaly ",
         "how many outliers ",
@@ -506,22 +374,22 @@ OPTION = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.one_of(st.text(max_size=300), st.tuples(ASKED, VALUES).map(lambda pair: pair[0] + str(pair[1]))),
+    st.one_of(st.text(max_size=300), st.tuples(REQUESTS, VALUES).map(lambda pair: pair[0] + str(pair[1]))),
     st.lists(OPTION, max_size=12).map(tuple),
 )
 def test_any_question_gets_a_letter_of_its_options_or_none(text: str, options: tuple[str, ...]) -> None:
     question = Question("q", text, options)
-    said = answer(question)
-    if "the answer is" in said:
-        assert said[-2] in question.letters[: len(options)]
-        assert parse_letter(said, question.letters).value == said[-2]
+    text = answer(question)
+    if "the answer is" in text:
+        assert text[-2] in question.letters[: len(options)]
+        assert parse_letter(text, question.letters).value == text[-2]
     else:
-        assert parse_letter(said, question.letters).value is None
+        assert parse_letter(text, question.letters).value is None
 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    ASKED,
+    REQUESTS,
     st.lists(st.integers(-3, 3), min_size=6, max_size=30),
     st.lists(OPTION, min_size=1, max_size=4).map(tuple),
 )

@@ -17,8 +17,17 @@ class TestAsking:
         assert "readiness probe" in console.page.input_value("#question")
         console.page.click("#send")
         console.wait_for_answer()
-        steps = console.page.locator(".step")
-        assert console.texts(".step h2") == ["Question", "Neighbours", "Label", "Leaderboard row", "Answer", "Time"]
+        assert not console.page.locator(".step").first.is_visible()
+        console.show_reasons()
+        steps = console.page.locator(".conversation .step")
+        assert console.texts(".conversation .step h3") == [
+            "Question",
+            "Neighbours",
+            "Label",
+            "Leaderboard row",
+            "Answer",
+            "Time",
+        ]
         assert "4 options were found." in steps.nth(0).inner_text()
         similarities = [float(each) for each in console.texts(".neighbours .near .value")]
         assert len(similarities) == 4
@@ -36,7 +45,7 @@ class TestAsking:
         assert "best" in console.texts(".standings .who")[0]
         assert "runner-up" in console.texts(".standings .who")[1]
         assert "39 of 60" in console.texts(".standings .small")[0]
-        assert console.text("#answer").endswith("So the answer is (A).")
+        assert console.text(".answer").endswith("So the answer is (A).")
         assert "by basalt" in steps.nth(4).inner_text()
         assert re.search(r"\d+ tokens · [\d.]+ tokens/s", steps.nth(4).inner_text())
         times = console.text(".legend")
@@ -46,18 +55,20 @@ class TestAsking:
     def test_the_answer_comes_word_by_word(self, console: BrowserPage) -> None:
         console.open()
         console.ask(LONG)
-        expect(console.page.locator("#answer")).to_contain_text("word3")
-        early = console.text("#answer")
+        expect(console.page.locator(".answer")).to_contain_text("word3")
+        early = console.text(".answer")
         assert "word59" not in early
-        assert console.page.locator(".named").is_visible()  # the decision is there before the answer
-        expect(console.page.locator("#answer")).to_contain_text("word59")
-        assert console.text("#answer").startswith(early)
+        assert console.text(".verdict").startswith("Test (")  # the decision is there before the answer
+        expect(console.page.locator(".answer")).to_contain_text("word59")
+        assert console.text(".answer").startswith(early)
         assert "Test" in console.text("#live") or "has answered" in console.text("#live")
 
     def test_failed_experts_are_named(self, console: BrowserPage) -> None:
         console.open()
         console.ask(RELEASE)
         console.wait_for_answer()
+        assert console.text(".because") == "the next best, as cinder failed"
+        console.show_reasons()
         first, second, *_ = console.texts(".standings .who")
         assert first.startswith("cinder")
         assert "ServerFault" in first
@@ -70,31 +81,38 @@ class TestAsking:
         console.open()
         console.ask("Which sign is Jupiter in?")
         console.wait_for_answer()
+        assert re.fullmatch(r"No known task → \w+\s*best on average", console.text(".verdict"))
+        console.show_reasons()
         assert console.text(".named") == "unknown"
-        assert "best on average" in console.text('[data-step="label-step"]')
-        assert "Mean over all tasks" in console.text('[data-step="row"]')
+        assert "best on average" in console.text('.conversation [data-step="label-step"]')
+        assert "Mean over all tasks" in console.text('.conversation [data-step="row"]')
 
     def test_an_answer_is_stopped_and_asked_again(self, console: BrowserPage) -> None:
         console.open()
         console.ask(LONG)
-        expect(console.page.locator("#answer")).to_contain_text("word3")
+        expect(console.page.locator(".answer")).to_contain_text("word3")
         console.page.click("#stop")
-        expect(console.page.locator("#flow-error")).to_have_text("Stopped.")
-        assert console.text("#send") == "Ask again"
-        assert console.page.input_value("#question") == LONG
+        expect(console.page.locator(".ending")).to_have_text("Stopped: this is a part of the answer.")
+        assert "word3" in console.text(".answer")
+        assert "word59" not in console.text(".answer")
+        assert console.text(".asked-for") == LONG
+        console.page.click("text=Ask again")
+        expect(console.page.locator(".reply").nth(1).locator(".answer")).to_contain_text("word3")
+        console.page.keyboard.press("Escape")
+        expect(console.page.locator(".ending")).to_have_count(2)
         console.ask(POD)
         console.wait_for_answer()
-        assert console.text("#send") == "Ask"
+        assert console.page.locator(".turn").count() == 2
 
     def test_an_answer_goes_on_behind_another_view(self, console: BrowserPage) -> None:
         console.open()
         console.ask(LONG)
-        expect(console.page.locator("#answer")).to_contain_text("word3")
+        expect(console.page.locator(".answer")).to_contain_text("word3")
         console.page.click("nav a >> nth=1")
         expect(console.page.locator(".heat")).to_be_visible()
         console.page.click("nav a >> nth=0")
         console.wait_for_answer()
-        assert console.text("#answer").endswith("word59")
+        assert console.text(".answer").endswith("word59")
 
     def test_an_empty_question_is_not_sent(self, console: BrowserPage) -> None:
         console.open()
@@ -109,7 +127,7 @@ class TestAsking:
             console.page.evaluate("document.querySelector('#question').removeAttribute('maxlength')")
             console.page.evaluate("document.querySelector('#question').value = 'word '.repeat(300000)")
             console.page.click("#send")
-            expect(console.page.locator("#flow-error")).to_contain_text("over 1048576 bytes")
+            expect(console.page.locator(".ending")).to_contain_text("over 1048576 bytes")
             assert {each.partition(" (")[0] for each in console.complaints} <= {complaint.partition(" (")[0]}
 
 
@@ -143,8 +161,8 @@ class TestKeyboard:
         with browser.open_page(console_world.url, key=console_world.key, reduced_motion="reduce") as console:
             console.open()
             console.ask(LONG)
-            expect(console.page.locator("#answer")).to_contain_text("word3")
-            still = "getComputedStyle(document.querySelector('.going'), '::before').animationName"
+            expect(console.page.locator(".answer")).to_contain_text("word3")
+            still = "getComputedStyle(document.querySelector('.going .answer > :last-child'), '::after').animationName"
             assert console.page.evaluate(still) == "none"
 
 
@@ -158,19 +176,27 @@ class TestLanguage:
             assert page.get_attribute("html", "lang") == "zh"
             assert console.text("h1:visible") == "提问"
             console.ask(LONG)
-            expect(page.locator("#answer")).to_contain_text("word3")
+            expect(page.locator(".answer")).to_contain_text("word3")
+            console.show_reasons()
             page.click("#change-language")
             assert page.get_attribute("html", "lang") == "en"
-            assert console.texts(".step h2")[:3] == ["Question", "Neighbours", "Label"]
+            assert console.texts(".conversation .step h3")[:3] == ["Question", "Neighbours", "Label"]
             console.wait_for_answer()
-            assert console.text("#answer") == LONG.removeprefix(ECHO).strip()
+            assert console.text(".answer") == LONG.removeprefix(ECHO).strip()
+            page.fill("#question", POD)
             page.reload()
             assert page.get_attribute("html", "lang") == "en"
-            assert page.input_value("#question") == LONG
+            assert console.text(".asked-for") == LONG
+            assert console.text(".answer") == LONG.removeprefix(ECHO).strip()
+            assert page.input_value("#question") == POD
 
-    @pytest.mark.parametrize("place", ["ask", "leaderboard", "runs", RUN])
+    @pytest.mark.parametrize("place", ["ask", "answer", "leaderboard", "runs", RUN])
     def test_every_word_is_translated(self, console: BrowserPage, place: str) -> None:
         console.open(place)
+        if place == "answer":
+            console.ask(POD)
+            console.wait_for_answer()
+            console.show_reasons()
         console.page.wait_for_load_state("networkidle")
         console.page.click("#change-language")
         body = console.text("body")

@@ -72,13 +72,13 @@ class TestOutage:
             console.open()
             page = console.page
             console.ask(LONG)
-            expect(page.locator("#answer")).to_contain_text("word3")
+            expect(page.locator(".answer")).to_contain_text("word3")
             proxy.cut()
             expect(page.locator("#gone")).to_be_visible()
             assert "The endpoint does not answer." in console.text("#gone")
             assert console.text("#health") == "The endpoint does not answer."
-            expect(page.locator("#flow-error")).to_contain_text("Your question is still here")
-            assert page.input_value("#question") == LONG
+            expect(page.locator(".ending")).to_contain_text("Your question is still here")
+            assert console.text(".asked-for") == LONG
             page.fill("#question", POD)
             browser.save_screenshot(console, "gone-1280-light-en")
             console.assert_accessible()
@@ -92,7 +92,12 @@ class TestOutage:
             expect(page.locator("#run-list")).to_contain_text("sample-test-1")
             page.click("nav a >> nth=0")
             assert page.input_value("#question") == POD
+            assert console.text(".asked-for") == LONG
+            page.click("text=Ask again")
+            console.wait_for_answer()
+            assert console.texts(".answer")[-1].endswith("word59")
             page.click("#send")
+            expect(page.locator(".turn")).to_have_count(2)
             console.wait_for_answer()
             assert [each for each in console.complaints if not each.startswith("error: Failed to load resource")] == []
 
@@ -117,8 +122,10 @@ class TestAttacks:
         console.open()
         console.ask(f"{ECHO} {INJECTION}")
         console.wait_for_answer()
-        assert console.text("#answer") == INJECTION
-        assert INJECTION in console.text('[data-step="question"]')
+        assert console.text(".answer") == INJECTION
+        console.show_reasons()
+        assert INJECTION in console.text(".asked-for")
+        assert INJECTION in console.text('.conversation [data-step="question"]')
         assert "Repeat after us: <img" in console.text(".neighbours")
         self._assert_nothing_ran(console)
 

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import WIDTHS, BrowserPage, TestBrowser
-from tests.support.console_world import EXPERTS, RUN, TASKS, ConsoleWorld, Live
+from tests.support.console_models import ECHO
+from tests.support.console_world import EXPERTS, MARKDOWN, RUN, TASKS, ConsoleWorld, Live
 
 
 class TestLeaderboard:
@@ -136,11 +137,18 @@ def test_every_view_has_a_clean_layout_and_is_accessible(
         check("ask")
         page.locator("#examples button").nth(5 if locale == "en-US" else 2).click()
         page.click("#send")
-        expect(page.locator("#answer")).to_be_visible()
+        expect(page.locator(".answer")).to_be_visible()
         console.assert_accessible()
         console.wait_for_answer()
+        check("reply")
+        console.show_reasons()
         page.locator(".neighbours summary").first.click()
         check("answer")
+        console.ask(f"{ECHO}\n{MARKDOWN}")
+        expect(page.locator(".turn")).to_have_count(2)
+        console.wait_for_answer()
+        page.locator(".others summary").click()
+        check("markdown")
         console.open("leaderboard")
         page.wait_for_selector(".heat")
         page.select_option("#board-other", index=1)

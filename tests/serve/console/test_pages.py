@@ -1,5 +1,6 @@
 """The console's files: all of them and no others, and nothing in them that a page could be tricked with."""
 
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -33,11 +34,14 @@ def client(tmp_path: Path) -> httpx.AsyncClient:
 
 
 async def test_every_file_is_there_without_a_key_and_nothing_else(client: httpx.AsyncClient) -> None:
-    assert {each.name for each in STATIC.iterdir()} == {"index.html", *pages.FILES}
+    files = {str(each.relative_to(STATIC)) for each in STATIC.rglob("*") if each.is_file()}
+    assert files == {"index.html", *pages.FILES}
     for path in sorted(pages.PATHS):
         answer = await client.get(path)
         assert answer.status_code == 200
-        assert answer.content == (STATIC / (path.rpartition("/")[2] or "index.html")).read_bytes()
+        assert (
+            answer.content == (STATIC / (path.removeprefix("/").removeprefix("console/") or "index.html")).read_bytes()
+        )
     for path in ("/console", "/console/", "/console/index.html", "/console/../pages.py", "/console/%2e%2e/pages.py"):
         assert (await client.get(path)).status_code == 401
 
@@ -82,6 +86,15 @@ def test_the_page_has_no_inline_code_and_loads_only_its_own_files() -> None:
     loaded = [value for tag, name, value in markup.attributes if name in ("src", "href") and tag != "a"]
     assert [each for each in loaded if not each.startswith(("console/", "data:image/svg+xml,"))] == []
     assert all(f"/{each}" in pages.PATHS for each in loaded if not each.startswith("data:"))
+
+
+def test_the_vendored_library_is_the_published_one_and_makes_no_html() -> None:
+    library = (STATIC / "vendor" / "markdown-it.js").read_bytes()
+    licence = (STATIC / "vendor" / "markdown-it.LICENSE.txt").read_text(encoding="utf-8")
+    assert f"SHA-256 {hashlib.sha256(library).hexdigest()}" in licence
+    assert library.startswith(b"/*! markdown-it 15.0.3 ")
+    assert "markdown-it 15.0.3" in licence
+    assert not re.search(rb"innerHTML|outerHTML|insertAdjacentHTML|document\.|\beval\(|new Function|fetch\(", library)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda each: each.name)

@@ -19,25 +19,25 @@ class Counted:
 
     seen: ClassVar[dict[tuple[str, ...], float]] = {}
 
-    def __init__(self, definition: Definition) -> None:
-        self._definition = definition
+    def __init__(self, name: str, _description: str, *bounds_and_labels: tuple[str, ...]) -> None:
+        self._name, self._labels = name, bounds_and_labels[-1]
 
     def inc(self, by: float, labels: dict[str, str]) -> None:
         assert by > 0  # Ray refuses others
         self.observe(by, labels)
 
     def observe(self, value: float, labels: dict[str, str]) -> None:
-        assert set(labels) == set(self._definition.labels)
+        assert set(labels) == set(self._labels)
         assert all(each.isascii() for each in labels.values())  # Ray fails with others
-        key = (self._definition.name, *(labels[name] for name in self._definition.labels))
+        key = (self._name, *(labels[name] for name in self._labels))
         self.seen[key] = self.seen.get(key, 0.0) + value
 
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Metrics:
     monkeypatch.setattr(Counted, "seen", {})
-    monkeypatch.setattr(metrics, "_counter", Counted)
-    monkeypatch.setattr(metrics, "_histogram", Counted)
+    monkeypatch.setattr(metrics, "Counter", Counted)
+    monkeypatch.setattr(metrics, "Histogram", Counted)
     return Metrics()
 
 

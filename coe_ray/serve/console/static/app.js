@@ -137,6 +137,7 @@ async function lookAtHealth() {
   try {
     state = await health();
     byId("change-key").hidden = !state.asks_for_key;
+    ask.know(state.experts);
     tellHealth();
   } catch (error) {
     if (!(error instanceof Gone)) throw error;

@@ -1,5 +1,7 @@
 // Elements out of plain data. Text only ever becomes a text node: nothing that a model or a client wrote is HTML here.
 
+import { t } from "./words.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element: `on` has listeners, `vars` custom properties for the style sheet, all else are attributes. */
@@ -86,4 +88,29 @@ export function folded(text, length) {
   const beginning = isCut ? `${line.slice(0, length).trimEnd()} …` : line;
   const rest = isCut ? text : text.slice(line.length + 1);
   return el("details", { class: isCut ? "folded cut" : "folded" }, el("summary", {}, beginning), el("p", { class: "text" }, rest));
+}
+
+/** A button that copies a text. */
+export function copyButton(text, label) {
+  const copy = async () => announce((await copied(text)) ? t("copy.done") : t("copy.failed"));
+  return el("button", { type: "button", class: "quiet", "aria-label": label, on: { click: copy } }, t("copy"));
+}
+
+/** Whether a text is in the clipboard now. Over plain HTTP browsers have only the old way. */
+export async function copied(text) {
+  if (navigator.clipboard) {
+    return navigator.clipboard.writeText(text).then(
+      () => true,
+      () => false, // it is forbidden here
+    );
+  }
+  const focused = document.activeElement;
+  const field = el("textarea", { class: "unseen" });
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  focused?.focus();
+  return isDone;
 }

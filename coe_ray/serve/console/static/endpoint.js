@@ -72,10 +72,11 @@ export async function* events(response) {
   for (;;) {
     const { done, value } = await received(reader);
     if (done) return;
-    const lines = (rest + value).split("\n\n");
+    const lines = (rest + value).split("\n");
     rest = lines.pop();
     for (const line of lines) {
-      const data = line.replace(/^data: /, "");
+      if (!line.startsWith("data:")) continue; // between two events, or a sign of life
+      const data = line.slice("data:".length).trim();
       if (data === "[DONE]") return;
       yield JSON.parse(data);
     }

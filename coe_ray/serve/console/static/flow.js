@@ -1,61 +1,62 @@
-// The story of one answer: question → neighbours → label → leaderboard row → answer, and where the time went.
+// Why this expert: question → neighbours → label → leaderboard row → answer, and where the time went.
 
 import { bar, strip, whisker, wilson } from "./charts.js";
-import { announce, el, folded } from "./dom.js";
-import { duration, interval, number, percent, t } from "./words.js";
+import { el, folded } from "./dom.js";
+import { isThin, isTie, mayBeChance } from "./evidence.js";
+import { duration, has, interval, number, percent, t } from "./words.js";
 
 const LONG_QUESTION = 600;
 const LONG_NEIGHBOUR = 150;
-const UNKNOWN = "unknown";
+const SURE = 0.5;
 
-/** The steps of a flow; before anything was asked, what each of them will be. */
-export function steps(flow) {
-  if (!flow) return STEPS.map((name) => step(name, "rest", null, el("p", { class: "note" }, t(`flow.${name}.rest`))));
-  const decision = flow.decision;
+export const UNKNOWN = "unknown";
+
+/** The steps of a reply to a question; before anything was asked, what each of them will be. */
+export function steps(question, reply) {
+  if (!reply) return STEPS.map((name) => step(name, "rest", null, el("p", { class: "note" }, t(`flow.${name}.rest`))));
+  const { decision } = reply;
   return [
-    step("question", "done", null, question(flow)),
-    step("neighbours", reached(flow, decision), stage(flow, "retrieve"), decision && neighbours(decision)),
-    step("label-step", reached(flow, decision), stage(flow, "classify"), decision && label(decision)),
-    step("row", reached(flow, decision), stage(flow, "route"), decision && row(decision)),
-    step("answer", answerState(flow), flow.seconds && duration(flow.seconds), answer(flow)),
-    flow.clock && step("times", "done", duration(flow.clock), times(flow)),
+    step("question", "done", null, asked(question)),
+    step("neighbours", reached(reply), stage(reply, "retrieve"), decision && neighbours(decision)),
+    step("label-step", reached(reply), stage(reply, "classify"), decision && label(decision)),
+    step("row", reached(reply), stage(reply, "route"), decision && row(decision)),
+    step("answer", answerState(reply), reply.seconds && duration(reply.seconds), answer(reply)),
+    reply.clock && step("times", "done", duration(reply.clock), times(reply)),
   ];
 }
 
 const STEPS = ["question", "neighbours", "label-step", "row", "answer"];
 
 function step(name, state, time, ...content) {
-  const heading = el("div", { class: "step-head" }, el("h2", {}, t(`flow.${name}`)), time && el("p", { class: "time" }, time));
+  const heading = el("div", { class: "step-head" }, el("h3", {}, t(`flow.${name}`)), time && el("p", { class: "time" }, time));
   return el("li", { class: `step ${state}`, "data-step": name }, heading, content);
 }
 
 /** A step that waits for the decision: going on, or not reached. */
-function reached(flow, decision) {
-  if (decision) return "done";
-  return flow.phase === "deciding" ? "going" : "rest";
+function reached(reply) {
+  if (reply.decision) return "done";
+  return reply.phase === "deciding" ? "going" : "rest";
 }
 
-function answerState(flow) {
-  if (flow.error) return "broken";
-  if (flow.phase === "done") return "done";
-  return flow.phase === "answering" ? "going" : "rest";
+function answerState({ phase }) {
+  return { done: "done", answering: "going", deciding: "rest" }[phase] ?? "broken";
 }
 
-function stage(flow, name) {
-  const seconds = flow.stages?.[name];
+function stage(reply, name) {
+  const seconds = reply.stages[name];
   return seconds === undefined ? null : duration(seconds);
 }
 
-function question(flow) {
-  const options = flow.question.split("\n").filter((line) => /^\s*\(?[A-JＡ-Ｊ][.):：、．)]\s*\S/.test(line)).length;
+function asked(question) {
+  const options = question.split("\n").filter((line) => /^\s*\(?[A-JＡ-Ｊ][.):：、．)]\s*\S/.test(line)).length;
   return [
-    flow.question.length > LONG_QUESTION ? folded(flow.question, LONG_QUESTION) : el("p", { class: "text" }, flow.question),
+    question.length > LONG_QUESTION ? folded(question, LONG_QUESTION) : el("p", { class: "text" }, question),
     el("p", { class: "note" }, options > 1 ? t("flow.options", { count: options }) : t("flow.no-options")),
   ];
 }
 
 function neighbours(decision) {
-  if (!decision.neighbours.length) return el("p", { class: "note" }, t("flow.no-neighbours"));
+  if (!decision.neighbours?.length) return el("p", { class: "note" }, t("flow.no-neighbours"));
   const listed = decision.neighbours.map((near) =>
     el(
       "li",
@@ -84,7 +85,9 @@ function label(decision) {
       bar(decision.confidence),
       el("span", { class: "soft", title: t("flow.confidence.note") }, t("flow.confidence")),
     ),
-    el("p", { class: "note" }, t(`flow.by.${classifier.by}`), " ", decision.cached && t("flow.cached")),
+    isUnsure(decision) && el("p", { class: "mark low" }, t("flow.unsure")),
+    el("p", { class: "note" }, by(classifier), " ", decision.cached && t("flow.cached")),
+    classifier.tried?.length > 0 && el("p", { class: "note" }, t("flow.asked-in-vain", { errors: classifier.tried.map(failure).join(", ") })),
     classifier.raw &&
       el(
         "p",
@@ -97,6 +100,17 @@ function label(decision) {
   ];
 }
 
+/** How the task was found; of a later endpoint perhaps in a way that this page has no words for. */
+function by({ by: way }) {
+  return has(`flow.by.${way}`) ? t(`flow.by.${way}`) : t("flow.by-other", { way });
+}
+
+/** The name of a failure, however an endpoint tells it. */
+const failure = (each) => (typeof each === "string" ? each : (each.error ?? JSON.stringify(each)));
+
+/** Whether less than half of the neighbours' weight speaks for the task, as far as two digits show. */
+export const isUnsure = ({ task, confidence }) => task !== UNKNOWN && Number(confidence.toFixed(2)) < SURE;
+
 function row(decision) {
   const failed = new Map(decision.tried.map((each) => [each.expert, each]));
   const [first, second] = decision.row;
@@ -107,6 +121,7 @@ function row(decision) {
     decision.task === UNKNOWN && el("p", { class: "note" }, t("flow.average")),
     el("ol", { class: "standings" }, listed),
     second && el("p", { class: "note" }, lead(decision, first, second)),
+    mayBeChance(decision.row) && el("p", { class: "mark low" }, t("evidence.overlap")),
     failed.size > 0 && tried(decision),
   ];
 }
@@ -116,6 +131,7 @@ function standingOf(decision, standing, place, failed) {
   const marks = [
     place === 0 && el("span", { class: "mark" }, `▲ ${t("flow.winner")}`),
     place === 1 && el("span", { class: "mark plain" }, t("flow.runner-up")),
+    isThin(standing) && el("span", { class: "mark low" }, t("evidence.thin")),
     failed.has(standing.expert) && el("span", { class: "mark bad" }, `✕ ${failed.get(standing.expert).error}`),
     failed.size > 0 && standing.expert === decision.expert && el("span", { class: "mark" }, t("flow.answers")),
   ];
@@ -128,7 +144,7 @@ function standingOf(decision, standing, place, failed) {
 }
 
 function lead(decision, first, second) {
-  if (decision.margin === 0) return t("flow.tie", { first: first.expert, second: second.expert });
+  if (isTie(decision.row)) return t("flow.tie", { first: first.expert, second: second.expert });
   return t("flow.margin", { first: first.expert, points: number(100 * decision.margin, 1) });
 }
 
@@ -139,44 +155,28 @@ function tried(decision) {
   return el(
     "div",
     { class: "tried" },
-    el("h3", {}, t("flow.tried")),
+    el("h4", {}, t("flow.tried")),
     el("ul", {}, failed),
     el("p", {}, t("flow.failover", { expert: decision.expert })),
   );
 }
 
-function answer(flow) {
-  return [
-    flow.expert && el("p", { class: "note" }, t("flow.by", { expert: flow.expert })),
-    flow.phase === "answering" && !flow.answer && el("p", { class: "note waiting" }, t("flow.waiting")),
-    flow.answer && el("div", { class: "answer", id: "answer" }, flow.answer),
-    flow.error && el("p", { class: "wrong", id: "flow-error" }, flow.error()),
-    flow.phase === "done" && el("p", { class: "said" }, spoken(flow), copy(flow)),
+function answer(reply) {
+  const count = reply.usage?.completion_tokens;
+  const streamed = reply.seconds - reply.first;
+  const parts = [
+    reply.expert && t("flow.by", { expert: reply.expert }),
+    count && t("flow.tokens", { count: number(count) }),
+    count > 1 && streamed > 0.05 && t("flow.speed", { rate: number((count - 1) / streamed, 1) }),
   ];
-}
-
-function spoken(flow) {
-  const count = flow.usage?.completion_tokens;
-  const streamed = flow.seconds - flow.first;
-  const parts = [count && t("flow.tokens", { count: number(count) })];
-  if (count > 1 && streamed > 0.05) parts.push(t("flow.speed", { rate: number((count - 1) / streamed, 1) }));
-  return el("span", { class: "soft small" }, parts.filter(Boolean).join(" · "));
-}
-
-function copy(flow) {
-  if (!navigator.clipboard) return null; // not over plain HTTP
-  const copied = async () => {
-    await navigator.clipboard.writeText(flow.answer);
-    announce(t("flow.copied"));
-  };
-  return el("button", { type: "button", class: "quiet", on: { click: copied } }, t("flow.copy"));
+  return el("p", { class: "note" }, parts.filter(Boolean).join(" · "));
 }
 
 /** The server's stages, the client's clock for the rest of the answer, and what is between them. */
-function times(flow) {
-  const { retrieve = 0, classify = 0, route = 0, expert = 0 } = flow.stages;
-  const streamed = Math.max(0, flow.seconds - flow.first);
-  const rest = Math.max(0, flow.clock - retrieve - classify - route - expert - streamed);
+function times(reply) {
+  const { retrieve = 0, classify = 0, route = 0, expert = 0 } = reply.stages;
+  const streamed = Math.max(0, reply.seconds - reply.first);
+  const rest = Math.max(0, reply.clock - retrieve - classify - route - expert - streamed);
   const parts = Object.entries({ retrieve, classify, route, expert, stream: streamed, rest }).filter(([, seconds]) => seconds > 0);
   const listed = parts.map(([kind, seconds]) =>
     el("li", {}, el("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), `${t(`time.${kind}`)} `, el("span", { class: "value" }, duration(seconds))),
