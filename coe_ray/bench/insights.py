@@ -163,10 +163,9 @@ def _misroute(question: Question, label: Mapping[str, Any]) -> dict[str, Any]:
 
 def _answer(expert: str, record: QuestionRecord, outcomes: Mapping[str, str]) -> dict[str, Any]:
     answer = record["answers"][expert]
-    text = str(answer.get("text") or answer.get("message") or "")
-    # Its end is kept: the letter stands there.
-    cut = text if len(text) <= LONGEST else "…" + text[1 - LONGEST :]
-    return {"expert": expert, "letter": answer.get("letter"), "outcome": outcomes[expert], "text": cut}
+    # Of a long text the end is kept: the letter stands there.
+    text = _shorten(str(answer.get("text") or answer.get("message") or "")[::-1])[::-1]
+    return {"expert": expert, "letter": answer.get("letter"), "outcome": outcomes[expert], "text": text}
 
 
 def _shorten(text: str) -> str:

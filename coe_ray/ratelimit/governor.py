@@ -198,7 +198,7 @@ class RateGovernor:
         return clients[first:] + clients[:first]
 
     def _granted(self, now: float, client: _Client) -> int:
-        reserved = self._in_flight() + sum(each.credit for each in self._clients.values())
+        reserved = sum(each.report.in_flight + each.credit for each in self._clients.values())
         affordable = self._budget.affordable_calls(now, reserved)
         for clients in (self._group(is_live=True), self._group(is_live=False)):
             shares = fair_shares(affordable, [each.room for each in clients])
@@ -212,9 +212,6 @@ class RateGovernor:
         """Calls of the other clients that the provider has accepted: they are assumed to use all their slots."""
         others = [client for name, client in self._clients.items() if name != report.client]
         return sum(min(client.slots, client.report.demand) for client in others)
-
-    def _in_flight(self) -> int:
-        return sum(client.report.in_flight for client in self._clients.values())
 
 
 def _claimed(clients: Iterable[_Client], but: _Client) -> int:

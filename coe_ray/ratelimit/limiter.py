@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -60,20 +61,6 @@ class LimiterSlot:
         self._count_tokens(usage.prompt_tokens + usage.completion_tokens)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Counts since the last report."""
-
-    finished: int = 0
-    confirmed: int = 0
-    tokens: int = 0
-
-    def add(self, other: "_Tally") -> None:
-        self.finished += other.finished
-        self.confirmed += other.confirmed
-        self.tokens += other.tokens
-
-
 class CallLimiter:
     """Limiter of one provider key in this process. Serves one event loop at a time.
 
@@ -91,7 +78,7 @@ class CallLimiter:
         self._client = uuid.uuid4().hex
         self._lease = Lease()
         self._queue = FairQueue()
-        self._tally = _Tally()
+        self._tally = Counter[str]()  # since the last report, by its fields
         self._limited = 0
         self._crowd = 0
         self._away = False
@@ -120,8 +107,8 @@ class CallLimiter:
                 self._refused()
             raise
         else:
-            self._tally.finished += 1
-            self._tally.confirmed += epoch == self._lease.epoch
+            self._tally["finished"] += 1
+            self._tally["confirmed"] += epoch == self._lease.epoch
         finally:
             self._queue.end(model)
 
@@ -134,7 +121,7 @@ class CallLimiter:
         )
 
     def _count_tokens(self, tokens: int) -> None:
-        self._tally.tokens += tokens
+        self._tally["tokens"] += tokens
 
     async def _take(self, model: str) -> float:
         """Take a slot; the seconds in the queue. A cancelled waiter takes none."""
@@ -184,25 +171,30 @@ class CallLimiter:
 
     async def _exchange(self) -> None:
         report, tally = self._report(), self._tally
-        self._tally = _Tally()
+        self._tally = Counter()
         if not report.demand:
             self._queue.slots = 0  # given back with this report: nothing may start on them
         try:
             async with asyncio.timeout(FIRST_EXCHANGE_TIMEOUT_S if report.limit is None else EXCHANGE_TIMEOUT_S):
                 lease = await self._governor(report)
         except Exception as error:  # any error: calls go on without a governor, and it is logged
-            self._tally.add(tally)
-            self._warn(error)
+            self._tally += tally
+            if not self._away:
+                message = "rate governor of provider %.8s does not answer, its last lease is kept: %r"
+                log.warning(message, self._provider, error)
+            self._away = True
             self._go_on_alone(report)
         else:
+            if self._away:
+                log.info("rate governor of provider %.8s answers again", self._provider)
+            self._away = False
             self._queue.begun -= report.started
-            self._apply_answer(lease)
+            self._apply(lease, math.inf if lease.starts is None else lease.starts - self._queue.begun)
         self._exchanging = None
         self._queue.admit()
         self._plan(report)
 
     def _report(self) -> UsageReport:
-        tally = self._tally
         return UsageReport(
             client=f"{self._client}-{os.getpid()}",  # a limiter may have been pickled into this process
             limits=self._limits,
@@ -211,34 +203,19 @@ class CallLimiter:
             in_flight=self._queue.taken,
             waiting=self._queue.waiting,
             started=self._queue.begun,
-            finished=tally.finished,
-            confirmed=tally.confirmed,
             limited=self._limited,
             accepted=self._crowd - self._limited,
-            tokens=tally.tokens,
             is_live=self._is_live,
+            **self._tally,
         )
-
-    def _apply_answer(self, lease: Lease) -> None:
-        if self._away:
-            log.info("rate governor of provider %.8s answers again", self._provider)
-        self._away = False
-        self._apply(lease, math.inf if lease.starts is None else lease.starts - self._queue.begun)
 
     def _apply(self, lease: Lease, starts: float) -> None:
         if lease.epoch != self._lease.epoch:
             self._limited = 0
-            self._tally.confirmed = 0
+            self._tally["confirmed"] = 0
             self._queue.held = False
         self._lease = lease
         self._queue.slots, self._queue.starts = lease.slots, starts
-
-    def _warn(self, error: Exception) -> None:
-        if not self._away:
-            log.warning(
-                "rate governor of provider %.8s does not answer, its last lease is kept: %r", self._provider, error
-            )
-        self._away = True
 
     def _go_on_alone(self, report: UsageReport) -> None:
         """Keep the last lease; halve it after a refusal. A process that was idle has none and takes one slot."""

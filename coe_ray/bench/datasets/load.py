@@ -1,8 +1,7 @@
 """Benchmarks: the shipped sample, DevOps-Eval from the hub, or a folder in DevOps-Eval's or OpsEval's form.
 
-A file's name tells its task: a category of DevOps-Eval, a shipped task, or a task of the profile's own. Every row of a
-split ends up either as a question with exactly one right letter or as a rejected row with its reason. `load_benchmark`
-is the one way in.
+A file's name tells its task. Every row of a split ends up either as a question with exactly one right letter or as a
+rejected row with its reason.
 """
 
 import hashlib
@@ -47,9 +46,7 @@ class Benchmark:
 
 
 def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence[Task] = ()) -> Benchmark:
-    """Load `"sample"`, `"devops-eval"` or a folder.
-
-    `tasks` are a profile's. Of those that are not shipped, a folder's file with the name of one holds its questions.
+    """Load `"sample"`, `"devops-eval"` or a folder, in which a file may have the name of one of a profile's `tasks`.
 
     Raises DataError if there is no such folder or split, if no row of it can be used, or if the hub cannot be
     reached or gives other than the published sizes.
@@ -63,7 +60,10 @@ def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence
     root = Path(source).expanduser().resolve()
     if not root.is_dir():
         raise DataError(f"no benchmark {str(source)!r}: give 'sample', 'devops-eval' or an existing folder")
-    return _benchmark(root.name, root, split, own=_own_tasks(tasks))
+    named = {normalize_name(task.name): task for task in tasks}
+    return _benchmark(
+        root.name, root, split, own={name: task for name, task in named.items() if name not in TASK_NAMES}
+    )
 
 
 def sample_by_task(questions: Sequence[Question], per_task: int | None, seed: int) -> tuple[Question, ...]:
@@ -76,18 +76,9 @@ def sample_by_task(questions: Sequence[Question], per_task: int | None, seed: in
     if per_task < 1:
         raise ValueError(f"per_task must be at least 1, not {per_task}")
     tasks: defaultdict[str, list[Question]] = defaultdict(list)
-    for question in sorted(questions, key=lambda question: _draw(question, seed)):
+    for question in sorted(questions, key=lambda each: hashlib.sha256(f"{seed}:{each.id}".encode()).hexdigest()):
         tasks[question.task or ""].append(question)
     return tuple(question for task in sorted(tasks) for question in tasks[task][:per_task])
-
-
-def _draw(question: Question, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{question.id}".encode()).hexdigest()
-
-
-def _own_tasks(tasks: Sequence[Task]) -> dict[str, Task]:
-    """The tasks that are not shipped, by their normalized names."""
-    return {normalize_name(task.name): task for task in tasks if normalize_name(task.name) not in TASK_NAMES}
 
 
 def _benchmark(
