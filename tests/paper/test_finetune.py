@@ -44,9 +44,9 @@ def questions(count: int, first: int = 0) -> list[Question]:
 
 
 def test_it_learns_tasks_that_differ_by_their_words(encoder: Path) -> None:
-    asked = questions(2 * BATCH + 1, first=100)
-    labels = fine_tuned_labels(encoder, questions(60), asked)
-    assert labels == {question.id: question.task for question in asked}
+    targets = questions(2 * BATCH + 1, first=100)
+    labels = fine_tuned_labels(encoder, questions(60), targets)
+    assert labels == {question.id: question.task for question in targets}
 
 
 def test_the_same_examples_give_the_same_labels(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
