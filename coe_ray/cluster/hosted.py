@@ -14,13 +14,15 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from coe_ray.cluster.health import APPLICATION
+from coe_ray.core.abilities import ALL_ABILITIES, Ability
 from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.coalescing import Coalescer
 from coe_ray.core.errors import CoeError, ConnectionFault, RateLimited, ServerFault
+from coe_ray.core.fail_fast import note_life
 from coe_ray.core.types import Call, Completion, Delta, Neighbour, Question
 from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.provider_key import ProviderKey
-from coe_ray.llm.replies import StreamReader, read_completion
+from coe_ray.llm.replies import StreamReader, read_completion, start_stream
 from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile
@@ -46,8 +48,10 @@ class HostedModel:
         retry: RetryPolicy = RetryPolicy(attempts=4),
         activity: CallActivity | None = None,
         max_concurrency: int = UNLIMITED,
+        reads: frozenset[Ability] = ALL_ABILITIES,
     ) -> None:
         self.name = name
+        self.reads = reads
         self._handle = handle
         self._retry = retry
         self._activity = activity or CallActivity()
@@ -65,23 +69,19 @@ class HostedModel:
         """The answer in pieces. Retried only until the first of them is there, never after it."""
         watch = Stopwatch()
         (first, rest), attempts = await call_with_retry(
-            self._retry, lambda: self._start_stream(call, watch), self._activity, watch
+            self._retry, lambda: start_stream(self._deltas(call, watch)), self._activity, watch
         )
         async with aclosing(rest):
             with count_attempts(attempts):
-                yield first
+                for delta in first:
+                    yield delta
                 async for delta in rest:
                     yield delta
 
     async def _complete_once(self, call: Call, watch: Stopwatch) -> Completion:
         async with self._in_flight(watch):
             reply = await _reply(self.name, self._handle.chat_json, self._body(call))
-        return read_completion(self._faults, reply)
-
-    async def _start_stream(self, call: Call, watch: Stopwatch) -> tuple[Delta, AsyncGenerator[Delta, None]]:
-        """The first delta of a stream, and the rest."""
-        deltas = self._deltas(call, watch)
-        return await anext(deltas), deltas
+        return read_completion(self._faults, reply, call)
 
     async def _deltas(self, call: Call, watch: Stopwatch) -> AsyncGenerator[Delta, None]:
         reader = StreamReader(self._faults)
@@ -111,6 +111,7 @@ class HostedModel:
             response = self._handle.options(stream=True).chat_events.remote(body)
             try:
                 async for chunk in response:
+                    note_life()
                     yield chunk
             except Exception as error:
                 raise _fault(self.name, error) from error
@@ -185,5 +186,18 @@ def make_hosted_models(
         if isinstance(model, VllmModel):
             handle = serve.get_deployment_handle(deployment_name(name), application)
             concurrency = model.scaling.max_replicas * model.scaling.max_ongoing_requests
-            hosted[name] = HostedModel(name, handle, activity=activity, max_concurrency=concurrency)
+            hosted[name] = HostedModel(
+                name, handle, activity=activity, max_concurrency=concurrency, reads=_abilities(model)
+            )
     return hosted
+
+
+def _abilities(model: VllmModel) -> frozenset[Ability]:
+    """What vLLM reads: tools where the engine parses calls, images where the engine is told how many."""
+    engine = model.engine
+    missing: set[Ability] = set()
+    if not engine.get("tool_call_parser"):
+        missing.add("tools")
+    if not engine.get("limit_mm_per_prompt"):
+        missing.add("images")
+    return ALL_ABILITIES - missing

@@ -12,7 +12,10 @@ from coe_ray.core.types import Call, Completion, Delta, Usage
 
 @runtime_checkable
 class ChatModel(Protocol):
-    """A source of answers. Raises `CallError` where there is none; never returns an empty answer in its place."""
+    """A source of answers. Raises `CallError` where there is none; never returns an empty answer in its place.
+
+    `reads`, a set of abilities, says what a model can read; one without it reads everything.
+    """
 
     @property
     def name(self) -> str: ...

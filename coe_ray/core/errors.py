@@ -11,6 +11,7 @@ CoeError
     ├── BadCall            any other 4xx: the request itself is wrong
     ├── ContextTooLong     400 that names the context length
     ├── ContentFiltered    the provider's filter stopped it (counted as refused, not failed)
+    ├── CannotAnswer       an expert that is no LLM abstains (counted as unparsed, not failed)
     ├── NotInJournal       a replay has no such call
     ├── RateLimited        429                                  (retried)
     ├── ServerFault        408, 409, 5xx                        (retried)
@@ -55,6 +56,9 @@ class CallError(CoeError):
     stops: ClassVar[bool] = False
     """Every other call to this model would fail the same way until a person repairs it."""
 
+    def __init_subclass__(cls, *, retryable: bool = False, stops: bool = False) -> None:
+        cls.retryable, cls.stops = retryable, stops
+
     def __init__(
         self,
         model: str,
@@ -88,22 +92,16 @@ class CallError(CoeError):
         return {name: getattr(self, name) for name in _JOURNALED}
 
 
-class BadCredentials(CallError):
+class BadCredentials(CallError, stops=True):
     """The provider does not accept the key."""
 
-    stops = True
 
-
-class NoSuchModel(CallError):
+class NoSuchModel(CallError, stops=True):
     """The provider does not have this model."""
 
-    stops = True
 
-
-class QuotaUsedUp(CallError):
+class QuotaUsedUp(CallError, stops=True):
     """The account's quota or credit is used up."""
-
-    stops = True
 
 
 class BadCall(CallError):
@@ -118,38 +116,32 @@ class ContentFiltered(CallError):
     """The provider's content filter stopped the question or the answer."""
 
 
+class CannotAnswer(CallError):
+    """The expert cannot answer this question, and does not guess. The next one is called."""
+
+
 class NotInJournal(CallError):
     """A replay makes no calls, and the journal does not have this one."""
 
 
-class RateLimited(CallError):
+class RateLimited(CallError, retryable=True):
     """Too many requests at once; a later try helps."""
 
-    retryable = True
 
-
-class ServerFault(CallError):
+class ServerFault(CallError, retryable=True):
     """The provider failed; another try may help."""
 
-    retryable = True
 
-
-class CallTimeout(CallError):
+class CallTimeout(CallError, retryable=True):
     """No answer in time."""
 
-    retryable = True
 
-
-class ConnectionFault(CallError):
+class ConnectionFault(CallError, retryable=True):
     """The connection could not be made or broke off."""
 
-    retryable = True
 
-
-class MalformedReply(CallError):
+class MalformedReply(CallError, retryable=True):
     """The provider's reply cannot be read."""
-
-    retryable = True
 
 
 def call_error(kind: str, model: str, message: str, fields: Mapping[str, Any]) -> CallError:

@@ -1,11 +1,15 @@
-"""Fail-fast mode of calls: a caller that has other experts to ask does not wait long for one.
+"""What a live request leaves to a call: how many tries and seconds, and whether it waits for a full provider.
 
-A context variable, because a journal, a limiter and a handle lie between the caller and the retry policy.
+Context variables, because a journal, a limiter and a handle lie between the request and the retry policy. Jobs set
+none: their calls are tried as long as the model's own policy says.
 """
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 FAIL_FAST_ATTEMPTS = 2
 """Tries of a fail-fast call, at most: the second is for a connection that broke."""
@@ -13,7 +17,35 @@ FAIL_FAST_ATTEMPTS = 2
 FAIL_FAST_WAIT_S = 5.0
 """How long a fail-fast call waits in a limiter's queue."""
 
+REQUEST_ATTEMPTS = 6
+"""Tries of one live request, over all its experts. Clients try again themselves, and each time costs as many."""
+
+MODEL_ATTEMPTS = 4
+"""Tries of one live request at one model."""
+
+REQUEST_RETRY_S = 15.0
+"""Seconds after which a live request begins no further try."""
+
+
+@dataclass(slots=True)
+class RetryBudget:
+    """Tries that a live request has left, and when it begins no more (monotonic seconds)."""
+
+    attempts: int = REQUEST_ATTEMPTS
+    ends_at: float = math.inf
+
+    @property
+    def seconds(self) -> float:
+        return max(self.ends_at - time.monotonic(), 0.0)
+
+    @property
+    def is_spent(self) -> bool:
+        return self.attempts <= 0 or self.seconds <= 0
+
+
 _FAIL_FAST: ContextVar[bool] = ContextVar("fail_fast", default=False)
+_BUDGET: ContextVar[RetryBudget | None] = ContextVar("retry_budget", default=None)
+_ON_LIFE: ContextVar[Callable[[], None] | None] = ContextVar("on_life", default=None)
 
 
 @contextmanager
@@ -28,3 +60,34 @@ def fail_fast() -> Iterator[None]:
 
 def must_fail_fast() -> bool:
     return _FAIL_FAST.get()
+
+
+@contextmanager
+def retry_budget() -> Iterator[RetryBudget]:
+    """One budget for all calls made within: that of a live request to its experts."""
+    budget = RetryBudget(ends_at=time.monotonic() + REQUEST_RETRY_S)
+    token = _BUDGET.set(budget)
+    try:
+        yield budget
+    finally:
+        _BUDGET.reset(token)
+
+
+def current_budget() -> RetryBudget | None:
+    """`None` in a job."""
+    return _BUDGET.get()
+
+
+@contextmanager
+def on_life(extend: Callable[[], None]) -> Iterator[None]:
+    """`extend` is called for each sign of life of a model that is called within: any byte of its reply."""
+    token = _ON_LIFE.set(extend)
+    try:
+        yield
+    finally:
+        _ON_LIFE.reset(token)
+
+
+def note_life() -> None:
+    if extend := _ON_LIFE.get():
+        extend()

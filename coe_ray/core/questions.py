@@ -1,7 +1,6 @@
 """Questions made from text: their options, a stable id, and a key under which near duplicates are equal.
 
-Served requests, benchmark files and the retrieval index all make their questions here, so the same question
-has the same id wherever it comes from.
+The one place where questions are made, so the same question has the same id wherever it comes from.
 """
 
 import hashlib
@@ -21,6 +20,24 @@ _MARK = re.compile(
 )
 # What follows the last option and is not part of it: a new paragraph, or a bare "Answer:".
 _TAIL = re.compile(r"\n[^\S\n]*+(?:\n|(?:(?:the |your )?answer|答案)[^\S\n]*+[:\uff1a]?\s*+\Z)", re.IGNORECASE)
+# A text before options that asks for something else than one of them.
+_REQUEST = re.compile(
+    r"(?:^|[.!?;:\n]\s*|\bplease\s+|\b(?:can|could|will|would) you\s+)(?:write|draft|explain|summari[sz]e|compare"
+    r"|contrast|review|translate|implement|create|generate|fix|debug|plan|refactor|rewrite|sort|rank|discuss|help|do|check|merge|convert)\b"
+    r"|(?:\u8bf7|\u5e2e\u6211|\u7ed9\u6211)(?:\u5199|\u89e3\u91ca|\u603b\u7ed3|\u6bd4\u8f83|\u7ffb\u8bd1|\u751f\u6210|\u4fee\u590d|\u5b9e\u73b0|\u68c0\u67e5|\u5206\u6790\u6bcf)",
+    re.IGNORECASE,
+)
+# A heading: one to three words without a mark that asks or leaves a gap.
+_HEADING = re.compile(r"[A-Za-z][\w'-]*(?:\s+[\w'-]+){0,2}[.:]?", re.ASCII)
+# A line behind the options that only says how to answer.
+_HOW_TO_ANSWER = re.compile(
+    r"^\W*(?:(?:the |your |final |correct )*(?:answer|option|choice)|\u7b54\u6848)\W*$"
+    r"|(?:answer|reply|respond|finish|conclude|return|output|choose|select|pick)"
+    r".*(?:letter|option|choice|answer is|one of|\b[A-J]\b)|step by step"
+    r"|(?:\u56de\u7b54|\u4f5c\u7b54|\u9009\u62e9|\u8f93\u51fa|\u7ed9\u51fa).*(?:\u5b57\u6bcd|\u9009\u9879|\u7b54\u6848)"
+    r"|\u4e00\u6b65\u4e00\u6b65|\u9010\u6b65",
+    re.IGNORECASE,
+)
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 # A Chinese question about English log lines has about a tenth; an English one that quotes a word far less.
 _CHINESE_SHARE = 0.05
@@ -44,16 +61,39 @@ def split_options(text: str) -> tuple[str, tuple[str, ...]]:
     following lines. Of several such runs the last counts, because a question may quote another list before
     its own. Text behind the options (a paragraph after a blank line, or a bare "Answer:") goes to the stem.
     """
+    stem, options, tail = _split(text)
+    return (f"{stem}\n{tail}".strip() if tail else stem), options
+
+
+def split_exam(text: str) -> tuple[str, tuple[str, ...]] | None:
+    """As `split_options`, of a message that is a question with options and nothing else; `None` for any other.
+
+    A list without a question before it, and one with a request behind it, are no exam.
+    """
+    stem, options, tail = _split(text)
+    if not options or not stem or _REQUEST.search(stem) or _HEADING.fullmatch(stem):
+        return None
+    # Lines that the last option alone has are about the list, not part of it.
+    lines = options[-1].split("\n")
+    end = 1 + max(option.count("\n") for option in options[:-1])
+    behind = "\n".join([*lines[end:], tail]).strip()
+    if not all(map(_HOW_TO_ANSWER.search, filter(str.strip, behind.split("\n")))):
+        return None
+    return f"{stem}\n{behind}".strip(), (*options[:-1], "\n".join(lines[:end]))
+
+
+def _split(text: str) -> tuple[str, tuple[str, ...], str]:
+    """The stem, the options, and what follows them."""
     run = _last_run(list(_MARK.finditer(text)))
     if not 2 <= len(run) <= len(LETTERS):
-        return text, ()
+        return text, (), ""
     ends = [*(mark.start() for mark in run[1:]), len(text)]
     options = [text[mark.end() : end].strip() for mark, end in zip(run, ends, strict=True)]
-    stem, last = text[: run[0].start()].strip(), options[-1]
-    if tail := _TAIL.search(last):
-        stem = f"{stem}\n{last[tail.start() :].strip()}".strip()
-        options[-1] = last[: tail.start()].strip()
-    return stem, tuple(options)
+    last = options[-1]
+    if not (tail := _TAIL.search(last)):
+        return text[: run[0].start()].strip(), tuple(options), ""
+    options[-1] = last[: tail.start()].strip()
+    return text[: run[0].start()].strip(), tuple(options), last[tail.start() :].strip()
 
 
 def question_id(text: str, options: Sequence[str] = ()) -> str:

@@ -1,7 +1,8 @@
 """The vocabulary that all rooms share: frozen values without behaviour, which Ray, Parquet and JSON carry unchanged."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -10,8 +11,9 @@ UNKNOWN = "unknown"
 
 LETTERS = "ABCDEFGHIJ"
 
-Role: TypeAlias = Literal["system", "user", "assistant"]
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Outcome: TypeAlias = Literal["correct", "wrong", "unparsed", "refused", "failed"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Language: TypeAlias = Literal["english", "chinese"]
 
 
@@ -52,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation, in OpenAI's words."""
+    """The text of one turn of a conversation, in OpenAI's words."""
 
     role: Role
     content: str
@@ -99,6 +101,9 @@ class Call:
     `choices` closes the reply to these texts where the engine can (structured outputs). `question` rides along
     for models that are not LLMs: they read the question, not the prompt. `top_logprobs` asks for so many of the
     likeliest tokens at each place, with their log-probabilities.
+
+    `request` is the body of a client's request, which is passed on as it came and wins over `settings`: messages with
+    tools and images, and fields that only the provider knows. `messages` then holds their text. Jobs have none.
     """
 
     messages: tuple[Message, ...]
@@ -106,17 +111,32 @@ class Call:
     choices: tuple[str, ...] = ()
     question: Question | None = None
     top_logprobs: int = 0
+    request: Mapping[str, Any] | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
         """What is sent beside model and messages, in OpenAI's form."""
-        logprobs = {"logprobs": True, "top_logprobs": self.top_logprobs} if self.top_logprobs else {}
-        return self.settings.set_values() | logprobs
+        own = self.settings.set_values()
+        if self.top_logprobs:
+            own |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+        if self.request is None:
+            return own
+        if "max_completion_tokens" in self.request:
+            own.pop("max_tokens", None)
+        return own | {name: value for name, value in self.request.items() if name not in _OURS}
 
     def body(self, model: str) -> dict[str, Any]:
         """The request's body in OpenAI's form."""
-        messages = [{"role": message.role, "content": message.content} for message in self.messages]
+        messages: Sequence[Any]
+        if self.request is None:
+            messages = [{"role": message.role, "content": message.content} for message in self.messages]
+        else:
+            messages = self.request["messages"]
         return {"model": model, "messages": messages, **self.parameters}
+
+
+_OURS = frozenset({"model", "messages", "stream"})
+"""Fields of a client's request that are not sent on: each model has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +152,7 @@ class Completion:
     """A model's answer. `refusal` is set where it declined to answer; `attempts` counts the tries it took.
 
     `first_token` holds the likeliest first tokens with their log-probabilities, where the call asked for them.
+    `reply` is the provider's whole reply as it came, for a call that passes a client's request on.
     """
 
     text: str
@@ -141,15 +162,21 @@ class Completion:
     attempts: int = 1
     seconds: float = 0.0
     first_token: tuple[tuple[str, float], ...] = ()
+    reply: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of a streamed completion; `finish_reason` and `usage` come with the last one."""
+    """A piece of a streamed completion; `finish_reason` and `usage` come with the last one.
+
+    `event` is the provider's chunk as it came, where the piece is one: its text may be empty beside tool calls or
+    reasoning.
+    """
 
     text: str
     finish_reason: str | None = None
     usage: Usage | None = None
+    event: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +195,9 @@ class Classification:
     """The task of a question: one of the list, or `UNKNOWN`; `raw` is the model's text.
 
     `confidence` is the softmax weight of the neighbours with this label (0 without retrieval). Where that was high
-    enough, `by` is "neighbours": the LLM was not called, and `raw` is empty.
+    enough, `by` is "neighbours": the LLM was not called, and `raw` is empty. So it is where the LLM failed a live
+    question; `fallback` is the class of its error then. `by` is "client" where the request names its task, and
+    "conversation" where the question goes on with an earlier one.
     """
 
     task: str
@@ -176,7 +205,8 @@ class Classification:
     raw: str
     confidence: float
     neighbours: tuple[Neighbour, ...] = ()
-    by: Literal["llm", "neighbours"] = "llm"
+    by: Literal["llm", "neighbours", "client", "conversation"] = "llm"
+    fallback: str | None = None
     usage: Usage = Usage()
     attempts: int = 0
     seconds: float = 0.0
@@ -220,8 +250,8 @@ class Route:
 
     @property
     def by_rank(self) -> tuple[str, ...]:
-        """The experts of the row, best first."""
-        return tuple(ranked.expert for ranked in self.row)
+        """The experts in the order in which they are called: `expert`, then the others of the row, best first."""
+        return (self.expert, *(ranked.expert for ranked in self.row if ranked.expert != self.expert))
 
     @property
     def runner_up(self) -> RankedExpert | None:

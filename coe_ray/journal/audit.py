@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from coe_ray.core.errors import ContentFiltered
+from coe_ray.core.errors import CannotAnswer, ContentFiltered
 from coe_ray.core.types import Completion
 from coe_ray.journal.entries import JournalEntry
 from coe_ray.journal.segments import SegmentReader, journal_folder, run_of, segment_names
@@ -45,7 +45,7 @@ class Audit:
                 self.prompt_tokens += outcome.usage.prompt_tokens
                 self.completion_tokens += outcome.usage.completion_tokens
             else:
-                self.failed += not isinstance(outcome, ContentFiltered)
+                self.failed += not isinstance(outcome, ContentFiltered | CannotAnswer)
         self.abandoned = self.issued - self.completed
 
 

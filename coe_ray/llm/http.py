@@ -18,12 +18,13 @@ import aiohttp
 import orjson
 
 from coe_ray.core.errors import BadCall, CallError, RateLimited
+from coe_ray.core.fail_fast import note_life
 from coe_ray.core.stages import outgoing_headers
 from coe_ray.core.types import Call, Completion, Delta
 from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.provider_key import ProviderKey
-from coe_ray.llm.replies import StreamReader, completion_deltas, read_completion
+from coe_ray.llm.replies import StreamReader, completion_deltas, read_completion, start_stream
 from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
 from coe_ray.ratelimit.limiter import CallLimiter, LimiterSlot, SaturatedError
 
@@ -52,6 +53,7 @@ class _Request:
 
     session: aiohttp.ClientSession
     body: bytes = field(repr=False)
+    timeout: aiohttp.ClientTimeout
     watch: Stopwatch = field(default_factory=Stopwatch)
 
 
@@ -67,6 +69,7 @@ class _ReplyReader:
         """The body as it comes. Raises `MalformedReply` where it is too long."""
         size = 0
         async for piece in self.response.content.iter_any():
+            note_life()
             self._keep(piece)
             if (size := size + len(piece)) > MAX_REPLY:
                 raise self.faults.malformed_reply(f"the reply is longer than {MAX_REPLY} bytes")
@@ -92,7 +95,8 @@ class HttpModel:
     `name` is ours and stands in errors, `model` is the provider's; `base_url` is all before
     `/chat/completions`. Each try waits for a slot of the `limiter` and holds it until its reply is over, so a call
     that waits between tries takes no slot. An open `breaker` lets nothing through (by default it stays open for good).
-    `extra_body` is sent with each call and wins over its settings.
+    `extra_body` is sent with each call and wins over its settings. `parameters` are the model's names of parameters;
+    `None` keeps back an expert's own setting.
 
     Serves one event loop at a time; `close()` it there. It opens again when it is called again.
     """
@@ -109,6 +113,7 @@ class HttpModel:
         timeouts: Timeouts = Timeouts(),
         breaker: ModelBreaker | None = None,
         extra_body: Mapping[str, object] = _NOTHING,
+        parameters: Mapping[str, str | None] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self._model = model
@@ -120,6 +125,7 @@ class HttpModel:
         self._limiter = limiter
         self._breaker = breaker or ModelBreaker()
         self._extra_body = dict(extra_body)
+        self._parameters = dict(parameters)
         self._pool: _Pool | None = None
 
     def __repr__(self) -> str:
@@ -127,18 +133,20 @@ class HttpModel:
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer. `seconds` runs from the first try to the end; waiting for a slot is not in it."""
-        request = _Request(self._open_session(), self._body(call))
-        completion, attempts = await self._with_retry(request, lambda: self._complete_once(request))
+        request = _Request(self._open_session(), self._body(call), self._timeouts.of_whole)
+        completion, attempts = await self._with_retry(request, lambda: self._complete_once(request, call))
         return replace(completion, attempts=attempts, seconds=request.watch.seconds)
 
     async def stream(self, call: Call) -> AsyncGenerator[Delta, None]:
         """The answer as it comes. Tried again only until the first piece of text is there, never after it."""
-        body = self._body(call, stream=True, stream_options={"include_usage": True})
-        request = _Request(self._open_session(), body)
-        (first, rest), attempts = await self._with_retry(request, lambda: self._start_stream(request))
+        options = (call.request or {}).get("stream_options") or {}
+        body = self._body(call, stream=True, stream_options={**options, "include_usage": True})
+        request = _Request(self._open_session(), body, self._timeouts.of_stream)
+        (first, rest), attempts = await self._with_retry(request, lambda: start_stream(self._deltas(request, call)))
         async with aclosing(rest):
             with count_attempts(attempts):
-                yield first
+                for delta in first:
+                    yield delta
                 async for delta in rest:
                     yield delta
 
@@ -151,27 +159,26 @@ class HttpModel:
     async def _with_retry(self, request: _Request, once: Callable[[], Awaitable[Result]]) -> tuple[Result, int]:
         return await call_with_retry(self._retry, once, self._limiter.activity, request.watch)
 
-    async def _complete_once(self, request: _Request) -> Completion:
+    async def _complete_once(self, request: _Request, call: Call) -> Completion:
         async with self._slot(request) as slot, self._reply(request) as reply:
-            completion = read_completion(self._faults, await reply.whole())
+            completion = read_completion(self._faults, await reply.whole(), call)
             slot.used(completion.usage)
             return completion
 
-    async def _start_stream(self, request: _Request) -> tuple[Delta, AsyncGenerator[Delta, None]]:
-        """A stream up to its first delta, and the rest of it."""
-        deltas = self._deltas(request)
-        return await anext(deltas), deltas
-
-    async def _deltas(self, request: _Request) -> AsyncGenerator[Delta, None]:
-        async with self._slot(request) as slot, self._reply(request) as reply, aclosing(self._read(reply)) as deltas:
+    async def _deltas(self, request: _Request, call: Call) -> AsyncGenerator[Delta, None]:
+        async with (
+            self._slot(request) as slot,
+            self._reply(request) as reply,
+            aclosing(self._read(reply, call)) as deltas,
+        ):
             async for delta in deltas:
                 if delta.usage is not None:
                     slot.used(delta.usage)
                 yield delta
 
-    async def _read(self, reply: _ReplyReader) -> AsyncGenerator[Delta, None]:
+    async def _read(self, reply: _ReplyReader, call: Call) -> AsyncGenerator[Delta, None]:
         if reply.response.content_type == "application/json":  # an endpoint that does not stream
-            for delta in completion_deltas(read_completion(self._faults, await reply.whole())):
+            for delta in completion_deltas(read_completion(self._faults, await reply.whole(), call)):
                 yield delta
             return
         reader = StreamReader(self._faults)
@@ -189,7 +196,7 @@ class HttpModel:
         """A limiter's slot to send one request. Raises the error that opened the breaker, where it is open."""
         self._breaker.check()  # no waiting for a slot that could not be used
         try:
-            async with self._limiter.slot(self._breaker.check) as slot:
+            async with self._limiter.slot(self.name, self._breaker.check) as slot:
                 request.watch.exclude(slot.waited_s)
                 with self._breaker.guard():
                     yield slot
@@ -204,7 +211,11 @@ class HttpModel:
         try:
             # A redirected POST would become a GET without a body; the error says that base_url is wrong.
             async with request.session.post(
-                self._url, data=request.body, headers=outgoing_headers(), allow_redirects=False
+                self._url,
+                data=request.body,
+                headers=outgoing_headers(),
+                allow_redirects=False,
+                timeout=request.timeout,
             ) as response:
                 reply = _ReplyReader(response, kept, self._faults)
                 await self._check(reply)
@@ -225,9 +236,20 @@ class HttpModel:
 
     def _body(self, call: Call, **stream: object) -> bytes:
         try:
-            return orjson.dumps({**call.body(self._model), **self._extra_body, **stream})
+            return orjson.dumps({**self._named(call), **self._extra_body, **stream})
         except orjson.JSONEncodeError as error:
             raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
+
+    def _named(self, call: Call) -> dict[str, object]:
+        """The body with parameters as this model names them, without our own settings that it refuses."""
+        body: dict[str, object] = call.body(self._model)
+        sent = call.request or {}
+        for name, new in self._parameters.items():
+            if name in body and (new is not None or name not in sent):
+                value = body.pop(name)
+                if new is not None:
+                    body.setdefault(new, value)
+        return body
 
     def _open_session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -238,14 +260,10 @@ class HttpModel:
         return self._pool.session
 
     def _new_session(self) -> aiohttp.ClientSession:
-        limits = self._timeouts
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the limiter is the limit
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Content-Type": "application/json", **self._key.headers()},
-            timeout=aiohttp.ClientTimeout(
-                total=limits.total_s, connect=limits.connect_s, sock_read=limits.first_byte_s
-            ),
         )
 
 

@@ -20,6 +20,7 @@ class ProviderKey:
     def __init__(self, key: str | None) -> None:
         self._key = (key or "").strip()
         self._spellings = _spellings(self._key)
+        self._encoded = [spelling.encode() for spelling in self._spellings]
 
     def __repr__(self) -> str:
         return "ProviderKey(***)" if self._key else "ProviderKey(none)"
@@ -33,9 +34,14 @@ class ProviderKey:
         cut = max((_overlap(text, spelling) for spelling in self._spellings), default=0)
         return f"{text[:-cut]}***" if cut >= MIN_CUT_KEY else text
 
-    def scrub_answer(self, text: str) -> str:
-        """`text` without the whole key; parts of it are left, as they may be the answer."""
-        return self._without_key(text) if len(self._key) >= MIN_SCRUBBED else text
+    def scrub_reply(self, reply: bytes) -> bytes:
+        """A JSON reply without the whole key; parts of it are left, as they may be the answer."""
+        if len(self._key) < MIN_SCRUBBED:
+            return reply
+        for spelling in self._encoded:
+            if spelling in reply:
+                reply = reply.replace(spelling, b"***")
+        return reply
 
     def _without_key(self, text: str) -> str:
         for spelling in self._spellings:

@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from coe_ray.core.abilities import Ability
 from coe_ray.core.chat_model import stream_completion
 from coe_ray.core.errors import BadCall, DataError
 from coe_ray.core.types import Call, Completion, Delta, Question
@@ -75,6 +76,8 @@ def count_scores(recordings: Iterable[Recording]) -> list[tuple[str, str, int, i
 
 class RecordedAnswers:
     """Chat model of recorded answers. A question without one is a failed call, never a wrong answer."""
+
+    reads: ClassVar[frozenset[Ability]] = frozenset({"choice"})
 
     def __init__(self, name: str, recordings: Mapping[str, Recording]) -> None:
         self.name = name

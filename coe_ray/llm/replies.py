@@ -1,22 +1,30 @@
 """Reply parser of OpenAI-compatible endpoints: a body → `Completion`, a stream → `Delta`s. Pure.
 
-A reply without an answer is an error, never an empty answer. A reasoning model's `reasoning_content` is ignored.
+A reply without an answer is an error, never an empty answer. What the text leaves out (tool calls, reasoning, further
+choices) is in the reply or event itself, which goes to the client as it came but for the key.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import Any
 
 import orjson
 
 from coe_ray.core.counts import parse_token_logprobs, parse_usage
-from coe_ray.core.types import Completion, Delta, Usage
+from coe_ray.core.types import Call, Completion, Delta, Usage
 from coe_ray.llm.faults import FaultClassifier
 
 FILTERED = "content_filter"
 """The finish reason of an answer that a filter stopped."""
 
 
-def read_completion(faults: FaultClassifier, body: bytes) -> Completion:
-    """The answer in a 200 reply's `body`. Raises `MalformedReply`, or what an `error` object in it means."""
+_OF_A_JOB = Call(())
+
+
+def read_completion(faults: FaultClassifier, body: bytes, call: Call = _OF_A_JOB) -> Completion:
+    """The answer in a 200 reply's `body`. Raises `MalformedReply`, or what an `error` object in it means.
+
+    A client gets no empty answer; in a job one is an answer without a letter.
+    """
     payload = _object(faults, body)
     choice = _first_choice(payload)
     message = choice.get("message")
@@ -24,11 +32,21 @@ def read_completion(faults: FaultClassifier, body: bytes) -> Completion:
         raise faults.malformed_reply("the reply has no choices with a message", _shown(body))
     reason = _word(choice.get("finish_reason")) or "stop"
     refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
-    scrub = faults.key.scrub_answer
-    text = scrub(_text(message.get("content")))
-    usage = parse_usage(payload.get("usage"))
-    first_token = tuple((scrub(token), chance) for token, chance in _first_token(choice))
-    return Completion(text, reason, usage, refusal and scrub(refusal), first_token=first_token)
+    text = _text(message.get("content"))
+    if call.request is not None and reason == "stop" and not call.request.get("stop") and not _says_something(message):
+        raise faults.malformed_reply("the reply is empty", _shown(body))
+    reply = None if call.request is None else payload
+    return Completion(
+        text, reason, parse_usage(payload.get("usage")), refusal, first_token=_first_token(choice), reply=reply
+    )
+
+
+_SAYING = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call", "audio")
+
+
+def _says_something(message: Mapping[str, object]) -> bool:
+    """Whether a message, or a piece of one, holds anything of an answer."""
+    return any(message.get(name) for name in _SAYING)
 
 
 def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
@@ -45,13 +63,37 @@ def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
 
 def completion_deltas(completion: Completion) -> Iterator[Delta]:
     """A whole answer as a stream would have sent it, refusals included (see `StreamReader`)."""
-    if text := completion.text or completion.refusal:
-        yield Delta(text)
-    yield Delta("", FILTERED if completion.refusal else completion.finish_reason, completion.usage)
+    text, reply = completion.text or completion.refusal or "", completion.reply
+    if text or reply:
+        yield Delta(text, event=_as_event(reply))
+    reason = FILTERED if completion.refusal else completion.finish_reason
+    yield Delta("", reason, completion.usage, {"usage": reply["usage"]} if reply and reply.get("usage") else None)
+
+
+def _as_event(reply: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A whole reply as one chunk of a stream; its finish reasons come with it."""
+    if reply is None:
+        return None
+    choices = [
+        {
+            **{name: value for name, value in choice.items() if name != "message"},
+            "delta": _with_indexes(choice["message"]),
+        }
+        for choice in reply["choices"]
+        if isinstance(choice, dict) and isinstance(choice.get("message"), dict)
+    ]
+    return {**reply, "object": "chat.completion.chunk", "choices": choices}
+
+
+def _with_indexes(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as a delta, whose tool calls are numbered."""
+    calls = message.get("tool_calls")
+    numbered = [{"index": index, **call} for index, call in enumerate(calls)] if isinstance(calls, list) else calls
+    return {**message, "tool_calls": numbered} if calls else dict(message)
 
 
 class StreamReader:
-    """Reader of server-sent events: bytes in as they arrive (a line may be cut anywhere), deltas with text out.
+    """Reader of server-sent events: bytes in as they arrive (a line may be cut anywhere), one delta an event out.
 
     The finish reason is kept for the last delta, because the usage comes in an event after it. A refusal comes out as
     text with the finish reason `content_filter`, since a delta has no field for it.
@@ -63,6 +105,7 @@ class StreamReader:
         self._rest = b""
         self._reason: str | None = None
         self._usage: Usage | None = None
+        self._usage_event: dict[str, Any] | None = None
         self._answered = self._refused = False
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
@@ -78,7 +121,7 @@ class StreamReader:
             raise self._faults.malformed_reply("the stream holds no choices")
         if not (self.done or self._reason):
             raise self._faults.malformed_reply("the stream ended without finish_reason or [DONE]")
-        yield Delta("", FILTERED if self._refused else self._reason or "stop", self._usage)
+        yield Delta("", FILTERED if self._refused else self._reason or "stop", self._usage, self._usage_event)
 
     def _line(self, line: bytes) -> Iterator[Delta]:
         field, _, value = line.partition(b":")
@@ -87,31 +130,46 @@ class StreamReader:
         if data == b"[DONE]":
             self.done = True
             return
-        if text := self._event(data):
-            yield Delta(text)
-
-    def _event(self, data: bytes) -> str:
         payload = _object(self._faults, data)
         if isinstance(payload.get("usage"), dict):
-            self._usage = parse_usage(payload["usage"])
-        choice = _first_choice(payload)
-        self._answered = self._answered or bool(choice)
-        self._reason = _word(choice.get("finish_reason")) or self._reason
-        return self._piece(choice.get("delta"))
+            self._usage, self._usage_event = parse_usage(payload["usage"]), {"usage": payload["usage"]}
+        if choice := _first_choice(payload):
+            self._answered = True
+            self._reason = _word(choice.get("finish_reason")) or self._reason
+            yield Delta(self._piece(choice.get("delta")), event=payload)
 
     def _piece(self, delta: object) -> str:
         if not isinstance(delta, dict):
             return ""
         refusal = _word(delta.get("refusal"))
         self._refused = self._refused or bool(refusal)
-        # A key spread over several deltas is not found: each is passed on as it comes.
-        return self._faults.key.scrub_answer(_text(delta.get("content")) or refusal or "")
+        return _text(delta.get("content")) or refusal or ""
+
+
+async def start_stream(deltas: AsyncGenerator[Delta, None]) -> tuple[list[Delta], AsyncGenerator[Delta, None]]:
+    """The deltas up to the first that is part of an answer, and the rest of them."""
+    first: list[Delta] = []
+    async for delta in deltas:
+        first.append(delta)
+        if is_substance(delta):
+            break
+    return first, deltas
+
+
+def is_substance(delta: Delta) -> bool:
+    """Whether a piece is, or ends, an answer: until then, another try or expert can still give one."""
+    choice = _first_choice(dict(delta.event or {}))
+    piece = choice.get("delta")
+    return bool(delta.text or delta.finish_reason or choice.get("finish_reason")) or (
+        isinstance(piece, dict) and _says_something(piece)
+    )
 
 
 def _object(faults: FaultClassifier, data: bytes) -> dict[str, object]:
-    """The JSON object in `data`; an `error` in it, or in its choice, is raised."""
+    """The JSON object in `data`, without the key; an `error` in it, or in its choice, is raised."""
     try:
-        payload = orjson.loads(data)
+        # A key spread over several events is not found: each is passed on as it comes.
+        payload = orjson.loads(faults.key.scrub_reply(data))
     except orjson.JSONDecodeError:
         raise faults.malformed_reply("the reply is not JSON", _shown(data)) from None
     if not isinstance(payload, dict):

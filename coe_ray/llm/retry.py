@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, cast
 
+import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.errors import CallError, RateLimited
-from coe_ray.core.fail_fast import FAIL_FAST_ATTEMPTS, must_fail_fast
+from coe_ray.core.fail_fast import FAIL_FAST_ATTEMPTS, MODEL_ATTEMPTS, RetryBudget, current_budget, must_fail_fast
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,23 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Bounds of one try, in seconds: to be connected, to wait for a byte (first or next), and in all."""
+    """Bounds of one try, in seconds: to be connected, to wait for a stream's byte (first or next), for a whole reply.
+
+    A stream that goes on has no bound in all.
+    """
 
     connect_s: float = 10.0
     first_byte_s: float = 120.0
     total_s: float = 300.0
+
+    @property
+    def of_whole(self) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self.total_s, connect=self.connect_s)
+
+    @property
+    def of_stream(self) -> aiohttp.ClientTimeout:
+        silence_s = min(self.first_byte_s, self.total_s)
+        return aiohttp.ClientTimeout(connect=self.connect_s, sock_read=silence_s)
 
 
 class Stopwatch:
@@ -113,6 +126,8 @@ async def call_with_retry(
     `activity` counts the waits between tries; `watch` measures `total_s`, where some of the time must not count.
     """
     watch = watch or Stopwatch()
+    budget = current_budget() or RetryBudget(policy.attempts)
+    budget.attempts -= 1
     try:
         with count_attempts(1):
             return await once(), 1
@@ -121,8 +136,9 @@ async def call_with_retry(
             raise
         first = error
     # Most calls end above: setting up tenacity takes longer than a request.
-    async for attempt in _make_retrying(policy, activity or CallActivity(), watch):
+    async for attempt in _make_retrying(policy, activity or CallActivity(), watch, budget):
         number = attempt.retry_state.attempt_number
+        budget.attempts -= number > 1
         with attempt, count_attempts(number):
             if number == 1:
                 raise first
@@ -142,14 +158,20 @@ def count_attempts(number: int) -> Iterator[None]:
         raise
 
 
-def _make_retrying(policy: RetryPolicy, activity: CallActivity, watch: Stopwatch) -> AsyncRetrying:
-    attempts = min(policy.attempts, FAIL_FAST_ATTEMPTS) if must_fail_fast() else policy.attempts
+def _make_retrying(policy: RetryPolicy, activity: CallActivity, watch: Stopwatch, budget: RetryBudget) -> AsyncRetrying:
+    attempts = policy.attempts
+    if current_budget():
+        attempts = min(attempts, FAIL_FAST_ATTEMPTS if must_fail_fast() else MODEL_ATTEMPTS)
+    elif must_fail_fast():
+        attempts = min(attempts, FAIL_FAST_ATTEMPTS)
     is_same_again = StopOnSameError(policy.same_error)
 
     def should_stop(state: RetryCallState) -> bool:
         # A long Retry-After fails at once: the next try would begin too late.
-        is_out_of_time = watch.seconds + state.upcoming_sleep >= policy.total_s
-        return is_same_again(state) or is_out_of_time or state.attempt_number >= attempts
+        is_out_of_time = (
+            watch.seconds + state.upcoming_sleep >= policy.total_s or state.upcoming_sleep >= budget.seconds
+        )
+        return is_same_again(state) or is_out_of_time or state.attempt_number >= attempts or budget.attempts <= 0
 
     async def back_off(state: RetryCallState) -> None:
         error = _error_of(state)

@@ -91,7 +91,7 @@ class VllmModel(ProfileSection):
     @classmethod
     def _whole_sizes(cls, engine: dict[str, Any]) -> dict[str, Any]:
         for key in ("tensor_parallel_size", "pipeline_parallel_size"):
-            if not _is_whole(size := engine.get(key, 1)) or size < 1:
+            if type(size := engine.get(key, 1)) is not int or size < 1:  # `True` is an int, too
                 raise ValueError(f"{key} must be a whole number above 0")
         for key in ("data_parallel_size", "prefill_context_parallel_size"):
             if engine.get(key, 1) != 1:
@@ -139,10 +139,6 @@ class VllmModel(ProfileSection):
         return "PACK" if self.engine.get("pipeline_parallel_size", 1) > 1 else "STRICT_PACK"
 
 
-def _is_whole(size: object) -> bool:
-    return isinstance(size, int) and not isinstance(size, bool)
-
-
 class Price(ProfileSection):
     """What a model costs, in any one currency for a million tokens."""
 
@@ -157,6 +153,8 @@ class ApiModel(ProfileSection):
     Models with one `base_url` and key share one rate governor. `max_concurrency` caps its calls at once, on the
     whole cluster; the two limits a minute are optional, as 429s tell it the same. `revision` is free text: change
     it when the provider changes the model behind the name, so that answers of the old one are not used again.
+    `parameters` gives a parameter the name that the model takes (`max_tokens: max_completion_tokens`), or with `null`
+    keeps an expert's own setting from a model that refuses it (`temperature: null`).
     """
 
     kind: Literal["api"]
@@ -170,6 +168,7 @@ class ApiModel(ProfileSection):
     attempts: int = Field(default=8, ge=1)
     timeout_s: float = Field(default=300.0, gt=0)
     price: Price | None = None
+    parameters: dict[str, str | None] = Field(default_factory=dict)
 
     @field_validator("key_env")
     @classmethod

@@ -3,13 +3,24 @@
 Where the profile sets `skip_llm_above`, neighbours that agree strongly enough replace the call.
 """
 
+import asyncio
+import logging
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from coe_ray.core.chat_model import ChatModel
+from coe_ray.core.errors import CallError, CallTimeout, ContextTooLong
+from coe_ray.core.fail_fast import fail_fast
 from coe_ray.core.types import UNKNOWN, Call, Classification, Neighbour, Question, Task
 from coe_ray.profile.experts import ClassifierConfig
+from coe_ray.routing.conversation import QUESTION_CHARS, shorten
 from coe_ray.routing.parsing import parse_task
 from coe_ray.routing.prompts import classifier_prompt, task_label
+
+log = logging.getLogger("ray.serve")  # whose handlers write the replicas' log files
+
+MIN_QUESTION_CHARS = 500
+"""Characters below which a question is not shortened further for the LLM."""
 
 
 class Classifier:
@@ -20,6 +31,35 @@ class Classifier:
         self._config = config
         self._tasks = tuple(tasks)
         self._names = tuple(task.name for task in tasks)
+        self._question_chars = QUESTION_CHARS
+
+    async def classify_live(self, question: Question, neighbours: tuple[Neighbour, ...]) -> Classification:
+        """The task of a live question: the neighbours' label where the LLM fails or is slow, which `fallback` says.
+
+        A question that is too long for the LLM is shortened, and so are the next ones.
+        """
+        try:
+            async with asyncio.timeout(self._config.live_timeout_s):
+                with fail_fast():
+                    return await self._classify_shortened(question, neighbours)
+        except TimeoutError:
+            reason = CallTimeout.__name__
+        except CallError as error:
+            log.warning("classifier: %s; the neighbours' label is taken", error)
+            reason = type(error).__name__
+        vote = neighbour_vote(neighbours, self._names) or Classification(UNKNOWN, "", "", 0.0, neighbours, "neighbours")
+        return replace(vote, rule="the classifier did not answer", fallback=reason)
+
+    async def _classify_shortened(self, question: Question, neighbours: tuple[Neighbour, ...]) -> Classification:
+        while True:
+            short = replace(question, text=shorten(question.text, self._question_chars))
+            try:
+                return await self.classify(short, neighbours)
+            except ContextTooLong:
+                if self._question_chars <= MIN_QUESTION_CHARS:
+                    raise
+                neighbours = neighbours[: len(neighbours) // 2]
+                self._question_chars //= 2
 
     async def classify(self, question: Question, neighbours: tuple[Neighbour, ...]) -> Classification:
         """The task of a question. Raises `CallError` where the model fails: an outage is not *unknown*."""

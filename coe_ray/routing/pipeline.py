@@ -5,26 +5,37 @@ The same object runs in the endpoint's ingress and in a bench job's actors. It i
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeAlias, TypeVar
 
+from coe_ray.core.abilities import ALL_ABILITIES, Ability, estimate_tokens, needed_abilities
 from coe_ray.core.chat_model import ChatModel
-from coe_ray.core.errors import CallTimeout, ConfigError
-from coe_ray.core.questions import make_question, split_options
+from coe_ray.core.errors import BadCall, CallTimeout, CannotAnswer, ConfigError
 from coe_ray.core.stages import stage
-from coe_ray.core.types import Answer, Call, Classification, Completion, Delta, Message, Question, Route, SamplingParams
+from coe_ray.core.types import (
+    UNKNOWN,
+    Answer,
+    Call,
+    Classification,
+    Completion,
+    Delta,
+    Question,
+    Route,
+    SamplingParams,
+)
 from coe_ray.profile.experts import ExpertConfig
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.index import Retriever
 from coe_ray.routing.classifier import Classifier
+from coe_ray.routing.conversation import exam_messages, read_conversation
 from coe_ray.routing.failover import ExpertAnswer, Failover
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.parsing import likeliest_letter, parse_letter
 from coe_ray.routing.prompts import answer_sentence, expert_prompt
-from coe_ray.routing.router import choose_expert
+from coe_ray.routing.router import choose_expert, narrow_route
 
 Result = TypeVar("Result")
 
@@ -32,6 +43,7 @@ Shots: TypeAlias = Mapping[str, Sequence[Question]]
 """Solved questions by category, shown before each question of that category."""
 
 NEXT_TOKEN = SamplingParams(temperature=0.0, max_tokens=1)
+_OF_ONE_TOKEN = frozenset({"max_tokens", "max_completion_tokens", "temperature", "logprobs", "top_logprobs"})
 TOP_LOGPROBS = 20
 """One token, and what else it could have been: 20 is the most that OpenAI's form, and vLLM, give."""
 
@@ -48,22 +60,40 @@ class Expert:
     def make_call(self, question: Question, call: Call) -> Call:
         """The call to the model: prompt 2 for a question with options, else the client's messages unchanged."""
         config = self.config
-        settings = config.settings.merge(call.settings)
         if not question.options:
-            return Call(call.messages, settings, question=question)
+            settings = config.free_text_settings.merge(call.settings)
+            return replace(call, settings=settings, question=question)
+        settings, request = config.settings.merge(call.settings), call.request
         shots = self.shots.get(question.category or "", ())
         messages = expert_prompt(question, config.prompt, config.instruction, shots)
+        if request is not None:
+            request = {**request, "messages": exam_messages(call, messages)}
         if config.prompt == "next-token":
-            return Call(messages, settings.merge(NEXT_TOKEN), question.letters, question, TOP_LOGPROBS)
+            if request is not None:
+                request = {name: value for name, value in request.items() if name not in _OF_ONE_TOKEN}
+            settings = settings.merge(NEXT_TOKEN)
+            return Call(messages, settings, question.letters, question, TOP_LOGPROBS, request)
         choices = tuple(map(answer_sentence, question.letters)) if config.constrained else ()
-        return Call(messages, settings, choices, question)
+        return Call(messages, settings, choices, question, request=request)
+
+    def missing_abilities(self, call: Call) -> list[str]:
+        """What this expert lacks to read `call`; empty where it can read it."""
+        missing: list[str] = sorted(needed_abilities(call) - self.reads)
+        if (limit := self.config.context_tokens) and estimate_tokens(call) > limit:
+            missing.append(f"a context of more than {limit} tokens")
+        return missing
+
+    @property
+    def reads(self) -> frozenset[Ability]:
+        """What the profile says, or else the model."""
+        own: frozenset[Ability] = getattr(self.model, "reads", ALL_ABILITIES)
+        return own if self.config.reads is None else frozenset(self.config.reads)
 
     def read_answer(self, question: Question, completion: Completion) -> Answer:
         """The answer: from the text, or with the prompt `next-token` from the first token's alternatives."""
-        if self.config.prompt == "next-token":
-            chances = likeliest_letter(completion.first_token, question.letters)
-            if chances:
-                return Answer(self.name, chances[0][0], "next token", completion, chances)
+        chances = likeliest_letter(completion.first_token, question.letters)
+        if self.config.prompt == "next-token" and chances:
+            return Answer(self.name, chances[0][0], "next token", completion, chances)
         letter = parse_letter(completion.text, question.letters)
         return Answer(self.name, letter.value, letter.rule, completion)
 
@@ -95,9 +125,8 @@ class CompositionOfExperts:
             name: Expert(name, models[config.model], config, shots) for name, config in profile.experts.items()
         }
         self._retriever = retriever
-        self._failover = Failover(
-            profile.routing.failover_after_s, {name: config.model for name, config in profile.experts.items()}
-        )
+        served_by = {name: config.model for name, config in profile.experts.items()}
+        self._failover = Failover(profile.routing.failover_after_s, served_by)
         self._classifier = Classifier(models[profile.classifier.model], profile.classifier, profile.task_list)
 
     async def classify(self, question: Question) -> Classification:
@@ -107,42 +136,70 @@ class CompositionOfExperts:
         with stage("classify"):
             return await self._classifier.classify(question, neighbours)
 
-    async def route(self, question: Question) -> Route:
+    async def classify_live(self, question: Question) -> Classification:
+        """As `classify`, by the neighbours alone where the LLM fails or is slow."""
+        with stage("retrieve"):
+            neighbours = await self._retriever.nearest(question, self.profile.classifier.k)
+        with stage("classify"):
+            return await self._classifier.classify_live(question, neighbours)
+
+    def name_task(self, task: str) -> Classification:
+        """The classification by a client that knows its task. Raises `BadCall` for a task that is not on the list."""
+        names = [each.name for each in self.profile.task_list]
+        if task not in (*names, UNKNOWN):
+            raise BadCall(self.name, f"no task {task!r}; there are: {', '.join(names)}", status=400, attempts=0)
+        return Classification(task, "named by the client", "", 1.0, by="client")
+
+    async def route(self, question: Question, classification: Classification | None = None) -> Route:
         """The routing decision with its reason. Raises `ConfigError` where the profile has no leaderboard."""
         if self.leaderboard is None:
             raise ConfigError(
                 f"profile {self.profile.name!r}: leaderboard.path is not set, so nothing can be routed; "
                 "run `coe-ray bench`, then `coe-ray leaderboard`, and name the file"
             )
-        classification = await self.classify(question)
+        classification = classification or await self.classify_live(question)
         with stage("route"):
             return choose_expert(classification, self.leaderboard)
 
+    def find_readers(self, call: Call, experts: Collection[str] | None = None) -> tuple[str, ...]:
+        """The experts (of these) that can read `call`. Raises `BadCall` that says what is missing where none can."""
+        missing = {name: self.experts[name].missing_abilities(call) for name in experts or self.experts}
+        if readers := tuple(name for name, lacking in missing.items() if not lacking):
+            return readers
+        lacks = "; ".join(f"{name} does not read {', '.join(lacking)}" for name, lacking in missing.items())
+        raise BadCall(self.name, f"no expert can read this request: {lacks}", status=400, attempts=0)
+
     async def answer_question(self, expert: str, question: Question) -> Answer:
-        """One expert's answer to a multiple-choice question."""
+        """One expert's answer to a multiple-choice question; one that abstains has no letter."""
         chosen = self.experts[expert]
-        completion = await chosen.model.complete(chosen.make_call(question, Call(())))
+        try:
+            completion = await chosen.model.complete(chosen.make_call(question, Call(())))
+        except CannotAnswer as error:
+            return Answer(expert, None, "cannot answer", Completion(error.message, attempts=error.attempts))
         return chosen.read_answer(question, completion)
 
     async def complete(self, call: Call) -> Completion:
         """The routed answer to a conversation."""
-        _, completion = await self.answer(call)
-        return completion
+        return (await self.answer(call))[1]
 
     async def stream(self, call: Call) -> AsyncIterator[Delta]:
         """The routed answer as deltas."""
-        question = question_of_call(call)
+        question = read_conversation(call).question
         async with self.deadline() as ends_at:
-            _, started = await self.stream_routed(await self.route(question), question, call, ends_at)
+            _, started = await self.stream_routed(await self._route_call(call, question), question, call, ends_at)
         yield started.first
         async for delta in started.rest:
             yield delta
 
     async def answer(self, call: Call) -> tuple[Route, Completion]:
         """The route taken and the expert's answer, within the profile's deadline."""
-        question = question_of_call(call)
+        question = read_conversation(call).question
         async with self.deadline() as ends_at:
-            return await self.complete_routed(await self.route(question), question, call, ends_at)
+            return await self.complete_routed(await self._route_call(call, question), question, call, ends_at)
+
+    async def _route_call(self, call: Call, question: Question) -> Route:
+        readers = self.find_readers(replace(call, question=question))
+        return narrow_route(await self.route(question), readers)
 
     @asynccontextmanager
     async def deadline(self, limit_s: float = math.inf) -> AsyncIterator[float]:
@@ -163,7 +220,7 @@ class CompositionOfExperts:
     ) -> tuple[Route, Completion]:
         """The answer of the best expert that gives one, and the route as taken. Raises `CallError`."""
         answer = await self._failover.first_answer(
-            decision.by_rank, lambda expert: self.complete_with(expert, question, call), ends_at
+            decision.by_rank, lambda expert: self.complete_with(expert, question, call), ends_at, is_whole=True
         )
         return _route_taken(decision, answer), answer.result
 
@@ -196,13 +253,6 @@ def _route_taken(decision: Route, answer: ExpertAnswer[Result]) -> Route:
         reason = f"{decision.reason}; which cannot answer now, so the next by rank"
         return replace(decision, expert=answer.expert, tried=answer.tried, reason=reason)
     return replace(decision, tried=answer.tried) if answer.tried else decision
-
-
-def question_of_call(call: Call) -> Question:
-    """The question of a conversation: its last user message, split into text and options."""
-    last = next((m for m in reversed(call.messages) if m.role == "user"), Message("user", ""))
-    stem, options = split_options(last.content)
-    return make_question(stem, options)
 
 
 def check_leaderboard(leaderboard: Leaderboard, profile: Profile) -> Leaderboard:

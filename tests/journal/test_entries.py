@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from coe_ray.core.errors import BadCall, CallError
 from coe_ray.core.types import Call, Completion, Message, Question, SamplingParams, Usage
 from coe_ray.journal.audit import audit_calls
-from coe_ray.journal.entries import Part, finished_line, issued_line, parse_entry, prompt_hash, reused_line
-from coe_ray.journal.journal import Journal, call_key
+from coe_ray.journal.entries import Part, call_key, finished_line, issued_line, parse_entry, prompt_hash, reused_line
+from coe_ray.journal.journal import Journal
 from tests.support.journal_world import ANSWER, IDENTITY, IN_ONE_FOLDER, call, found, key, shown
 
 

@@ -13,7 +13,7 @@ from coe_ray.core import errors
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Completion
 from coe_ray.llm.breaker import ModelBreaker
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import FaultServer, Reply, answer, fault
 from tests.support.model_under_test import CALL, KEY, LATE, made, said, until
 

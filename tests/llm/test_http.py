@@ -16,7 +16,7 @@ from coe_ray.core.types import Call, Completion, Usage
 from coe_ray.llm import http
 from coe_ray.llm.http import MAX_KEPT, HttpModel
 from coe_ray.llm.retry import RetryPolicy, Timeouts
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import DONE, FaultServer, Reply, answer, fault, streamed
 from tests.support.model_under_test import CALL, KEY, PARIS, made, said, until
 
@@ -135,7 +135,8 @@ async def test_no_more_at_once_than_allowed(server: FaultServer) -> None:
     took = time.monotonic() - begun
     await model.close()
     assert (server.peak, server.served) == (4, 80)
-    assert max(completion.seconds for completion in completions) < took / 2  # no waiting for a slot in it
+    in_slots = sum(completion.seconds for completion in completions)
+    assert in_slots < 8 * took  # four at a time; with the waits for a slot it would be about 40 times as long
 
 
 async def test_a_call_that_backs_off_holds_no_slot(server: FaultServer) -> None:

@@ -21,12 +21,12 @@ from coe_ray.routing.pipeline import (
     Shots,
     check_leaderboard,
     load_leaderboard,
-    question_of_call,
 )
 from tests.support.planted import BOARD, Listener, Shelf
 from tests.support.profiles import content, small_profile
 
 BUILD = "Which tool is there to compile?\nA. make\nB. ping"
+QUESTION = make_question("Which tool is there to compile?", ("make", "ping"))
 NEAR = Neighbour("1", "one", "Build", 0.9, 0.6)
 
 
@@ -98,14 +98,14 @@ async def test_what_one_asks_for_by_name_is_not_asked_elsewhere(tmp_path: Path) 
     models = content()["models"]
     models["two"]["rules"] = DOWN
     with pytest.raises(CallError, match="model 'two': down"):
-        await composed(tmp_path, models=models).complete_with("beta", question_of_call(asked(BUILD)), asked(BUILD))
+        await composed(tmp_path, models=models).complete_with("beta", QUESTION, asked(BUILD))
 
 
 async def test_a_bench_asks_one_expert_and_no_other(tmp_path: Path) -> None:
     models = content()["models"]
     models["two"]["rules"] = DOWN
     with pytest.raises(CallError, match="model 'two': down"):
-        await composed(tmp_path, models=models).answer_question("beta", question_of_call(asked(BUILD)))
+        await composed(tmp_path, models=models).answer_question("beta", QUESTION)
 
 
 async def test_neighbours_that_agree_spare_the_classifiers_call(tmp_path: Path) -> None:
@@ -134,12 +134,12 @@ async def test_a_question_with_options_reaches_the_expert_in_prompt_2(tmp_path: 
     assert call.messages[-1] == Message("user", BUILD)
     assert "and nothing else" in call.messages[0].content
     assert call.choices == ("the answer is (A)", "the answer is (B)")
-    assert call.question == question_of_call(asked(BUILD))
+    assert call.question == QUESTION
 
 
 async def test_an_expert_that_is_not_constrained_gets_no_choices(tmp_path: Path) -> None:
     model = Listener("one", "A")
-    await composed(tmp_path, {"one": model}).complete_with("alpha", question_of_call(asked(BUILD)), asked(BUILD))
+    await composed(tmp_path, {"one": model}).complete_with("alpha", QUESTION, asked(BUILD))
     assert model.calls[0].choices == ()
 
 
@@ -182,7 +182,7 @@ async def test_a_stream_is_the_routed_answer(tmp_path: Path) -> None:
 
 async def test_one_experts_answer_is_read_for_its_letter(tmp_path: Path) -> None:
     coe = composed(tmp_path)
-    answer = await coe.answer_question("alpha", question_of_call(asked(BUILD)))
+    answer = await coe.answer_question("alpha", QUESTION)
     assert (answer.expert, answer.letter, answer.rule) == ("alpha", "A", "the answer is (X)")
     assert answer.completion.text == "the answer is (A)"
 
@@ -196,7 +196,7 @@ async def test_an_answer_without_a_letter_is_unparsed(tmp_path: Path) -> None:
 
 async def test_without_a_leaderboard_questions_are_classified_but_not_routed(tmp_path: Path) -> None:
     coe = composed(tmp_path, board=None)
-    assert (await coe.classify(question_of_call(asked(BUILD)))).task == "Build"
+    assert (await coe.classify(QUESTION)).task == "Build"
     with pytest.raises(ConfigError, match=r"profile 'small': leaderboard.path is not set.*run `coe-ray bench`"):
         await coe.route(make_question("?"))
 
@@ -219,15 +219,6 @@ def test_the_leaderboard_is_read_from_where_the_profile_says(tmp_path: Path) -> 
         load_leaderboard(profile)
     BOARD.save(tmp_path / "board.json")
     assert load_leaderboard(profile) == BOARD
-
-
-def test_the_question_is_the_last_user_message_with_the_options_found_in_it() -> None:
-    messages = (Message("user", "old?"), Message("user", BUILD), Message("assistant", "well"))
-    assert question_of_call(Call(messages)) == make_question("Which tool is there to compile?", ("make", "ping"))
-
-
-def test_a_conversation_without_a_user_asks_nothing() -> None:
-    assert question_of_call(Call((Message("system", "be brief"),))).text == ""
 
 
 LOGS = make_question("Which template?", ("one", "two"), "B", "Log Parser", category="english/LogParser")

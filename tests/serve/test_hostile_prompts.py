@@ -18,8 +18,9 @@ from coe_ray.core.types import UNKNOWN, Call, Completion, Message, Neighbour, Qu
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.experts import ClassifierConfig
 from coe_ray.routing.classifier import Classifier
+from coe_ray.routing.conversation import read_conversation
 from coe_ray.routing.parsing import parse_task
-from coe_ray.routing.pipeline import CompositionOfExperts, question_of_call
+from coe_ray.routing.pipeline import CompositionOfExperts
 from coe_ray.routing.prompts import classifier_prompt, expert_prompt, task_label
 from coe_ray.serve.api.openai import route_object
 from coe_ray.serve.api.responses import JsonResponse, route_headers
@@ -60,7 +61,7 @@ TEXT = st.lists(st.sampled_from(ATTACKS) | st.text(max_size=30), min_size=1, max
 
 
 def question_of(text: str) -> Question:
-    return question_of_call(Call((Message("user", text),)))
+    return read_conversation(Call((Message("user", text),))).question
 
 
 HEADS = {classifier_prompt(make_question(text), TASKS, (), 100)[0] for text in ("Which tool?", "哪个工具？")}

@@ -1,16 +1,18 @@
 """Time-series expert: reads the series out of a multiple-choice question and answers by statistics, without an LLM.
 
-Its text is the finding and "the answer is (X)". Where there is no series, or nothing that it can measure, the text
-has no answer letter and so counts as unparsed: it never guesses.
+Its text is the finding and "the answer is (X)". Where there is no series, or nothing that it can measure, it abstains:
+it never guesses.
 """
 
 import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
+from coe_ray.core.abilities import Ability
 from coe_ray.core.chat_model import stream_completion
+from coe_ray.core.errors import CannotAnswer
 from coe_ray.core.types import Call, Completion, Delta, Question
 from coe_ray.experts.timeseries.concepts import read_claim
 from coe_ray.experts.timeseries.options import denies_anomaly, has_positions, parse_yes_no
@@ -27,6 +29,8 @@ from coe_ray.experts.timeseries.verdicts import (
 )
 
 Kind: TypeAlias = Literal["anomaly", "count", "change", "period", "pattern", "forecast"]
+
+ANSWERED = "the answer is "
 
 _FORECAST = re.compile(
     r"predict|forecast|\bnext\b|will be|extrapolat|continu|following\s+(?:value|point|step)"
@@ -55,6 +59,8 @@ _PERIOD = re.compile(
 class TimeSeriesExpert:
     """Expert for questions on anomalies, patterns and forecasts of a series; others stay unanswered."""
 
+    reads: ClassVar[frozenset[Ability]] = frozenset({"choice"})
+
     def __init__(self, name: str) -> None:
         self._name = name
 
@@ -63,9 +69,14 @@ class TimeSeriesExpert:
         return self._name
 
     async def complete(self, call: Call) -> Completion:
-        """The answer to `call.question`, computed in a thread so that the event loop stays free."""
+        """The answer to `call.question`, computed in a thread so that the event loop stays free.
+
+        Raises `CannotAnswer` where there is no series, or nothing that it can measure.
+        """
         started = time.perf_counter()
         text = await asyncio.to_thread(answer, call.question)
+        if ANSWERED not in text:
+            raise CannotAnswer(self.name, text)
         return Completion(text, seconds=time.perf_counter() - started)
 
     def stream(self, call: Call) -> AsyncIterator[Delta]:
@@ -87,39 +98,28 @@ def answer(question: Question | None) -> str:
     best = max(verdict.scores)
     if best == -float("inf"):
         return f"{verdict.finding}; no option says anything that can be measured"
-    return f"{verdict.finding}; the answer is ({question.letters[verdict.scores.index(best)]})"
+    return f"{verdict.finding}; {ANSWERED}({question.letters[verdict.scores.index(best)]})"
 
 
 def kind_of(text: str, options: Sequence[str]) -> Kind | None:
     """The kind of question, by its words and by whether the options are numbers or descriptions."""
+    anomaly, ahead, pattern = (bool(words.search(text)) for words in (_ANOMALY, _AHEAD, _PATTERN))
     numeric = sum(bool(re.search(r"\d", option)) for option in options)
-    worded = _kind_by_descriptions(text, options) if numeric * 2 < len(options) else None
-    return worded or _kind_by_words(text, options, bool(numeric))
-
-
-def _kind_by_descriptions(text: str, options: Sequence[str]) -> Kind | None:
     described = sum(read_claim(option) is not None and not denies_anomaly(option) for option in options)
-    anomaly = _ANOMALY.search(text)
-    if anomaly and described < 2 and any(parse_yes_no(option) is not None for option in options):
-        return "anomaly"
-    if described >= 2 or (described and (anomaly or _PATTERN.search(text))):
-        return "forecast" if _AHEAD.search(text) and _directions(options) else "pattern"
-    return None
-
-
-def _kind_by_words(text: str, options: Sequence[str], numeric: bool) -> Kind | None:
-    """The first of the rules that holds."""
-    anomaly, ahead = _ANOMALY.search(text), _AHEAD.search(text)
-    described = sum(read_claim(option) is not None and not denies_anomaly(option) for option in options)
-    rules: tuple[tuple[Kind, bool], ...] = (
-        ("period", bool(_PERIOD.search(text)) and numeric and not described and not anomaly and not ahead),
-        ("count", bool(anomaly) and not ahead and bool(_COUNT.search(text)) and _all_counts(options)),
-        ("anomaly", bool(anomaly) and not ahead),
+    if numeric * 2 < len(options):
+        if anomaly and described < 2 and any(parse_yes_no(option) is not None for option in options):
+            return "anomaly"
+        if described >= 2 or (described and (anomaly or pattern)):
+            return "forecast" if ahead and _directions(options) else "pattern"
+    rules: tuple[tuple[Kind, bool], ...] = (  # the first that holds
+        ("period", bool(_PERIOD.search(text)) and bool(numeric) and not described and not anomaly and not ahead),
+        ("count", anomaly and not ahead and bool(_COUNT.search(text)) and _all_counts(options)),
+        ("anomaly", anomaly and not ahead),
         ("change", bool(_CHANGE.search(text))),
-        ("forecast", bool(_FORECAST.search(text)) and numeric),
-        ("anomaly", bool(anomaly)),
+        ("forecast", bool(_FORECAST.search(text)) and bool(numeric)),
+        ("anomaly", anomaly),
         ("anomaly", described > 1 and has_positions(options)),
-        ("pattern", described > 1 or (described > 0 and bool(_PATTERN.search(text)))),
+        ("pattern", described > 1 or (described > 0 and pattern)),
     )
     return next((kind for kind, holds in rules if holds), None)
 

@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from coe_ray.routing.conversation import ConversationMemory
 from coe_ray.routing.leaderboard import Leaderboard
-from coe_ray.serve.api.handlers import answer_completion, answer_route, answer_stream
-from coe_ray.serve.api.openai import RequestError, read_deadline, read_request
+from coe_ray.serve.api.handlers import Answerer, RequestOptions
+from coe_ray.serve.api.openai import RequestError, read_request
 from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS, JsonResponse, read_body
 from coe_ray.serve.auth.authenticator import Authenticator
@@ -67,6 +68,7 @@ class Endpoint:
         self._snapshots = snapshots
         self._health = health
         self._warnings = list(warnings)
+        self._memory = ConversationMemory()
 
     def routes(self) -> list[Route]:
         """All routes but the files of the console."""
@@ -91,15 +93,15 @@ class Endpoint:
         snapshot = self._snapshot()
         content = read_request(await read_body(request))
         current_record().set_model(content.model, snapshot.coe.experts)
-        answer = answer_stream if content.stream else answer_completion
-        return await answer(snapshot, content, read_deadline(request.headers))
+        answerer = Answerer(snapshot, self._memory, content, RequestOptions.of(request.headers))
+        return await (answerer.stream() if content.stream else answerer.complete())
 
     async def route(self, request: Request) -> Response:
         """The route alone; no expert is called."""
         snapshot = self._snapshot()
         content = read_request(await read_body(request))
         current_record().kind = "route"
-        return await answer_route(snapshot, content, read_deadline(request.headers))
+        return await Answerer(snapshot, self._memory, content, RequestOptions.of(request.headers)).route()
 
     async def models(self, _: Request) -> Response:
         """`coe` and every expert, as OpenAI lists models."""

@@ -1,6 +1,7 @@
-"""OpenAI's chat format: validated requests in; completions, chunks and error objects out. Pure.
+"""OpenAI's chat format: requests in; completions, chunks and error objects out. Pure.
 
-Unsupported parameters are refused with 400 rather than ignored: an ignored `tools` looks like a bad answer.
+Only what routing needs is read and checked. Everything else goes to the expert's model as it came, and its reply comes
+back as it came, with `coe` added.
 """
 
 import math
@@ -8,12 +9,21 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, cast
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 
-from coe_ray.core.types import Call, Completion, Message, Neighbour, Route, SamplingParams, Usage
+from coe_ray.core.types import Call, Completion, Delta, Message, Neighbour, Role, Route, Usage
 
 
 @dataclass(eq=False)
@@ -36,63 +46,86 @@ class RequestError(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
+MAX_NAMED = 20
+"""Fields that an error names, at most."""
+
 DEADLINE = "x-coe-deadline"
 """The request header with the seconds that an answer, or a stream's first piece, may take."""
 
+TASK = "x-coe-task"
+"""The request header that names the question's task, percent-encoded: it is not classified then."""
 
-class TextPart(BaseModel):
-    """A text part of a message."""
+SESSION = "x-coe-session"
+"""The request header that names a conversation: what goes on in it stays with its expert."""
 
-    model_config = ConfigDict(extra="forbid")
-    type: Literal["text"]
-    text: str
+
+MAX_PARTS = 512
+"""Parts of a message, at most."""
+
+MAX_MESSAGES = 4096
+
+
+class ContentPart(BaseModel):
+    """A part of a message: text, or anything else that the expert's model reads."""
+
+    model_config = ConfigDict(extra="allow")
+    type: str
+    text: str | None = None
 
 
 # Lists that may also be given as one text. No unions: pydantic names their branches in its errors.
 Content = Annotated[
-    list[TextPart],
+    list[ContentPart] | None,
     BeforeValidator(
-        lambda value: [TextPart(type="text", text=value)] if isinstance(value, str) else value,
-        json_schema_input_type=str | list[TextPart],
+        lambda value: [ContentPart(type="text", text=value)] if isinstance(value, str) else value,
+        json_schema_input_type=str | list[ContentPart] | None,
     ),
 ]
 
 _USER_MESSAGE: dict[str, Any] = {"properties": {"role": {"const": "user"}}, "required": ["role"]}
+_TEXT_ROLES: Mapping[str, Role] = {"developer": "system", "function": "tool"}
 
 
 class ChatMessage(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Content
-    name: str | None = None
+    model_config = ConfigDict(extra="allow")
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Annotated[Content, Field(max_length=MAX_PARTS)] = None
 
-    def message(self) -> Message:
-        role = "system" if self.role == "developer" else self.role
-        return Message(role, "\n".join(part.text for part in self.content))
+    @property
+    def says_something(self) -> bool:
+        """Whether it has text, or a part that is none."""
+        return any(part.type != "text" or (part.text or "").strip() for part in self.content or ())
+
+    def text_message(self) -> Message:
+        """The message with its text alone."""
+        role = _TEXT_ROLES.get(self.role, cast(Role, self.role))
+        return Message(role, "\n".join(part.text for part in self.content or () if part.text))
 
 
 class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")
     include_usage: bool = False
 
 
-class ChatRequest(SamplingParams):
-    """Body of `/v1/chat/completions` and `/v1/route`."""
+class ChatRequest(BaseModel):
+    """Body of `/v1/chat/completions` and `/v1/route`. Other fields go to the expert's model as they come."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, hide_input_in_errors=True)
 
     model: str = "coe"
-    messages: list[ChatMessage] = Field(min_length=1, max_length=1024, json_schema_extra={"contains": _USER_MESSAGE})
+    messages: Annotated[list[ChatMessage], FailFast()] = Field(
+        min_length=1, max_length=MAX_MESSAGES, json_schema_extra={"contains": _USER_MESSAGE}
+    )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    n: Literal[1] | None = None
-    user: str | None = None
+    tools: list[dict[str, Any]] | None = Field(default=None, max_length=MAX_PARTS)
+    response_format: dict[str, Any] | None = None
+    _body: Mapping[str, Any] = PrivateAttr(default_factory=dict)
 
     @field_validator("messages")
     @classmethod
     def _has_question(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
-        if not any(message.role == "user" and message.message().content.strip() for message in messages):
+        if not any(message.role == "user" and message.says_something for message in messages):
             raise ValueError("there must be a message of role user with text")
         return messages
 
@@ -101,8 +134,18 @@ class ChatRequest(SamplingParams):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def call(self) -> Call:
-        settings = self.merge(SamplingParams(max_tokens=self.max_completion_tokens))
-        return Call(tuple(message.message() for message in self.messages), settings)
+        """The call with the client's own body, and its question."""
+        return Call(tuple(message.text_message() for message in self.messages), request=self._body)
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> Self:
+        """The request of a JSON object. Raises `RequestError` (400) that names every wrong field."""
+        try:
+            request = cls.model_validate(body)
+        except ValidationError as error:
+            raise _request_error(error) from error
+        request._body = body  # its own, and pydantic makes private attributes no parameters
+        return request
 
 
 def read_request(body: bytes) -> ChatRequest:
@@ -113,10 +156,7 @@ def read_request(body: bytes) -> ChatRequest:
         raise RequestError(400, f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise RequestError(400, "the body must be a JSON object with model and messages")
-    try:
-        return ChatRequest.model_validate(content)
-    except ValidationError as error:
-        raise _request_error(error) from error
+    return ChatRequest.read(content)
 
 
 def read_deadline(headers: Mapping[str, str]) -> float:
@@ -133,13 +173,15 @@ def read_deadline(headers: Mapping[str, str]) -> float:
 
 
 def _request_error(error: ValidationError) -> RequestError:
-    first = error.errors(include_url=False)[0]
-    message, code = {
-        "extra_forbidden": ("not supported here; leave it out", "unsupported_parameter"),
-        "missing": ("missing", "missing_required_parameter"),
-    }.get(first["type"], (first["msg"], "invalid_value"))
-    param = ".".join(map(str, first["loc"]))
-    return RequestError(400, f"{param}: {message}", param=param, code=code)
+    """The error that names every field that is wrong; `param` and `code` are the first one's."""
+    errors = error.errors(include_url=False, include_input=False)
+    params = [".".join(map(str, each["loc"])) for each in errors]
+    lines = [
+        f"{param}: {'missing' if each['type'] == 'missing' else each['msg'].removeprefix('Value error, ')}"
+        for param, each in zip(params, errors, strict=True)
+    ]
+    code = "missing_required_parameter" if errors[0]["type"] == "missing" else "invalid_value"
+    return RequestError(400, "; ".join(lines[:MAX_NAMED]), param=params[0], code=code)
 
 
 class ChatResponse:
@@ -147,28 +189,55 @@ class ChatResponse:
 
     def __init__(self, model: str) -> None:
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+        self._begun: set[object] = set()
 
     def completion(self, completion: Completion, coe: dict[str, Any]) -> dict[str, Any]:
-        message = {"role": "assistant", "content": completion.text, "refusal": completion.refusal}
-        choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason, "logprobs": None}
-        head = {**self._head, "object": "chat.completion"}
-        return {**head, "choices": [choice], "usage": _usage(completion.usage), "coe": coe}
+        """The reply as the model gave it, or the completion of a model that is no LLM."""
+        reply = completion.reply
+        if reply is None:
+            message = {"role": "assistant", "content": completion.text, "refusal": completion.refusal}
+            choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason, "logprobs": None}
+            reply = {"choices": [choice], "usage": _usage(completion.usage)}
+        model = {"object": "chat.completion", "model": self._head["model"]}
+        return {**self._head, **reply, **model, "coe": coe}
 
-    def chunk(self, text: str | None, finish_reason: str | None = None, **extra: Any) -> dict[str, Any]:
-        delta = {} if text is None else {"role": "assistant", "content": text}
-        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
-        return {**self._head, "object": "chat.completion.chunk", "choices": [choice], **extra}
+    def chunk(self, delta: Delta) -> dict[str, Any]:
+        """A chunk as the model gave it, but for what is once in a response: the role first, the usage last."""
+        event = delta.event
+        if event is None or "choices" not in event:
+            choice = {"index": 0, "delta": {"content": delta.text}, "finish_reason": None, "logprobs": None}
+            event = {"choices": [choice]}
+        choices = [self._with_role_once(choice) for choice in event["choices"] if isinstance(choice, dict)]
+        rest = {name: value for name, value in event.items() if name != "usage"}
+        return {**rest, **self._head, "object": "chat.completion.chunk", "choices": choices}
+
+    def _with_role_once(self, choice: dict[str, Any]) -> dict[str, Any]:
+        index, delta = choice.get("index", 0), choice.get("delta") or {}
+        if index not in self._begun:
+            self._begun.add(index)
+            delta = {"role": "assistant", **delta}
+        elif "role" in delta:
+            delta = {name: value for name, value in delta.items() if name != "role"}
+        return {**choice, "delta": delta}
 
     def last_chunks(
-        self, finish_reason: str | None, usage: Usage | None, coe: dict[str, Any], *, include_usage: bool
+        self, held: dict[str, Any] | None, last: Delta, coe: dict[str, Any], *, include_usage: bool
     ) -> list[dict[str, Any]]:
         """The chunks before `[DONE]`, with usage and route in the very last one.
 
-        That one has no choices only for a client that asked for OpenAI's usage chunk: others read `choices[0]`.
+        `held` is the chunk with the finish reason, where the model sent one. The last one has no choices only for a
+        client that asked for OpenAI's usage chunk: others read `choices[0]`.
         """
-        end = {**({"usage": _usage(usage)} if usage else {}), "coe": coe}
-        finished = self.chunk(None, finish_reason)
+        counted = (last.event or {}).get("usage") or (_usage(last.usage) if last.usage else None)
+        end = {**({"usage": counted} if counted else {}), "coe": coe}
+        choice = {"index": 0, "delta": {}, "finish_reason": last.finish_reason, "logprobs": None}
+        finished = held or {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
         return [finished, {**finished, "choices": [], **end}] if include_usage else [{**finished, **end}]
+
+
+def is_finished(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk has the finish reason of a choice."""
+    return any(choice.get("finish_reason") for choice in chunk["choices"])
 
 
 def _usage(usage: Usage) -> dict[str, int]:
@@ -191,6 +260,7 @@ def route_object(route: Route) -> dict[str, Any]:
         "classifier": {
             "by": classification.by,
             "rule": classification.rule,
+            "fallback": classification.fallback,
             "raw": classification.raw,
             "seconds": round(classification.seconds, 4),
         },

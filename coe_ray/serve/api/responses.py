@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from coe_ray.core.errors import CallError, CallTimeout, CoeError, ContentFiltered, ContextTooLong, RateLimited
+from coe_ray.core.errors import BadCall, CallError, CallTimeout, CoeError, ContentFiltered, ContextTooLong, RateLimited
 from coe_ray.core.types import Delta, Route
-from coe_ray.serve.api.openai import ChatResponse, RequestError
+from coe_ray.serve.api.openai import ChatResponse, RequestError, is_finished
 from coe_ray.serve.telemetry.request_record import current_record
 
 log = logging.getLogger("ray.serve")
@@ -27,6 +27,9 @@ BODY_S = 20.0
 """Seconds within which it must arrive."""
 
 _CLOSE = {"connection": "close"}  # the unread rest of a body must not be taken for the next request
+
+_IN_VAIN = {"x-should-retry": "false"}
+"""Tells OpenAI's clients not to try again by themselves."""
 
 _INTERNAL = RequestError(500, "internal error; the server's log says more")
 
@@ -72,13 +75,20 @@ async def stream_events(
     response: ChatResponse, first: Delta, deltas: AsyncIterator[Delta], coe: dict[str, Any], *, include_usage: bool
 ) -> AsyncIterator[bytes]:
     """Server-sent events. A stream that already sent text ends with an error event where its expert fails."""
+    held: dict[str, Any] | None = None
     last = first
-    yield _event(response.chunk(first.text))
     try:
         with name_expert_in_errors(coe["expert"]):
-            async for last in deltas:
-                if last.text:
-                    yield _event(response.chunk(last.text))
+            async for last in _joined(first, deltas):
+                if held:
+                    yield _event(held)
+                    held = None
+                if last.text or not last.finish_reason:
+                    chunk = response.chunk(last)
+                    if is_finished(chunk):
+                        held = chunk  # usage and route go into the last one
+                    else:
+                        yield _event(chunk)
     except CallError as error:
         current_record().set_error(error)
         yield _event(_describe_error(error).content())
@@ -89,9 +99,15 @@ async def stream_events(
         yield _event(_INTERNAL.content())
         return
     current_record().usage = last.usage
-    for chunk in response.last_chunks(last.finish_reason, last.usage, coe, include_usage=include_usage):
+    for chunk in response.last_chunks(held, last, coe, include_usage=include_usage):
         yield _event(chunk)
     yield b"data: [DONE]\n\n"
+
+
+async def _joined(first: Delta, deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
+    yield first
+    async for delta in deltas:
+        yield delta
 
 
 def _event(content: dict[str, Any]) -> bytes:
@@ -113,21 +129,29 @@ def error_response(error: RequestError) -> JsonResponse:
 
 
 def _describe_error(error: RequestError | CoeError) -> RequestError:
-    """What a client is told: status, message and code."""
+    """What a client is told: status, message, code, and whether asking again can help."""
+    if isinstance(error, RequestError):
+        return error
+    status, code, headers = 500, type(error).__name__, {}
     match error:
-        case RequestError():
-            return error
         case ContextTooLong():
-            return RequestError(400, str(error), code="context_length_exceeded")
+            status, code, headers = 400, "context_length_exceeded", _IN_VAIN
         case ContentFiltered():
-            return RequestError(400, str(error), code="content_filter")
+            status, code, headers = 400, "content_filter", _IN_VAIN
+        case BadCall(status=400 | 413 | 422 as status):  # the request's own fault, by the provider or by us
+            code, headers = "invalid_value", _IN_VAIN
         case RateLimited():
             # Rounded up: a client that comes back a moment early is refused again.
-            wait = {"retry-after": str(math.ceil(error.retry_after or 1.0))}
-            return RequestError(503, str(error), code=type(error).__name__, headers=wait)
+            headers = {"retry-after": str(math.ceil(error.retry_after or 1.0))}
+            status = 429 if error.status == 429 else 503
         case CallTimeout(model="coe"):
-            return RequestError(504, str(error), code=type(error).__name__)
-    return RequestError(502 if isinstance(error, CallError) else 500, str(error), code=type(error).__name__)
+            status = 504
+        case CallError():
+            status = 502
+            # Each of a client's own tries would cost as many of ours again.
+            if not error.retryable or error.attempts > 1 or len(error.tried) > 1:
+                headers = _IN_VAIN
+    return RequestError(status, str(error), code=code, headers=headers)
 
 
 async def _on_error(_: Request, error: RequestError | CoeError) -> JsonResponse:

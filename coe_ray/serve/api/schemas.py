@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from coe_ray.core.types import Outcome, Provenance, Question, RankedExpert
 from coe_ray.serve.console.leaderboards import ListedLeaderboard
-from coe_ray.serve.console.run_prompts import Prompt
+from coe_ray.serve.console.prompt_index import Prompt
 from coe_ray.serve.console.run_store import ListedRun
 
 
@@ -26,8 +26,9 @@ class Error(BaseModel):
 class ClassifierResult(BaseModel):
     """How the task was found: by LLM or neighbours, and by which rule its label was read."""
 
-    by: Literal["llm", "neighbours"]
+    by: Literal["llm", "neighbours", "client", "conversation"]
     rule: str
+    fallback: str | None
     raw: str
     seconds: float
 

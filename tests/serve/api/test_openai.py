@@ -188,7 +188,7 @@ async def test_who_did_not_ask_for_usage_finds_a_choice_in_every_chunk() -> None
 
 
 def test_two_answers_have_two_ids() -> None:
-    assert ChatResponse("coe").chunk("a")["id"] != ChatResponse("coe").chunk("a")["id"]
+    assert ChatResponse("coe").chunk(Delta("a"))["id"] != ChatResponse("coe").chunk(Delta("a"))["id"]
 
 
 def test_the_route_is_told_with_its_reasons() -> None:
@@ -207,7 +207,7 @@ def test_the_route_is_told_with_its_reasons() -> None:
         "runner_up": {"expert": "alpha", "accuracy": 0.5, "correct": 2, "total": 4},
         "margin": 0.25,
         "cached": False,
-        "classifier": {"by": "llm", "rule": "rule", "raw": "raw", "seconds": 0.25},
+        "classifier": {"by": "llm", "rule": "rule", "fallback": None, "raw": "raw", "seconds": 0.25},
         "neighbours": [{"question": "one?", "task": "Build", "similarity": 0.1235, "weight": 1.0}],
         "tried": [],
     }
