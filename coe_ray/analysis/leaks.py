@@ -1,7 +1,7 @@
 """Leak check: a scored question must not be among the data that a system was made of, index or mapping."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import near_duplicate_key
@@ -10,8 +10,7 @@ from coe_ray.core.types import Question
 SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Leak:
+class Leak(NamedTuple):
     """A scored question and its exact or near duplicate."""
 
     scored: Question
@@ -25,9 +24,8 @@ class Leak:
 
 def leaks(scored: Iterable[Question], known: Iterable[Question]) -> list[Leak]:
     """The `scored` questions that are among the `known` ones, in whatever spelling or order of options."""
-    by_key = {near_duplicate_key(each.text, each.options): each for each in known}
-    twins = ((each, by_key.get(near_duplicate_key(each.text, each.options))) for each in scored)
-    return [Leak(each, twin) for each, twin in twins if twin is not None]
+    by_key = {_key(each): each for each in known}
+    return [Leak(each, by_key[key]) for each in scored if (key := _key(each)) in by_key]
 
 
 def refuse_leaks(scored: Sequence[Question], known: Sequence[Question], where: str) -> None:
@@ -43,5 +41,9 @@ def refuse_leaks(scored: Sequence[Question], known: Sequence[Question], where: s
 
 def without_leaks(scored: Sequence[Question], known: Sequence[Question]) -> tuple[Question, ...]:
     """The `known` questions that are no scored one."""
-    keys = {near_duplicate_key(each.text, each.options) for each in scored}
-    return tuple(each for each in known if near_duplicate_key(each.text, each.options) not in keys)
+    keys = set(map(_key, scored))
+    return tuple(each for each in known if _key(each) not in keys)
+
+
+def _key(question: Question) -> str:
+    return near_duplicate_key(question.text, question.options)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from coe_ray.analysis.metrics import grade, outcome_of
 from coe_ray.core.errors import DataError
 from coe_ray.core.run_folder import QuestionRecord
-from coe_ray.core.types import LETTERS, UNKNOWN, Outcome, Question
+from coe_ray.core.types import LETTERS, OUTCOMES, UNKNOWN, Question
 from coe_ray.llm.recordings import Recording
 from coe_ray.retrieval.index import weigh_neighbours
 from coe_ray.routing.classifier import neighbour_vote
@@ -21,7 +21,6 @@ from coe_ray.routing.parsing import parse_letter
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.intp]
 
-OUTCOMES: tuple[Outcome, ...] = ("correct", "wrong", "unparsed", "refused", "failed")
 CORRECT, FAILED = OUTCOMES.index("correct"), OUTCOMES.index("failed")
 NO_LETTER = -1
 
@@ -56,20 +55,15 @@ class Matrix:
 
         Raises `DataError` where there is none, or one knows other experts than the others.
         """
-        rows = sorted((_row(questions[each["id"]], each) for each in records if each["id"] in questions), key=_by_id)
+        rows = [_row(questions[each["id"]], each) for each in records if each["id"] in questions]
         if not rows:
             raise DataError("the run has no records yet; finish it first")
-        experts = rows[0].experts
-        if any(row.experts != experts for row in rows):
+        rows.sort(key=lambda row: row.question.id)
+        experts = tuple(rows[0].answers)
+        if any(tuple(row.answers) != experts for row in rows):
             raise DataError("the run's records do not all have the same experts; begin it anew")
-        return cls(
-            tuple(row.question for row in rows),
-            experts,
-            np.array([row.outcomes for row in rows], dtype=np.intp).T,
-            np.array([row.letters for row in rows], dtype=np.intp).T,
-            np.array([row.tokens for row in rows], dtype=np.intp).transpose(2, 1, 0),
-            _labels(rows),
-        )
+        answers = np.array([list(row.answers.values()) for row in rows], dtype=np.intp).transpose(2, 1, 0)
+        return cls(tuple(row.question for row in rows), experts, answers[0], answers[1], answers[2:], _labels(rows))
 
     @classmethod
     def from_recordings(
@@ -88,18 +82,12 @@ class Matrix:
         if not rows:
             raise DataError("no question was answered by all of the experts; there is nothing to compare")
         known = tuple(questions.get(id_) or _recorded_question(id_, row.values()) for id_, row in rows.items())
-        table = [[row[expert] for row in rows.values()] for expert in experts]
-        outcomes = [[_recorded_outcome(q, each) for q, each in zip(known, row, strict=True)] for row in table]
-        return cls(
-            known,
-            experts,
-            np.array(outcomes, dtype=np.intp),
-            np.array(
-                [[_recorded_letter(q, each) for q, each in zip(known, row, strict=True)] for row in table],
-                dtype=np.intp,
-            ),
-            np.zeros((2, len(experts), len(rows)), dtype=np.intp),
-        )
+        answers = [
+            [_recorded_answer(question, row[expert]) for question, row in zip(known, rows.values(), strict=True)]
+            for expert in experts
+        ]
+        outcomes, letters = np.array(answers, dtype=np.intp).transpose(2, 0, 1)
+        return cls(known, experts, outcomes, letters, np.zeros((2, *outcomes.shape), dtype=np.intp))
 
     @property
     def size(self) -> int:
@@ -163,53 +151,44 @@ class Matrix:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What is kept of one record; `tokens` are prompt and completion tokens of each expert."""
+class _Row(NamedTuple):
+    """What is kept of one record: of each expert's answer outcome, letter, prompt and completion tokens."""
 
     question: Question
-    experts: tuple[str, ...]
-    outcomes: tuple[int, ...]
-    letters: tuple[int, ...]
-    tokens: tuple[tuple[int, int], ...]
-    labels: Mapping[str, str | None]
-    votes: Mapping[str, str | None]
+    answers: dict[str, tuple[int, int, int, int]]
+    labels: dict[str, str | None]
+    votes: dict[str, str]
 
 
 def _row(question: Question, record: QuestionRecord) -> _Row:
-    answers = record["answers"]
     labels = record.get("labels") or {OWN: record["classification"] or record["classification_error"]}
-    return _Row(
-        question,
-        tuple(answers),
-        tuple(OUTCOMES.index(outcome_of(question, each)) for each in answers.values()),
-        tuple(map(_letter, answers.values())),
-        tuple((each.get("prompt_tokens") or 0, each.get("completion_tokens") or 0) for each in answers.values()),
-        {name: _label(each) for name, each in labels.items()},
-        {name: _vote(each) for name, each in labels.items() if each.get("neighbours")},
-    )
+    answers = {
+        name: (
+            OUTCOMES.index(outcome_of(question, each)),
+            _letter(each),
+            each.get("prompt_tokens") or 0,
+            each.get("completion_tokens") or 0,
+        )
+        for name, each in record["answers"].items()
+    }
+    votes = {name: _vote(each) for name, each in labels.items() if each.get("neighbours")}
+    return _Row(question, answers, {name: _label(each) for name, each in labels.items()}, votes)
 
 
-def _by_id(row: _Row) -> str:
-    return row.question.id
-
-
-def _recorded_outcome(question: Question, recording: Recording) -> int:
+def _recorded_answer(question: Question, recording: Recording) -> tuple[int, int]:
+    """Outcome and letter."""
+    text = recording.answer or ""
+    letter = _place(parse_letter(text, question.letters or LETTERS).value)
     if recording.correct is not None:
-        return CORRECT if recording.correct else OUTCOMES.index("wrong")
+        return OUTCOMES.index("correct" if recording.correct else "wrong"), letter
     if question.answer is None:
         raise DataError(f"recorded result on {question.id!r}: neither its right answer nor `correct` is known")
-    letter = parse_letter(recording.answer or "", question.letters).value
-    return OUTCOMES.index(grade(letter, question.answer))
+    return OUTCOMES.index(grade(parse_letter(text, question.letters).value, question.answer)), letter
 
 
 def _letter(answer: Mapping[str, Any]) -> int:
     """A refusal's letter, if one was found in it, is no answer."""
     return NO_LETTER if answer.get("refused") else _place(answer.get("letter"))
-
-
-def _recorded_letter(question: Question, recording: Recording) -> int:
-    return _place(parse_letter(recording.answer or "", question.letters or LETTERS).value)
 
 
 def _place(letter: str | None) -> int:
@@ -229,12 +208,9 @@ def _labels(rows: Sequence[_Row]) -> dict[str, Labels]:
     # The first record may be one of a failed call, which has none.
     with_neighbours = [name for name in labels if any(name in row.votes for row in rows)]
     if with_neighbours:
-        labels[NEIGHBOURS] = tuple(_voted(row, with_neighbours[0]) for row in rows)
+        name = with_neighbours[0]
+        labels[NEIGHBOURS] = tuple(row.votes.get(name, None if row.labels[name] is None else UNKNOWN) for row in rows)
     return labels
-
-
-def _voted(row: _Row, name: str) -> str | None:
-    return row.votes.get(name, None if row.labels[name] is None else UNKNOWN)
 
 
 def _label(classification: Mapping[str, Any]) -> str | None:

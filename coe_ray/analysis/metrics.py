@@ -4,14 +4,14 @@ Every accuracy, precision, recall, F1 and interval end is a fraction in [0, 1], 
 nothing to count: never NaN, which JSON does not know.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sklearn.metrics import precision_recall_fscore_support
 
-from coe_ray.core.types import UNKNOWN, Outcome, Question
+from coe_ray.core.types import OUTCOMES, UNKNOWN, Outcome, Question
 from coe_ray.core.wilson import wilson_interval
 
 NO_LETTER = ""
@@ -59,16 +59,12 @@ def system_metrics(answers: Iterable[Graded] | Counter[Graded]) -> dict[str, obj
     for row, count in rows.items():
         outcomes[row.outcome] += count
         if row.outcome != "failed":
-            letters[row.answer, _predicted(row)] += count
+            letters[row.answer, NO_LETTER if row.outcome == "refused" else row.letter or NO_LETTER] += count
     return {
         **_accuracy(outcomes["correct"], letters.total()),
         "bounds": _bounds(outcomes),
         **_weighted(letters),
-        "correct": outcomes["correct"],
-        "wrong": outcomes["wrong"],
-        "unparsed": outcomes["unparsed"],
-        "refused": outcomes["refused"],
-        "failed": outcomes["failed"],
+        **{outcome: outcomes[outcome] for outcome in OUTCOMES},
         "complete": outcomes["failed"] == 0,
         "per_task": _per_task(rows),
     }
@@ -84,21 +80,14 @@ def classifier_metrics(
     """
     labels = [*tasks, UNKNOWN]
     counts = Counter(pairs)
-    _refuse_strangers(counts, tasks)
+    if strangers := {true for true, _ in counts} - {*tasks} | {named for _, named in counts} - {*labels}:
+        raise ValueError(f"labels {sorted(strangers)} are not among the tasks {list(tasks)}")  # they would vanish
     return {
         **_accuracy(sum(counts[task, task] for task in tasks), counts.total()),
         **_weighted(counts),
         "total": counts.total(),
-        "confusion": {
-            "labels": labels,
-            "matrix": [[counts[true, named] for named in labels] for true in tasks],
-        },
+        "confusion": {"labels": labels, "matrix": [[counts[true, named] for named in labels] for true in tasks]},
     }
-
-
-def _predicted(row: Graded) -> str:
-    """The predicted class: the letter where it counts as one."""
-    return row.letter if row.letter is not None and row.outcome != "refused" else NO_LETTER
 
 
 def _bounds(outcomes: Counter[Outcome]) -> list[float] | None:
@@ -108,18 +97,15 @@ def _bounds(outcomes: Counter[Outcome]) -> list[float] | None:
 
 def _per_task(rows: Counter[Graded]) -> dict[str, dict[str, object]]:
     """Figures by task, in alphabetical order; `total` is what accuracy is over: failed rows are not in it."""
-    counts: Counter[tuple[str, Outcome]] = Counter()
+    counts: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
     for row, count in rows.items():
-        counts[row.task, row.outcome] += count
-    totals = {task: sum(count for (of, _), count in counts.items() if of == task) for task, _ in counts}
-    return {
-        task: _task_figures(counts[task, "correct"], totals[task], counts[task, "failed"]) for task in sorted(totals)
-    }
-
-
-def _task_figures(correct: int, answers: int, failed: int) -> dict[str, object]:
-    total = answers - failed
-    return {**_accuracy(correct, total), "correct": correct, "total": total, "failed": failed}
+        counts[row.task][row.outcome] += count
+    figures = {}
+    for task, outcomes in sorted(counts.items()):
+        correct, failed = outcomes["correct"], outcomes["failed"]
+        total = outcomes.total() - failed
+        figures[task] = {**_accuracy(correct, total), "correct": correct, "total": total, "failed": failed}
+    return figures
 
 
 def _accuracy(correct: int, total: int) -> dict[str, object]:
@@ -131,22 +117,12 @@ def _accuracy(correct: int, total: int) -> dict[str, object]:
 
 def _weighted(pairs: Counter[tuple[str, str]]) -> dict[str, float | None]:
     """Precision, recall and F1 of (true, predicted) pairs, weighted by the number of true members."""
+    names = ("precision", "recall", "f1")
     if not pairs:
-        return {"precision": None, "recall": None, "f1": None}
+        return dict.fromkeys(names)
     true, predicted = zip(*pairs, strict=True)
-    precision, recall, f1, _ = precision_recall_fscore_support(
+    *figures, _ = precision_recall_fscore_support(
         true, predicted, average="weighted", zero_division=0, sample_weight=list(pairs.values())
     )
-    return {"precision": _fraction(precision), "recall": _fraction(recall), "f1": _fraction(f1)}
-
-
-def _fraction(value: float) -> float:
-    """A plain float in [0, 1]: rounding in the libraries can end a hair outside."""
-    return min(1.0, max(0.0, float(value)))
-
-
-def _refuse_strangers(pairs: Counter[tuple[str, str]], tasks: Sequence[str]) -> None:
-    """A label outside the matrix would vanish from it in silence."""
-    strangers = {true for true, _ in pairs} - {*tasks} | {named for _, named in pairs} - {*tasks, UNKNOWN}
-    if strangers:
-        raise ValueError(f"labels {sorted(strangers)} are not among the tasks {list(tasks)}")
+    # Rounding in the library can end a hair outside of [0, 1].
+    return {name: min(1.0, max(0.0, float(value))) for name, value in zip(names, figures, strict=True)}

@@ -166,24 +166,15 @@ def _units(scores: Ints, clusters: Ints) -> _Units:
         raise ValueError("there are no questions")
     names, place = np.unique(clusters, return_inverse=True)
     if names.size < FEWEST_CLUSTERS:
-        return _questions(scores, names.size)
+        # Questions of one score are alike to a resample, so counts of scores are all that it must draw.
+        values, copies = np.unique(scores, return_counts=True)
+        method = f"bootstrap of questions: only {names.size} {'category' if names.size == 1 else 'categories'}"
+        return _Units(values.astype(np.float64), np.ones(values.size), copies, method)
     return _Units(
         totals=np.bincount(place, weights=scores).astype(np.float64),
         sizes=np.bincount(place).astype(np.float64),
         copies=np.ones(names.size, np.intp),
         method="clustered bootstrap",
-    )
-
-
-def _questions(scores: Ints, clusters: int) -> _Units:
-    """Questions of one score are alike to a resample, so counts of scores are all that it must draw."""
-    values, copies = np.unique(scores, return_counts=True)
-    categories = "category" if clusters == 1 else "categories"
-    return _Units(
-        totals=values.astype(np.float64),
-        sizes=np.ones(values.size),
-        copies=copies,
-        method=f"bootstrap of questions: only {clusters} {categories}",
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from coe_ray.analysis.matrix import CORRECT, NO_LETTER, OUTCOMES, Bools, Ints, Matrix
+from coe_ray.analysis.matrix import CORRECT, NO_LETTER, Bools, Ints, Matrix
 from coe_ray.analysis.metrics import Graded, system_metrics
-from coe_ray.core.types import LETTERS
+from coe_ray.core.types import LETTERS, OUTCOMES
 
 SEEDS = 1000
 
@@ -32,10 +32,8 @@ class System:
         """As in a bench's summary; without precision, recall and F1 where the right letters are not known."""
         rows = zip(matrix.tasks, matrix.answers, self.letters, self.outcomes, strict=True)
         figures = system_metrics(
-            Counter(
-                Graded(task, _letter(answer) or "", _letter(letter), OUTCOMES[outcome])
-                for task, answer, letter, outcome in rows
-            )
+            Graded(task, _letter(right) or "", _letter(letter), OUTCOMES[outcome])
+            for task, right, letter, outcome in rows
         )
         if (matrix.answers == NO_LETTER).any():
             figures |= dict.fromkeys(("precision", "recall", "f1"))

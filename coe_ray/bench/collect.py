@@ -38,8 +38,7 @@ DeployModels: TypeAlias = Callable[[str], None]
 class CollectionPlan:
     """What is asked about a benchmark's questions, and where it is kept.
 
-    `reference` is the profile's name or file; `identity` is what must not change from one start to the next in
-    `folder`. `shots` are solved questions, by category, that stand before each question.
+    `reference` is the profile's name or file; `identity` must not change from one start to the next in `folder`.
     """
 
     reference: str

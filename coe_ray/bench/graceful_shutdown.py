@@ -32,10 +32,8 @@ class GracefulShutdown:
             step()
 
     def on_sigterm(self, report_line: Callable[[str], None]) -> None:
-        """Shut down on SIGTERM from now on. Call it in the main thread, after `ray.init`, which sets its own handler.
-
-        A thread reads the signal from a pipe, so that it acts whatever the main thread is in the middle of.
-        """
+        """Shut down on SIGTERM from now on. Call it in the main thread, after `ray.init` has set its own."""
+        # A thread reads the signal from a pipe, so that it acts whatever the main thread is in the middle of.
         read_end, write_end = os.pipe()
         os.set_blocking(write_end, False)  # signal.set_wakeup_fd requires it
         signal.set_wakeup_fd(write_end)

@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,11 +41,6 @@ def open_profile_index(profile: Profile) -> tuple[ExampleIndex, tuple[Question, 
     return ExampleIndex(profile.index_folder, _encoder(profile)), _examples(profile)
 
 
-def open_run_index(profile: Profile, index: Path, examples: Sequence[Question]) -> Retriever:
-    """A run's index, built where there is none yet."""
-    return Indexes(profile).open(index, examples, profile.classifier.k)
-
-
 class Indexes:
     """The indexes that one profile's classifiers look into, each opened once; all share one encoder.
 
@@ -55,8 +50,6 @@ class Indexes:
     def __init__(self, profile: Profile, vectors: Path | None = None) -> None:
         self._profile = profile
         self._vectors = vectors
-        self._encoder: Encoder | None = None
-        self._batching: BatchingEncoder | None = None
         self._opened: dict[Path, ExampleIndex] = {}
 
     def open(self, folder: Path, examples: Sequence[Question], k: int) -> Retriever:
@@ -64,23 +57,25 @@ class Indexes:
         if not k:
             return NoExamples()
         if folder not in self._opened:
-            self._opened[folder] = self._open(folder, examples)
+            if not has_index(folder):
+                # One worker builds it, while those on other nodes wait.
+                with hold_lock(folder.with_name(f"{folder.name}.lock"), wait=True):
+                    if not has_index(folder):
+                        build_index(folder, examples, self._encoder)
+            self._opened[folder] = ExampleIndex(folder, self._batching)
         return self._opened[folder]
 
-    def _open(self, folder: Path, examples: Sequence[Question]) -> ExampleIndex:
-        if self._encoder is None or self._batching is None:
-            self._encoder = _encoder(self._profile) if self._vectors is None else self._stored_vectors(self._vectors)
-            self._batching = BatchingEncoder(self._encoder)
-        if not has_index(folder):
-            # One worker builds it, while those on other nodes wait.
-            with hold_lock(folder.with_name(f"{folder.name}.lock"), wait=True):
-                if not has_index(folder):
-                    build_index(folder, examples, self._encoder)
-        return ExampleIndex(folder, self._batching)
+    @cached_property
+    def _encoder(self) -> Encoder:
+        if self._vectors is None:
+            return _encoder(self._profile)
+        return StoredVectors(
+            encoder_name(self._profile.retrieval.encoder.hub), lambda: _encoder(self._profile), self._vectors
+        )
 
-    def _stored_vectors(self, folder: Path) -> "StoredVectors":
-        name = encoder_name(self._profile.retrieval.encoder.hub)
-        return StoredVectors(name, lambda: _encoder(self._profile), folder)
+    @cached_property
+    def _batching(self) -> BatchingEncoder:
+        return BatchingEncoder(self._encoder)
 
 
 class StoredVectors:
@@ -104,7 +99,10 @@ class StoredVectors:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Raises `OSError` where the file cannot be written."""
-        keys = [self._key(text) for text in texts]
+        keys = [
+            hashlib.blake2b(f"{self.name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            for text in texts
+        ]
         missing = [place for place, key in enumerate(keys) if key not in self._stored]
         vectors = [self._stored.get(key) for key in keys]
         if missing:
@@ -118,10 +116,6 @@ class StoredVectors:
             self._folder.mkdir(exist_ok=True)
             self._own_file = (self._folder / f"{len(vector)}-{uuid.uuid4().hex}.bin").open("ab", buffering=0)
         self._own_file.write(key + vector.astype(np.float32).tobytes())
-
-    def _key(self, text: str) -> bytes:
-        content = f"{self.name}\0{text}".encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(content, digest_size=16).digest()
 
 
 class NoExamples:

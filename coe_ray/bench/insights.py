@@ -95,11 +95,10 @@ class Insights:
         return {"best_single": single, "questions": matrix.size, "method": interval.method, **asdict(comparison)}
 
     def _bounds(self, matrix: Matrix, best: Ints) -> dict[str, float]:
-        oracle, vote = question_oracle("", matrix), majority("", matrix)
         return {
             "task_oracle": float(routed("", matrix, best).right.mean()),
-            "question_oracle": float(oracle.right.mean()),
-            "majority": float(vote.right.mean()),
+            "question_oracle": float(question_oracle("", matrix).right.mean()),
+            "majority": float(majority("", matrix).right.mean()),
             "random_expert": random_expert(matrix).accuracy,
         }
 
@@ -164,10 +163,9 @@ def _misroute(question: Question, label: Mapping[str, Any]) -> dict[str, Any]:
 
 def _answer(expert: str, record: QuestionRecord, outcomes: Mapping[str, str]) -> dict[str, Any]:
     answer = record["answers"][expert]
-    text = str(answer.get("text") or answer.get("message") or "")
-    # Its end is kept: the letter stands there.
-    cut = text if len(text) <= LONGEST else "…" + text[1 - LONGEST :]
-    return {"expert": expert, "letter": answer.get("letter"), "outcome": outcomes[expert], "text": cut}
+    # Of a long text the end is kept: the letter stands there.
+    text = _shorten(str(answer.get("text") or answer.get("message") or "")[::-1])[::-1]
+    return {"expert": expert, "letter": answer.get("letter"), "outcome": outcomes[expert], "text": text}
 
 
 def _shorten(text: str) -> str:

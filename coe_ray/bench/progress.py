@@ -199,29 +199,19 @@ class ProgressReporter:
 
 def progress_line(progress: Progress) -> str:
     """`120/400 questions, 30 %, 2.1/s, 2 min 13 s left, 64 in flight, 8 waiting for rate, 0 failed`."""
-    share = 100 * progress.done / progress.total
-    parts = [f"{progress.done}/{progress.total} questions", f"{share:.0f} %", f"{progress.rate:.1f}/s"]
-    parts.append(_time_left(progress))
-    return ", ".join([*parts, *_call_counts(progress), f"{progress.failed} failed"])
-
-
-def _time_left(progress: Progress) -> str:
-    remaining = progress.total - progress.done
+    share, remaining = 100 * progress.done / progress.total, progress.total - progress.done
     if progress.rate or not remaining:
-        return f"{_duration(remaining / progress.rate if remaining else 0)} left"
-    return "standing still" if progress.done else "starting"
-
-
-def _call_counts(progress: Progress) -> list[str]:
-    """What the calls do, as far as they do anything."""
-    reasons = [f"{number} {reason}" for reason, number in sorted(progress.backing_off.items()) if number]
-    backing_off = sum(progress.backing_off.values())
-    counts = [
-        (progress.in_flight, f"{progress.in_flight} in flight"),
-        (progress.waiting, f"{progress.waiting} waiting for rate"),
-        (backing_off, f"{backing_off} backing off ({', '.join(reasons)})"),
-    ]
-    return [text for number, text in counts if number]
+        left = f"{_duration(remaining / progress.rate if remaining else 0)} left"
+    else:
+        left = "standing still" if progress.done else "starting"
+    reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(progress.backing_off.items()) if number)
+    calls = {
+        "in flight": progress.in_flight,
+        "waiting for rate": progress.waiting,
+        f"backing off ({reasons})": sum(progress.backing_off.values()),
+    }
+    parts = [f"{progress.done}/{progress.total} questions", f"{share:.0f} %", f"{progress.rate:.1f}/s", left]
+    return ", ".join([*parts, *(f"{n} {what}" for what, n in calls.items() if n), f"{progress.failed} failed"])
 
 
 def _duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coe_ray.bench.collect import ReportLine
-from coe_ray.bench.indexing import open_run_index
+from coe_ray.bench.indexing import Indexes
 from coe_ray.bench.records import evaluate_question
 from coe_ray.bench.results import make_bill, write_results
 from coe_ray.bench.run import adopt_tasks, settings_fingerprint
@@ -46,14 +46,20 @@ class ReplayRequest:
 def replay(request: ReplayRequest, report_line: ReportLine) -> dict[str, Any]:
     """Returns the summary, which is also written. Raises `CoeError`. Needs no Ray and no network."""
     started = time.monotonic()
-    source, target = RunFolder(request.run), RunFolder(_target(request))
+    if request.out is None and (request.profile or request.leaderboard):
+        raise ConfigError(
+            "give --out for a replay by another profile or leaderboard: it must not replace the run's own results"
+        )
+    source, target = RunFolder(request.run), RunFolder(request.out or request.run)
     card = source.card()
+    # A replay's journal and index stay where they are: a replay of it finds them there.
+    card = {**card, "journal": card["journal"] or str(source.journal), "index": card.get("index", str(source.index))}
     profile = _profile(request, card, report_line)
     questions = {question.id: question for question in read_questions(source.questions)}
     with hold_lock(target.lock):
         _fill(source, target, card, profile, tuple(questions.values()), report_line)
         # The run's own bill where its own results are made again; another replay issued nothing.
-        audits = audit_calls(_journal(source, card), card["run"]) if target.root == source.root else {}
+        audits = audit_calls(card["journal"], card["run"]) if target.root == source.root else {}
         facts = {
             "calls": make_bill(audits, profile),
             "rejected": pq.read_metadata(source.rejected).num_rows,
@@ -63,14 +69,6 @@ def replay(request: ReplayRequest, report_line: ReportLine) -> dict[str, Any]:
             "replay": str(source.root),
         }
         return write_results(target, profile, questions, facts)
-
-
-def _target(request: ReplayRequest) -> Path:
-    if request.out is None and (request.profile or request.leaderboard):
-        raise ConfigError(
-            "give --out for a replay by another profile or leaderboard: it must not replace the run's own results"
-        )
-    return request.out or request.run
 
 
 def _profile(request: ReplayRequest, card: dict[str, Any], report_line: ReportLine) -> Profile:
@@ -104,17 +102,15 @@ def _fill(
             shutil.copy(source.records_file, target.records_file)
         return
     report_line(f"{len(questions)} questions are read out of the journal")
-    with closing(Journal.open(_journal(source, card))) as journal:
-        target.write_records(_evaluate(_pipeline(_index(source, card), profile, journal), questions))
+    with closing(Journal.open(card["journal"])) as journal:
+        target.write_records(_evaluate(_pipeline(Path(card["index"]), profile, journal), questions))
 
 
 def _begin(target: RunFolder, source: RunFolder, card: dict[str, Any], settings: str) -> None:
     """Make the target's folder anew. Raises `ConfigError` where it holds a run."""
     if target.card_file.is_file() and "replay" not in target.card():
         raise ConfigError(f"{target.root}: holds a run; give another --out for the replay")
-    # The run's journal and index stay where they are: a replay of this replay finds them there.
-    elsewhere = {"journal": _journal(source, card), "index": str(_index(source, card)), "replay": str(source.root)}
-    target.write_card({**card, "settings": settings, **elsewhere})
+    target.write_card({**card, "settings": settings, "replay": str(source.root)})
     shutil.copytree(source.questions, target.questions, dirs_exist_ok=True)
     shutil.copy(source.rejected, target.rejected)
 
@@ -128,14 +124,6 @@ def _evaluate(coe: CompositionOfExperts, questions: Sequence[Question]) -> Itera
             yield runner.run(evaluate_all(questions[start : start + QUESTIONS_PER_FILE]))
 
 
-def _journal(source: RunFolder, card: dict[str, Any]) -> str:
-    return card["journal"] or str(source.journal)
-
-
-def _index(source: RunFolder, card: dict[str, Any]) -> Path:
-    return Path(card.get("index", source.index))
-
-
 def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfExperts:
     """The profile's pipeline, each model replaced by what the journal has of it."""
     # A table of answers or a script is a record itself: nobody is called where it is asked.
@@ -147,4 +135,5 @@ def _pipeline(index: Path, profile: Profile, journal: Journal) -> CompositionOfE
         name: tables.get(name) or wrap_in_journal(profile, name, journal, None) for name in profile.models
     }
     index = index if index.is_dir() else profile.index_folder
-    return CompositionOfExperts(profile, models, open_run_index(profile, index, ()), None)
+    retriever = Indexes(profile).open(index, (), profile.classifier.k)
+    return CompositionOfExperts(profile, models, retriever, None)

@@ -34,7 +34,9 @@ def write_results(
     ledger, insights = Ledger(), Insights(profile, questions, boards)
     folder.write_answers(ledger.count(all_rows(questions, folder.records(), boards)))
     insights.add(folder.records())
-    letters = DeadLetters(_models(profile))
+    letters = DeadLetters(
+        {CLASSIFIER: profile.classifier.model} | {name: each.model for name, each in profile.experts.items()}
+    )
     folder.write_dead_letters(letters.rows(folder.records()))
     summary = {
         **ledger.figures(questions),
@@ -51,11 +53,6 @@ def write_results(
     write_atomic(folder.root / "summary.json", orjson.dumps(summary, option=orjson.OPT_INDENT_2))
     write_atomic(folder.root / "report.html", render_report(summary).encode())
     return summary
-
-
-def _models(profile: Profile) -> dict[str, str]:
-    """The model behind each system that is called."""
-    return {CLASSIFIER: profile.classifier.model} | {name: each.model for name, each in profile.experts.items()}
 
 
 def _boards(profile: Profile, questions: Mapping[str, Question], folder: RunFolder) -> tuple[Boards, dict[str, str]]:

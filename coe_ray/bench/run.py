@@ -12,13 +12,13 @@ from typing import Any
 import orjson
 
 from coe_ray.bench.collect import CollectionPlan, DeployModels, ReportLine, check_plan, collect_answers
-from coe_ray.bench.datasets.load import Benchmark, Split, load_benchmark, sample_by_task
+from coe_ray.bench.datasets.load import Split, load_benchmark, sample_by_task
 from coe_ray.bench.graceful_shutdown import GracefulShutdown
 from coe_ray.bench.results import make_bill, write_results
 from coe_ray.bench.stream import plain_errors
 from coe_ray.core.files import hold_lock
 from coe_ray.core.run_folder import RunFolder
-from coe_ray.core.types import Question, Task
+from coe_ray.core.types import Task
 from coe_ray.journal.audit import audit_calls
 from coe_ray.profile.fingerprint import model_fingerprint
 from coe_ray.profile.profile import Profile, TaskConfig, load_profile
@@ -68,7 +68,7 @@ def _make_plan(request: BenchRequest, report_line: ReportLine) -> CollectionPlan
     profile = load_profile(request.profile).without_study
     benchmark = load_benchmark(request.data, split=request.split, tasks=profile.task_list)
     profile = adopt_tasks(profile, benchmark.tasks, report_line)
-    questions = sample_questions(benchmark, request.per_task, request.seed)
+    questions = sample_by_task(benchmark.questions, request.per_task, request.seed)
     identity = {
         "profile": request.profile,
         "settings": settings_fingerprint(profile),
@@ -81,11 +81,6 @@ def _make_plan(request: BenchRequest, report_line: ReportLine) -> CollectionPlan
     return CollectionPlan(
         request.profile, profile, benchmark, questions, folder, identity, request.journal, request.retry_failed
     )
-
-
-def sample_questions(benchmark: Benchmark, per_task: int | None, seed: int) -> tuple[Question, ...]:
-    """A benchmark's questions, or up to `per_task` of each task."""
-    return benchmark.questions if per_task is None else sample_by_task(benchmark.questions, per_task, seed)
 
 
 def adopt_tasks(profile: Profile, tasks: tuple[Task, ...], report_line: ReportLine) -> Profile:

@@ -33,17 +33,11 @@ def expert_rows(questions: Mapping[str, Question], records: Iterable[QuestionRec
             yield _row(expert, expert, questions[record["id"]], record, answer)
 
 
-def coe_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord], boards: Boards) -> Iterator[Row]:
-    """One row a question: the answer of the expert that the route names."""
-    for record in records:
-        yield _coe_row(questions[record["id"]], record, boards.get(record["id"]))
-
-
 def all_rows(questions: Mapping[str, Question], records: Iterable[QuestionRecord], boards: Boards) -> Iterator[Row]:
-    """Each question's rows together: every expert's, then CoE's."""
+    """Each question's rows together: every expert's, then CoE's, which is the answer of the expert that is routed."""
     for record in records:
         yield from expert_rows(questions, [record])
-        yield from coe_rows(questions, [record], boards)
+        yield _coe_row(questions[record["id"]], record, boards.get(record["id"]))
 
 
 def _coe_row(question: Question, record: QuestionRecord, board: Leaderboard | None) -> Row:

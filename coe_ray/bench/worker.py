@@ -24,7 +24,7 @@ from coe_ray.core.types import Question
 from coe_ray.journal.journal import Journal
 from coe_ray.llm.factory import make_local_models, wrap_in_journal
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from coe_ray.routing.pipeline import CompositionOfExperts, Shots
 
 log = logging.getLogger(__name__)

@@ -98,7 +98,7 @@ def add_key(path: Path, name: str, *, requests_per_minute: int | None = None, co
             f"{_describe(error)}; a name has up to 64 letters, digits and . _ @ -, a limit is 1 or more"
         ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(_lock(path), wait=True):
+    with hold_lock(path.with_name(f"{path.name}.lock"), wait=True):
         entries = read_keys(path) if path.exists() else ()
         if any(entry.name == name for entry in entries):
             raise DataError(f"{path}: there is a key named {name!r}; remove it first, or take another name")
@@ -110,17 +110,13 @@ def add_key(path: Path, name: str, *, requests_per_minute: int | None = None, co
 
 def remove_key(path: Path, name: str) -> None:
     """Remove a key by name. Raises `DataError` where there is none."""
-    with hold_lock(_lock(path), wait=True):
+    with hold_lock(path.with_name(f"{path.name}.lock"), wait=True):
         entries = read_keys(path)
         kept = tuple(entry for entry in entries if entry.name != name)
         if len(kept) == len(entries):
             known = ", ".join(entry.name for entry in entries) or "none"
             raise DataError(f"{path}: no key is named {name!r}; there are: {known}")
         _write(path, kept)
-
-
-def _lock(path: Path) -> Path:
-    return path.with_name(path.name + ".lock")
 
 
 def _write(path: Path, entries: tuple[ApiKey, ...]) -> None:

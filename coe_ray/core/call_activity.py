@@ -11,10 +11,7 @@ _on_sent: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=
 
 @contextmanager
 def notify_when_sent(on_sent: Callable[[], None]) -> Iterator[None]:
-    """Have `on_sent` called whenever a request of the calls made within leaves this process.
-
-    Only the model itself knows when: a call may wait in a limiter for minutes, and may never be sent.
-    """
+    """Have `on_sent` called whenever a request of the calls made within leaves this process: perhaps minutes later."""
     token = _on_sent.set(on_sent)
     try:
         yield

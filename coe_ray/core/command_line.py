@@ -4,6 +4,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 from coe_ray.core.errors import CoeError
 
@@ -46,24 +47,17 @@ def run_command(name: str, main: Callable[[argparse.Namespace], int], args: argp
 
 def positive_int(text: str) -> int:
     """Type of an argument that counts something. Raises `ArgumentTypeError` below 1."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
+    if not (text.strip().isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return number
+    return int(text)
 
 
 def positive_float(text: str) -> float:
     """Type of an argument such as a duration or a rate. Raises `ArgumentTypeError` for 0 and below."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
+    with suppress(ValueError):
+        if (number := float(text)) > 0:
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 def _report(name: str, message: str, args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ CoeError
     ├── CannotAnswer       an expert that is no LLM abstains (counted as unparsed, not failed)
     ├── NotInJournal       a replay has no such call
     ├── RateLimited        429                                  (retried)
+    │   └── LongCooldown   a Retry-After beyond our patience    (stops the model)
     ├── ServerFault        408, 409, 5xx                        (retried)
     ├── CallTimeout        no connection, first byte or end in time (retried)
     ├── ConnectionFault    refused, reset, name not found       (retried)
@@ -54,7 +55,10 @@ class CallError(CoeError):
     """Another try can help."""
 
     stops: ClassVar[bool] = False
-    """Every other call to this model would fail the same way until a person repairs it."""
+    """Every other call to this model would fail the same way until a person repairs it, or its time is over."""
+
+    def __init_subclass__(cls, *, retryable: bool = False, stops: bool = False) -> None:
+        cls.retryable, cls.stops = retryable, stops
 
     def __init__(
         self,
@@ -89,22 +93,16 @@ class CallError(CoeError):
         return {name: getattr(self, name) for name in _JOURNALED}
 
 
-class BadCredentials(CallError):
+class BadCredentials(CallError, stops=True):
     """The provider does not accept the key."""
 
-    stops = True
 
-
-class NoSuchModel(CallError):
+class NoSuchModel(CallError, stops=True):
     """The provider does not have this model."""
 
-    stops = True
 
-
-class QuotaUsedUp(CallError):
+class QuotaUsedUp(CallError, stops=True):
     """The account's quota or credit is used up."""
-
-    stops = True
 
 
 class BadCall(CallError):
@@ -127,34 +125,28 @@ class NotInJournal(CallError):
     """A replay makes no calls, and the journal does not have this one."""
 
 
-class RateLimited(CallError):
+class RateLimited(CallError, retryable=True):
     """Too many requests at once; a later try helps."""
 
-    retryable = True
+
+class LongCooldown(RateLimited, stops=True):
+    """The provider asks to be left alone for longer than any call is tried; `retry_after` says for how long."""
 
 
-class ServerFault(CallError):
+class ServerFault(CallError, retryable=True):
     """The provider failed; another try may help."""
 
-    retryable = True
 
-
-class CallTimeout(CallError):
+class CallTimeout(CallError, retryable=True):
     """No answer in time."""
 
-    retryable = True
 
-
-class ConnectionFault(CallError):
+class ConnectionFault(CallError, retryable=True):
     """The connection could not be made or broke off."""
 
-    retryable = True
 
-
-class MalformedReply(CallError):
+class MalformedReply(CallError, retryable=True):
     """The provider's reply cannot be read."""
-
-    retryable = True
 
 
 def call_error(kind: str, model: str, message: str, fields: Mapping[str, Any]) -> CallError:
@@ -168,4 +160,4 @@ def _rebuild(kind: type[CallError], model: str, message: str, fields: Mapping[st
 
 _JOURNALED = ("status", "retry_after", "attempts", "body")
 
-_BY_NAME = {kind.__name__: kind for kind in CallError.__subclasses__()}
+_BY_NAME = {kind.__name__: kind for kind in (*CallError.__subclasses__(), *RateLimited.__subclasses__())}

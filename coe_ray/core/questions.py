@@ -1,7 +1,6 @@
 """Questions made from text: their options, a stable id, and a key under which near duplicates are equal.
 
-Served requests, benchmark files and the retrieval index all make their questions here, so the same question
-has the same id wherever it comes from.
+The one place where questions are made, so the same question has the same id wherever it comes from.
 """
 
 import hashlib

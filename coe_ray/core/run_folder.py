@@ -161,8 +161,7 @@ class RunFolder:
     def write_rejected(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace `rejected.parquet` by these rows, whose texts may hold bytes that are no UTF-8."""
         with replace_atomic(self.rejected) as partial:
-            encodable = ({name: _encodable(value) for name, value in row.items()} for row in rows)
-            write_rows(partial, REJECTED_SCHEMA, encodable)
+            write_rows(partial, REJECTED_SCHEMA, map(_encodable, rows))
 
     def records(self) -> Iterator[QuestionRecord]:
         """Every question's record once. Raises `DataError` where the run has none yet, or they cannot be read."""
@@ -268,8 +267,9 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]])
             writer.write_table(pa.Table.from_pylist(batch, schema))
 
 
-def _encodable(value: object) -> object:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+def _encodable(row: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {name: value for name, value in row.items() if isinstance(value, str)}
+    return {**row, **{name: text.encode("utf-8", "backslashreplace").decode() for name, text in texts.items()}}
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.trace import Span, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -81,17 +80,19 @@ def stage(name: str, **attributes: str) -> Iterator[None]:
 
 @contextmanager
 def _span(name: str, attributes: Mapping[str, str]) -> Iterator[None]:
-    span = TRACER.start_span(name, attributes={f"coe.{key}": value for key, value in attributes.items()})
-    token = contexts.attach(trace.set_span_in_context(span))
-    error: type[BaseException] | None = None
-    try:
-        yield
-    except BaseException as raised:
-        error = type(raised)
-        raise
-    finally:
-        contexts.detach(token)
-        end_span(span, error)
+    with TRACER.start_as_current_span(
+        name,
+        attributes={f"coe.{key}": value for key, value in attributes.items()},
+        record_exception=False,
+        set_status_on_exception=False,
+        end_on_exit=False,
+    ) as span:
+        try:
+            yield
+        except BaseException as error:
+            end_span(span, type(error))
+            raise
+        end_span(span, None)
 
 
 def end_span(span: Span, error: type[BaseException] | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -13,6 +13,7 @@ LETTERS = "ABCDEFGHIJ"
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Outcome: TypeAlias = Literal["correct", "wrong", "unparsed", "refused", "failed"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 Language: TypeAlias = Literal["english", "chinese"]
 
 

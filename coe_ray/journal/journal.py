@@ -22,7 +22,6 @@ from coe_ray.core.types import Call
 from coe_ray.journal.committer import Committer
 from coe_ray.journal.entries import (
     CallOutcome,
-    call_key,
     finished_line,
     is_answer,
     issued_line,
@@ -41,8 +40,6 @@ from coe_ray.journal.segments import (
     new_stem,
     segment_names,
 )
-
-__all__ = ["Journal", "call_key"]
 
 REFRESH_PIECE = 1000
 """Entries that are read in one go by a refresh: the event loop indexes so many in about a millisecond."""

@@ -10,8 +10,8 @@ from coe_ray.core.call_activity import notify_when_sent
 from coe_ray.core.chat_model import ChatModel, stream_completion
 from coe_ray.core.errors import BadCall, CallError, ContentFiltered, MalformedReply, NotInJournal
 from coe_ray.core.types import Call, Completion, Delta
-from coe_ray.journal.entries import PARTS, CallOutcome, Part
-from coe_ray.journal.journal import Journal, call_key
+from coe_ray.journal.entries import PARTS, CallOutcome, Part, call_key
+from coe_ray.journal.journal import Journal
 
 
 class JournaledModel:

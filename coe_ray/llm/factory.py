@@ -21,8 +21,8 @@ from coe_ray.llm.retry import RetryPolicy, Timeouts
 from coe_ray.profile.fingerprint import fields_read, model_fingerprint
 from coe_ray.profile.models import ApiModel, PythonModel, RecordedModel, ScriptedModelConfig, VllmModel
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiter import RateLimits
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.governor import RateLimits
+from coe_ray.ratelimit.limiter import LimiterRegistry
 
 MIN_RETRY_TIME_S = 300.0
 """How long a call to an API is tried, at least, in seconds, while its provider fails or asks to wait."""

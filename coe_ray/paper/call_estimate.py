@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from coe_ray.analysis.tables import NONE, Table
 from coe_ray.bench.worker import ExtraClassifier
@@ -31,7 +31,6 @@ class ModelLoad:
     cost_at_most: float | None = None
     gpus: float = 0.0
     nodes_with: str = ""
-    names: set[str] = field(default_factory=set)
 
 
 def estimate_loads(plan: StudyPlan) -> dict[str, ModelLoad]:
@@ -43,12 +42,13 @@ def estimate_loads(plan: StudyPlan) -> dict[str, ModelLoad]:
     for question in plan.questions:
         for name, config in profile.experts.items():
             call = Expert(name, None, config, plan.shots).make_call(question, Call(()))  # type: ignore[arg-type]
-            _count(loads[config.model], name, call.messages, call.settings.max_tokens)
-        for label, classifier in plan.classifiers.items():
+            _count(loads[config.model], call.messages, call.settings.max_tokens)
+        for classifier in plan.classifiers.values():
             own = classifier.profile.classifier
-            _count(loads[own.model], label, _prompt(classifier, question), own.settings.max_tokens)
+            _count(loads[own.model], _prompt(classifier, question), own.settings.max_tokens)
     for name, load in loads.items():
-        load.cost_at_most = _cost(profile, name, load)
+        if load.completion_tokens is not None:
+            load.cost_at_most = profile.token_cost(name, load.prompt_tokens, load.completion_tokens)
     return loads
 
 
@@ -90,8 +90,7 @@ def _prompt(classifier: ExtraClassifier, question: Question) -> tuple[Message, .
     return classifier_prompt(question, classifier.profile.task_list, near, config.example_chars, config.instruction)
 
 
-def _count(load: ModelLoad, name: str, messages: Iterable[Message], most: int | None) -> None:
-    load.names.add(name)
+def _count(load: ModelLoad, messages: Iterable[Message], most: int | None) -> None:
     load.calls += 1
     load.prompt_tokens += sum(estimate_tokens(message.content) for message in messages)
     load.completion_tokens = None if most is None or load.completion_tokens is None else load.completion_tokens + most
@@ -100,9 +99,3 @@ def _count(load: ModelLoad, name: str, messages: Iterable[Message], most: int | 
 def estimate_tokens(text: str) -> int:
     chinese = len(_CJK.findall(text))
     return chinese + -(-(len(text) - chinese) // CHARACTERS_A_TOKEN)
-
-
-def _cost(profile: Profile, name: str, load: ModelLoad) -> float | None:
-    if load.completion_tokens is None:
-        return None
-    return profile.token_cost(name, load.prompt_tokens, load.completion_tokens)

@@ -10,7 +10,6 @@ from itertools import combinations
 
 import numpy as np
 
-from coe_ray.analysis.bench_coe import trained_labels, translated
 from coe_ray.analysis.losses import Losses, Regret, losses, regret
 from coe_ray.analysis.mapping import PROTOCOLS, Protocol, TaskMap, cross_fitted_map, other_map, paper_map
 from coe_ray.analysis.matrix import NEIGHBOURS, Bools, Labels, Matrix
@@ -27,6 +26,7 @@ from coe_ray.analysis.systems import (
     routed,
 )
 from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.paper.bench_coe import trained_labels, translated
 from coe_ray.paper.scenarios import ResolvedScenario
 from coe_ray.paper.study_plan import classifier_variants, scenario_label
 from coe_ray.profile.profile import Profile
@@ -184,19 +184,13 @@ def _bench_coe_labels(data: StudyData, matrix: Matrix, tasks: Sequence[str]) -> 
         return {}
     own = [example for example in data.examples if example.task in tasks]
     others = [example for example in data.examples if example.task in transfer and example.task not in tasks]
-    heads = {}
-    if (labels := _train_head(own, vectors, matrix.questions)) is not None:
-        heads[BENCH_COE] = labels
-    if (labels := _train_head(others, vectors, matrix.questions)) is not None:
-        heads[MOVED] = translated(labels, transfer)
+    asked, heads = np.array([vectors[question.id] for question in matrix.questions]), {}
+    for name, examples in ((BENCH_COE, own), (MOVED, others)):
+        known = np.array([vectors[example.id] for example in examples])
+        labels = trained_labels(known, [example.task or "" for example in examples], asked)
+        if labels is not None:
+            heads[name] = translated(labels, transfer) if name == MOVED else labels
     return heads
-
-
-def _train_head(
-    examples: Sequence[Question], vectors: Mapping[str, Vectors], questions: Sequence[Question]
-) -> tuple[str, ...] | None:
-    known, unknown = (np.array([vectors[question.id] for question in group]) for group in (examples, questions))
-    return trained_labels(known, [example.task or "" for example in examples], unknown)
 
 
 # Systems

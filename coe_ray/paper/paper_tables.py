@@ -1,7 +1,7 @@
 """Tables of a study in the paper's layout, with its numbers beside ours where the profile is one of its expert sets."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +22,7 @@ from coe_ray.paper.findings import (
 )
 from coe_ray.paper.published import TABLES, Published
 from coe_ray.paper.study_plan import WITHOUT_RAG
-from coe_ray.paper.system_table import Scores, SystemRow, format_percent, system_table
+from coe_ray.paper.system_table import SystemRow, format_percent, system_table
 
 RANDOM_COE, SINGLE = "random-coe", "single"
 # The paper's tables, by its expert sets.
@@ -111,7 +111,7 @@ def _efficiency(findings: Findings, protocol: Protocol) -> Table:
     """Tables IX and X: small experts together against a larger model, and against other ways to choose."""
     numeral = EFFICIENCY.get(expert_set(findings) or 0)
     systems, spread = findings.by_protocol[protocol].systems, findings.random_coe
-    random = Scores(spread.accuracy, (spread.low, spread.high))
+    random = {"accuracy": spread.accuracy, "ci95": (spread.low, spread.high)}
     rows = [_row(name, findings.alone[name], numeral, SINGLE) for name in findings.singles]
     rows += [SystemRow(RANDOM_COE, random, _published(numeral, RANDOM_COE), "expected; the spread of 1,000 seeds")]
     rivals = (COE + NEIGHBOURS, BENCH_COE, MOVED, FINE_TUNED)
@@ -141,7 +141,7 @@ def _classification(findings: Findings) -> Table:
     rival = MOVED if numeral == "VIII" else BENCH_COE
     keys = {BENCH_COE: "", MOVED: "", rival: BENCH_COE}
     rows = [
-        SystemRow(name, _scores(findings.classifiers[name]), _published(numeral, keys.get(name, name)))
+        SystemRow(name, findings.classifiers[name], _published(numeral, keys.get(name, name)))
         for name in (RANDOM_LABELS, NEIGHBOURS, BENCH_COE, MOVED, FINE_TUNED, *classifier_labels(findings))
         if name in findings.classifiers
     ]
@@ -159,15 +159,8 @@ def expert_set(findings: Findings) -> int | None:
 
 
 def _row(name: str, result: SystemResult, numeral: str | None, key: str = "", *, bound: bool = False) -> SystemRow:
-    interval = (result.interval.low, result.interval.high)
-    return SystemRow(name, _scores(result.metrics, interval), _published(numeral, key or name), bound=bound)
-
-
-def _scores(metrics: Mapping[str, Any], interval: Sequence[float] | None = None) -> Scores:
-    """Scores as a table prints them; the interval is the metrics' own where no other is given."""
-    low, high = interval or metrics["ci95"] or (None, None)
-    ends = None if low is None or high is None else (low, high)
-    return Scores(metrics["accuracy"], ends, metrics["precision"], metrics["recall"], metrics["f1"])
+    metrics = {**result.metrics, "ci95": (result.interval.low, result.interval.high)}
+    return SystemRow(name, metrics, _published(numeral, key or name), bound=bound)
 
 
 def _published(numeral: str | None, key: str) -> Published | None:

@@ -7,8 +7,7 @@ from typing import Literal
 
 from coe_ray.analysis.leaks import refuse_leaks, without_leaks
 from coe_ray.analysis.matrix import OWN
-from coe_ray.bench.datasets.load import Benchmark, load_benchmark
-from coe_ray.bench.run import sample_questions
+from coe_ray.bench.datasets.load import Benchmark, load_benchmark, sample_by_task
 from coe_ray.bench.worker import ExtraClassifier
 from coe_ray.core.errors import ConfigError, DataError
 from coe_ray.core.types import Question
@@ -64,8 +63,11 @@ def plan_study(request: StudyRequest, reference: str, folder: Path) -> StudyPlan
     profile = load_profile(reference)
     scenarios = resolve_scenarios(profile)
     benchmark = load_benchmark(request.data, tasks=profile.task_list)
-    questions = sample_questions(_with_tasks_of(profile, scenarios, benchmark), request.per_task, request.seed)
-    benchmark = _without_leaks(request, benchmark, questions)
+    questions = sample_by_task(_questions_of(profile, scenarios, benchmark), request.per_task, request.seed)
+    if request.leave_out_leaks:
+        benchmark = replace(benchmark, examples=without_leaks(questions, benchmark.examples))
+    else:
+        refuse_leaks(questions, benchmark.examples, "the labelled examples that the index is made of")
     models = all_models(profile, scenarios)
     experts = all_experts(profile, scenarios)
     update = {
@@ -112,8 +114,10 @@ def _classifiers(profile: Profile, examples: tuple[Question, ...], index: Path) 
     }
 
 
-def _with_tasks_of(profile: Profile, scenarios: tuple[ResolvedScenario, ...], benchmark: Benchmark) -> Benchmark:
-    """The benchmark with the questions of the profile's tasks, or of a scenario's, alone."""
+def _questions_of(
+    profile: Profile, scenarios: tuple[ResolvedScenario, ...], benchmark: Benchmark
+) -> tuple[Question, ...]:
+    """The benchmark's questions of the profile's tasks, or of a scenario's."""
     own = {task.name for task in profile.task_list}
     others = [({task.name for task in scenario.profile.task_list}, scenario) for scenario in scenarios]
 
@@ -124,17 +128,7 @@ def _with_tasks_of(profile: Profile, scenarios: tuple[ResolvedScenario, ...], be
     if not questions:
         named = ", ".join(task.name for task in benchmark.tasks)
         raise DataError(f"profile {profile.name!r} has none of the tasks of {benchmark.name} ({named})")
-    return replace(benchmark, questions=questions)
-
-
-def _without_leaks(request: StudyRequest, benchmark: Benchmark, questions: tuple[Question, ...]) -> Benchmark:
-    """The benchmark with examples that are no scored question. Raises `DataError` where some are, unless they are to be
-    left out.
-    """
-    if not request.leave_out_leaks:
-        refuse_leaks(questions, benchmark.examples, "the labelled examples that the index is made of")
-        return benchmark
-    return replace(benchmark, examples=without_leaks(questions, benchmark.examples))
+    return questions
 
 
 def _with_scoring(scoring: Scoring, models: Mapping[str, ModelConfig], expert: ExpertConfig) -> ExpertConfig:

@@ -16,7 +16,7 @@ from coe_ray.bench.stream import plain_errors
 from coe_ray.core.files import hold_lock, replace_atomic, write_atomic
 from coe_ray.core.run_folder import RunFolder
 from coe_ray.llm.weights import fetch_weights
-from coe_ray.paper.finetune import fine_tuned_labels
+from coe_ray.paper.bench_coe import fine_tuned_labels
 from coe_ray.paper.study_plan import StudyPlan, StudyRequest
 from coe_ray.retrieval.encoder import SentenceEncoder, Vectors
 

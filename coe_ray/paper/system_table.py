@@ -1,7 +1,8 @@
 """Tables of systems in the paper's layout: accuracy with its interval, and the paper's accuracy beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from coe_ray.analysis.tables import NONE, Table, format_points
 from coe_ray.paper.published import Published
@@ -10,22 +11,14 @@ COLUMNS = ("system", "Acc % (95% CI)", "Prec %", "Rec %", "F1 %", "paper Acc %",
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """Measured scores as fractions in [0, 1]; None where there was nothing to count."""
-
-    accuracy: float | None = None
-    ci95: tuple[float, float] | None = None
-    precision: float | None = None
-    recall: float | None = None
-    f1: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SystemRow:
-    """One system: its scores, and the paper's. A `bound`, such as an oracle, is never marked as the best."""
+    """One system: its `metrics` as in a summary, fractions or `None`, and the paper's.
+
+    A `bound`, such as an oracle, is never marked as the best.
+    """
 
     name: str
-    scores: Scores | None
+    metrics: Mapping[str, Any]
     published: Published | None
     note: str = ""
     bound: bool = False
@@ -44,28 +37,21 @@ def format_percent(fraction: float | None) -> str:
 
 
 def _cells(row: SystemRow) -> tuple[str, ...]:
-    scores = row.scores or Scores()
+    accuracy, ci95, *others = (row.metrics.get(name) for name in ("accuracy", "ci95", "precision", "recall", "f1"))
     published = row.published.accuracy if row.published else None
+    interval = f" ({'–'.join(map(format_percent, ci95))})" if ci95 else ""
     return (
-        _with_interval(scores),
-        *map(format_percent, (scores.precision, scores.recall, scores.f1)),
+        format_percent(accuracy) + interval,
+        *map(format_percent, others),
         NONE if published is None else f"{published:.2f}",
-        NONE if scores.accuracy is None or published is None else format_points(100 * scores.accuracy - published, 2),
+        NONE if accuracy is None or published is None else format_points(100 * accuracy - published, 2),
     )
-
-
-def _with_interval(scores: Scores) -> str:
-    accuracy = format_percent(scores.accuracy)
-    return f"{accuracy} ({'–'.join(map(format_percent, scores.ci95))})" if scores.ci95 else accuracy
 
 
 def _best_rows(rows: Sequence[SystemRow]) -> list[int]:
     """The rows of the best accuracy, all of them where several are equal; none where there is no second to compare."""
-    scored = {
-        number: row.scores.accuracy
-        for number, row in enumerate(rows)
-        if row.scores and row.scores.accuracy is not None and not row.bound
-    }
+    accuracies = {number: row.metrics.get("accuracy") for number, row in enumerate(rows) if not row.bound}
+    scored = {number: accuracy for number, accuracy in accuracies.items() if accuracy is not None}
     return [number for number, accuracy in scored.items() if len(scored) > 1 and accuracy == max(scored.values())]
 
 

@@ -18,10 +18,8 @@ def model_fingerprint(config: ModelConfig, profile: Profile) -> dict[str, Any]:
         case ApiModel():
             renamed = {"parameters": config.parameters} if config.parameters else {}
             return {"url": config.base_url, "model": config.model, "revision": config.revision, **renamed}
-        case VllmModel():
-            # Where the weights are taken from, and engine settings such as a quantisation, change what is said.
-            weights = config.weights.model_dump(mode="json")
-            return {"weights": weights, "engine": config.engine}
+        case VllmModel():  # engine settings such as a quantisation change what is said
+            return {"weights": config.weights.model_dump(mode="json"), "engine": config.engine}
         case PythonModel():
             return {"target": config.target, "source": hash_source(config.target.partition(":")[0])}
         case RecordedModel():

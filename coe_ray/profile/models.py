@@ -91,7 +91,7 @@ class VllmModel(ProfileSection):
     @classmethod
     def _whole_sizes(cls, engine: dict[str, Any]) -> dict[str, Any]:
         for key in ("tensor_parallel_size", "pipeline_parallel_size"):
-            if not _is_whole(size := engine.get(key, 1)) or size < 1:
+            if type(size := engine.get(key, 1)) is not int or size < 1:  # `True` is an int, too
                 raise ValueError(f"{key} must be a whole number above 0")
         for key in ("data_parallel_size", "prefill_context_parallel_size"):
             if engine.get(key, 1) != 1:
@@ -137,10 +137,6 @@ class VllmModel(ProfileSection):
         if self.strategy is not None:
             return self.strategy
         return "PACK" if self.engine.get("pipeline_parallel_size", 1) > 1 else "STRICT_PACK"
-
-
-def _is_whole(size: object) -> bool:
-    return isinstance(size, int) and not isinstance(size, bool)
 
 
 class Price(ProfileSection):

@@ -136,7 +136,7 @@ class Profile(ProfileSection):
             raise ValueError(f"tasks: {sorted(twice)} named twice")
         if UNKNOWN in {name.casefold() for name in names}:
             raise ValueError(f"tasks: {UNKNOWN!r} is the class beyond the list; choose another name")
-        for where, model in self._references():
+        for where, model in (*self._served_references(), *self._studied_references()):
             if model not in self.models:
                 raise ValueError(f"{where}: no model {model!r} in models ({_suggest(model, self.models)})")
         for section, taken in (("experts", {*self.experts}), ("study.singles", {*self.study.singles})):
@@ -156,9 +156,6 @@ class Profile(ProfileSection):
         dropped = {model for _, model in self._studied_references()} - served
         models = {name: model for name, model in self.models.items() if name not in dropped}
         return self.model_copy(update={"models": models, "study": StudyConfig()})
-
-    def _references(self) -> list[tuple[str, str]]:
-        return [*self._served_references(), *self._studied_references()]
 
     def _served_references(self) -> list[tuple[str, str]]:
         experts = [(f"experts.{name}.model", expert.model) for name, expert in self.experts.items()]

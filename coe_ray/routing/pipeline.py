@@ -91,10 +91,9 @@ class Expert:
 
     def read_answer(self, question: Question, completion: Completion) -> Answer:
         """The answer: from the text, or with the prompt `next-token` from the first token's alternatives."""
-        if self.config.prompt == "next-token":
-            chances = likeliest_letter(completion.first_token, question.letters)
-            if chances:
-                return Answer(self.name, chances[0][0], "next token", completion, chances)
+        chances = likeliest_letter(completion.first_token, question.letters)
+        if self.config.prompt == "next-token" and chances:
+            return Answer(self.name, chances[0][0], "next token", completion, chances)
         letter = parse_letter(completion.text, question.letters)
         return Answer(self.name, letter.value, letter.rule, completion)
 
@@ -126,9 +125,8 @@ class CompositionOfExperts:
             name: Expert(name, models[config.model], config, shots) for name, config in profile.experts.items()
         }
         self._retriever = retriever
-        self._failover = Failover(
-            profile.routing.failover_after_s, {name: config.model for name, config in profile.experts.items()}
-        )
+        served_by = {name: config.model for name, config in profile.experts.items()}
+        self._failover = Failover(profile.routing.failover_after_s, served_by)
         self._classifier = Classifier(models[profile.classifier.model], profile.classifier, profile.task_list)
 
     async def classify(self, question: Question) -> Classification:
@@ -182,8 +180,7 @@ class CompositionOfExperts:
 
     async def complete(self, call: Call) -> Completion:
         """The routed answer to a conversation."""
-        _, completion = await self.answer(call)
-        return completion
+        return (await self.answer(call))[1]
 
     async def stream(self, call: Call) -> AsyncIterator[Delta]:
         """The routed answer as deltas."""

@@ -13,7 +13,7 @@ def rank_experts(task: str | None, leaderboard: Leaderboard) -> tuple[RankedExpe
     By accuracy on the task (eq. 3); on average (eq. 8) for *unknown* and for a task that was never scored.
     """
     row = leaderboard.ranked(task) if task and task != UNKNOWN else ()
-    return row or leaderboard.ranked_on_average()
+    return row or leaderboard.ranked_on_average
 
 
 def choose_expert(classification: Classification, leaderboard: Leaderboard) -> Route:

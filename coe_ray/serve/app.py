@@ -24,8 +24,7 @@ from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import load_profile
 from coe_ray.routing.pipeline import check_leaderboard, load_leaderboard
 from coe_ray.serve.auth.loopback import require_keys_or_loopback
-from coe_ray.serve.hosting.capacity import require_capacity
-from coe_ray.serve.hosting.feasibility import hardest_first
+from coe_ray.serve.hosting.capacity import hardest_first, require_capacity
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.ingress import Ingress
 from coe_ray.serve.snapshot.snapshot import apply_change

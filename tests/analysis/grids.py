@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from coe_ray.analysis.matrix import NO_LETTER, OUTCOMES, Ints, Labels, Matrix
+from coe_ray.analysis.matrix import NO_LETTER, Ints, Labels, Matrix
 from coe_ray.core.questions import make_question
-from coe_ray.core.types import LETTERS, Question
+from coe_ray.core.types import LETTERS, OUTCOMES, Question
 
 NO_ANSWER = {"-": "unparsed", "?": "refused", "!": "failed"}
 SIGNS = "ABCD-?!"

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coe_ray.analysis.mapping import FOLDS, TaskMap, cross_fitted_map, fold_of, other_map, paper_map
-from coe_ray.analysis.matrix import CORRECT, OUTCOMES, Bools, Matrix
+from coe_ray.analysis.matrix import CORRECT, Bools, Matrix
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import make_question, near_duplicate_key
-from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.core.types import OUTCOMES, UNKNOWN, Question
 from coe_ray.routing.leaderboard import Leaderboard
 from tests.analysis.grids import asked, grid, grids, shown
 
@@ -175,7 +175,7 @@ def test_a_task_whose_questions_are_all_in_one_fold_is_unknown_to_its_own_board(
     own = int(np.flatnonzero(folds == 0)[0])
     board = task_map.boards[own]
     assert "Rare" not in board.tasks
-    assert rare.experts[task_map.picked(rare.tasks)[own]] == board.best_on_average().expert
+    assert rare.experts[task_map.picked(rare.tasks)[own]] == board.ranked_on_average[0].expert
 
 
 @settings(max_examples=60)

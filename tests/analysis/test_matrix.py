@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coe_ray.analysis.matrix import NEIGHBOURS, NO_LETTER, OUTCOMES, OWN, Matrix
+from coe_ray.analysis.matrix import NEIGHBOURS, NO_LETTER, OWN, Matrix
 from coe_ray.core.errors import DataError
 from coe_ray.core.questions import make_question
 from coe_ray.core.run_folder import QuestionRecord
-from coe_ray.core.types import LETTERS, UNKNOWN, Question
+from coe_ray.core.types import LETTERS, OUTCOMES, UNKNOWN, Question
 from coe_ray.llm.recordings import Recording
 from tests.analysis.grids import grid, grids
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coe_ray.analysis.mapping import cross_fitted_map, paper_map
-from coe_ray.analysis.matrix import NO_LETTER, OUTCOMES, Ints, Matrix
+from coe_ray.analysis.matrix import NO_LETTER, Ints, Matrix
 from coe_ray.analysis.metrics import Graded, system_metrics
 from coe_ray.analysis.systems import (
     System,
@@ -20,7 +20,7 @@ from coe_ray.analysis.systems import (
     random_labels,
     routed,
 )
-from coe_ray.core.types import LETTERS, UNKNOWN
+from coe_ray.core.types import LETTERS, OUTCOMES, UNKNOWN
 from coe_ray.llm.recordings import Recording
 from tests.analysis.grids import grid, grids
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coe_ray.analysis.mapping import fold_of
-from coe_ray.bench.scoring import COE, Ledger, Row, all_rows, board_of, coe_rows, cross_fitted, expert_rows
+from coe_ray.bench.scoring import COE, Ledger, Row, all_rows, board_of, cross_fitted, expert_rows
 from coe_ray.core.questions import make_question
 from coe_ray.core.run_folder import ANSWER_SCHEMA, QuestionRecord
 from coe_ray.core.types import UNKNOWN, Question
@@ -152,8 +152,8 @@ def test_a_questions_own_answers_do_not_change_its_route(id_: str) -> None:
     before, _ = cross_fitted(expert_rows(MANY, MANY_RECORDS), MANY)
     after, _ = cross_fitted(expert_rows(MANY, flipped), MANY)
     assert before[id_] == after[id_]
-    (row,) = [row for row in coe_rows(MANY, MANY_RECORDS, before) if row["question_id"] == id_]
-    (again,) = [row for row in coe_rows(MANY, flipped, after) if row["question_id"] == id_]
+    (row,) = [row for row in all_rows(MANY, MANY_RECORDS, before) if (row["question_id"], row["system"]) == (id_, COE)]
+    (again,) = [row for row in all_rows(MANY, flipped, after) if (row["question_id"], row["system"]) == (id_, COE)]
     assert row["expert"] == again["expert"]
     assert row["outcome"] != again["outcome"]
     # The answers do count for the others: without this the test would prove nothing.

@@ -18,8 +18,8 @@ from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Message
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.retry import RetryPolicy
-from coe_ray.ratelimit.limiter import RateLimits
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.governor import RateLimits
+from coe_ray.ratelimit.limiter import LimiterRegistry
 
 CALL = Call((Message("user", "Where?"),))
 

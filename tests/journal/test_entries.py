@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from coe_ray.core.errors import BadCall, CallError
 from coe_ray.core.types import Call, Completion, Message, Question, SamplingParams, Usage
 from coe_ray.journal.audit import audit_calls
-from coe_ray.journal.entries import Part, finished_line, issued_line, parse_entry, prompt_hash, reused_line
-from coe_ray.journal.journal import Journal, call_key
+from coe_ray.journal.entries import Part, call_key, finished_line, issued_line, parse_entry, prompt_hash, reused_line
+from coe_ray.journal.journal import Journal
 from tests.support.journal_world import ANSWER, IDENTITY, IN_ONE_FOLDER, call, found, key, shown
 
 
@@ -106,9 +106,7 @@ def test_an_answer_of_a_journal_that_knew_no_first_tokens_has_none(tmp_path: Pat
     assert Journal.open(tmp_path).find(key("one")) == Completion("A", usage=Usage(3, 1), first_token=())
 
 
-@pytest.mark.parametrize(
-    "alternatives", [None, 5, "A", {}, {"A": -1.0}, [], [["A"]], [["A", 0.5]], [[1, -1.0]], [None]]
-)
+@pytest.mark.parametrize("tokens", [None, 5, "A", {}, {"A": -1.0}, [], [["A"]], [["A", 0.5]], [[1, -1.0]], [None]])
 def test_an_answer_counts_though_its_first_tokens_do_not(tmp_path: Path, tokens: object) -> None:
     line = {"key": key("one").hex(), "model": "m", "at": 1.0, "answer": {"text": "x", "first_token": tokens}}
     (tmp_path / "old.jsonl").write_bytes(orjson.dumps(line) + b"\n")

@@ -15,7 +15,7 @@ from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.recordings import RecordedAnswers
 from coe_ray.profile.profile import Profile
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import Reply, answer, fault, running
 from tests.support.model_under_test import CALL, until
 from tests.support.profiles import content, small_profile
@@ -81,6 +81,19 @@ async def test_calls_of_api_models_go_through_the_gates(tmp_path: Path) -> None:
         await until(lambda: server.served == 2)
         assert (limiters.activity.in_flight, limiters.activity.waiting) == (2, 3)
         await given_up(model, *calls)
+
+
+async def test_models_of_one_key_take_turns(tmp_path: Path) -> None:
+    """A slow expert's calls, which came first, do not hold up the classifier's."""
+    async with running() as server:
+        server.reset(answer("B"))
+        config = API | {"base_url": server.base_url, "max_concurrency": 1}
+        extra = {name: config | {"model": name} for name in ("slow", "classifier")}
+        models = make_local_models(small_profile(tmp_path, models=content()["models"] | extra))
+        await asyncio.gather(*(models[name].complete(CALL) for name in ("slow", "slow", "slow", "classifier")))
+        assert [body["model"] for body in server.bodies] == ["slow", "classifier", "slow", "slow"]
+        for name in extra:
+            await given_up(models[name])
 
 
 @pytest.mark.parametrize(("rest_s", "served"), [(math.inf, 1), (0.0, 3)])

@@ -16,7 +16,7 @@ from coe_ray.core.types import Call, Completion, Usage
 from coe_ray.llm import http
 from coe_ray.llm.http import MAX_KEPT, HttpModel
 from coe_ray.llm.retry import RetryPolicy, Timeouts
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import DONE, FaultServer, Reply, answer, fault, streamed
 from tests.support.model_under_test import CALL, KEY, PARIS, collect_stream, made, until
 

@@ -1,5 +1,7 @@
 """Tables of systems: what stands where, in percent, with the paper's accuracy beside ours."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,10 +9,10 @@ from hypothesis import strategies as st
 from coe_ray.analysis.tables import Table, format_markdown, format_text
 from coe_ray.paper.latex import format_latex
 from coe_ray.paper.published import TABLES, Published
-from coe_ray.paper.system_table import Scores, SystemRow, system_table
+from coe_ray.paper.system_table import SystemRow, system_table
 from tests.support.names import NAMES
 
-SCORES = Scores(0.70493, (0.6805, 0.7281), 0.7229, 0.70493, 0.7131)
+SCORES = {"accuracy": 0.70493, "ci95": (0.6805, 0.7281), "precision": 0.7229, "recall": 0.70493, "f1": 0.7131}
 PRINTED = Published(70.49, 72.29, 70.49, 71.31)
 
 
@@ -18,8 +20,8 @@ def make_table(*rows: SystemRow, notes: tuple[str, ...] = ()) -> Table:
     return system_table("Title", "What it shows.", rows, notes)
 
 
-def scores(accuracy: float) -> Scores:
-    return Scores(accuracy, (accuracy, accuracy), accuracy, accuracy, accuracy)
+def scores(accuracy: float) -> dict[str, Any]:
+    return {**dict.fromkeys(("accuracy", "precision", "recall", "f1"), accuracy), "ci95": (accuracy, accuracy)}
 
 
 def test_figures_are_in_percent_with_two_decimals_and_the_papers_accuracy_beside() -> None:
@@ -28,16 +30,15 @@ def test_figures_are_in_percent_with_two_decimals_and_the_papers_accuracy_beside
 
 
 def test_where_there_is_nothing_is_a_dash() -> None:
-    assert make_table(SystemRow("CoE", None, None)).rows[0] == ("CoE", *"––––––")
+    assert make_table(SystemRow("CoE", {}, None)).rows[0] == ("CoE", *"––––––")
 
 
 def test_what_only_the_paper_has_is_shown_without_a_difference() -> None:
-    assert make_table(SystemRow("CoE", None, PRINTED)).rows[0] == ("CoE", "–", "–", "–", "–", "70.49", "–")
+    assert make_table(SystemRow("CoE", {}, PRINTED)).rows[0] == ("CoE", "–", "–", "–", "–", "70.49", "–")
 
 
 def test_an_accuracy_without_an_interval_stands_alone() -> None:
-    random = Scores(0.2, None, None, None, None)
-    assert make_table(SystemRow("random", random, Published(20.0))).rows[0][1:] == (
+    assert make_table(SystemRow("random", {"accuracy": 0.2, "ci95": None}, Published(20.0))).rows[0][1:] == (
         "20.00",
         *"–––",
         "20.00",
@@ -70,11 +71,11 @@ def test_equals_are_all_best() -> None:
 
 
 def test_alone_nothing_is_best() -> None:
-    assert not make_table(SystemRow("a", scores(0.5), None), SystemRow("b", None, PRINTED)).strong
+    assert not make_table(SystemRow("a", scores(0.5), None), SystemRow("b", {}, PRINTED)).strong
 
 
 def test_a_note_stands_once_after_the_names_that_it_is_about() -> None:
-    missing = (SystemRow(name, None, PRINTED, note="not run") for name in "ab")
+    missing = (SystemRow(name, {}, PRINTED, note="not run") for name in "ab")
     table = make_table(*missing, SystemRow("c", SCORES, None, note="cut off"), notes=("All at once.",))
     assert table.notes == ("All at once.", "a, b: not run", "c: cut off")
     for page in (format_markdown(table), format_latex(table), format_text(table)):

@@ -44,26 +44,26 @@ def test_a_task_never_scored_has_no_best() -> None:
 def test_on_average_every_task_weighs_the_same_whatever_its_size() -> None:
     rows: list[Row] = [("a", "Build", 0, 1), ("b", "Build", 1, 1), ("a", "Test", 80, 100), ("b", "Test", 20, 100)]
     board = Leaderboard.from_scores(rows)
-    assert board.ranked_on_average() == (RankedExpert("b", 0.6), RankedExpert("a", 0.4))
-    assert board.best_on_average().expert == "b"
+    assert board.ranked_on_average == (RankedExpert("b", 0.6), RankedExpert("a", 0.4))
+    assert board.ranked_on_average[0].expert == "b"
 
 
 def test_ties_go_by_name_on_a_task_and_on_average() -> None:
     rows: list[Row] = [("b", "Build", 1, 2), ("c", "Build", 2, 4), ("a", "Build", 3, 6)]
     assert experts(Leaderboard.from_scores(rows).ranked("Build")) == ["a", "b", "c"]
-    assert experts(Leaderboard.from_scores(rows).ranked_on_average()) == ["a", "b", "c"]
+    assert experts(Leaderboard.from_scores(rows).ranked_on_average) == ["a", "b", "c"]
 
 
 def test_rounding_breaks_no_tie_on_average() -> None:
     # (0.1 + 0.2) / 2 and (0.3 + 0.0) / 2 differ as floats.
     rows: list[Row] = [("b", "Build", 1, 10), ("b", "Test", 2, 10), ("a", "Build", 3, 10), ("a", "Test", 0, 10)]
-    assert Leaderboard.from_scores(rows).ranked_on_average() == (RankedExpert("a", 0.15), RankedExpert("b", 0.15))
+    assert Leaderboard.from_scores(rows).ranked_on_average == (RankedExpert("a", 0.15), RankedExpert("b", 0.15))
 
 
 def test_an_expert_with_a_task_missing_stands_behind_those_with_all() -> None:
     board = Leaderboard.from_scores([*ROWS, ("star", "Build", 10, 10)])
     assert board.best("Build") == RankedExpert("star", 1.0, 10, 10)
-    assert experts(board.ranked_on_average()) == ["a", "b", "star"]
+    assert experts(board.ranked_on_average) == ["a", "b", "star"]
 
 
 def test_tasks_and_experts_are_those_of_the_rows() -> None:
@@ -175,7 +175,7 @@ def test_the_first_is_never_worse_than_the_others(rows: list[Row]) -> None:
 
 @given(SCORES)
 def test_averages_are_means_over_tasks(rows: list[Row]) -> None:
-    for standing in Leaderboard.from_scores(rows).ranked_on_average():
+    for standing in Leaderboard.from_scores(rows).ranked_on_average:
         each = [Fraction(correct, total) for expert, _, correct, total in rows if expert == standing.expert]
         assert standing.accuracy == float(sum(each) / len(each))
 
@@ -185,7 +185,7 @@ def test_a_board_of_1000_tasks_and_30_experts_is_made_ranked_and_narrowed() -> N
     rows = [(f"e{expert:02}", f"t{task:04}", (expert + task) % 50, 50) for task in range(1000) for expert in range(30)]
     board = Leaderboard.from_scores(rows)
     assert all(board.ranked(task)[0].accuracy == max(s.accuracy for s in board.ranked(task)) for task in board.tasks)
-    assert len(board.ranked_on_average()) == 30
+    assert len(board.ranked_on_average) == 30
     assert board.narrowed(["e07"]).scores == board.scores[7::30]
 
 

@@ -21,7 +21,7 @@ def test_a_known_task_goes_to_its_best_expert() -> None:
 def test_unknown_goes_to_the_best_on_average() -> None:
     decision = routed(UNKNOWN)
     assert (decision.expert, decision.reason) == ("alpha", "best on average: no task of the list fits")
-    assert decision.row == BOARD.ranked_on_average()
+    assert decision.row == BOARD.ranked_on_average
 
 
 def test_a_task_that_was_never_scored_goes_to_the_best_on_average() -> None:
@@ -57,5 +57,5 @@ def test_one_expert_alone_has_no_runner_up() -> None:
 
 
 def test_no_label_ranks_as_unknown_does() -> None:
-    assert rank_experts(None, BOARD) == rank_experts(UNKNOWN, BOARD) == BOARD.ranked_on_average()
+    assert rank_experts(None, BOARD) == rank_experts(UNKNOWN, BOARD) == BOARD.ranked_on_average
     assert rank_experts("Build", BOARD) == BOARD.ranked("Build")

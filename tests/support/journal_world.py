@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Call, Completion, Message, SamplingParams, Usage
-from coe_ray.journal.entries import CallOutcome
-from coe_ray.journal.journal import Journal, call_key
+from coe_ray.journal.entries import CallOutcome, call_key
+from coe_ray.journal.journal import Journal
 
 IN_ONE_FOLDER = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROOT = Path(__file__).parents[2]

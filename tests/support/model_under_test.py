@@ -13,8 +13,8 @@ from coe_ray.llm.faults import FaultClassifier
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.provider_key import ProviderKey
 from coe_ray.llm.retry import RetryPolicy, Timeouts
-from coe_ray.ratelimit.limiter import RateLimits
-from coe_ray.ratelimit.limiters import LimiterRegistry
+from coe_ray.ratelimit.governor import RateLimits
+from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import piece
 
 KEY = "sk-proj/very+secret=0123456789"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from coe_ray.core.call_activity import CallActivity
 from coe_ray.core.errors import RateLimited
 from coe_ray.core.types import Usage
-from coe_ray.ratelimit.governor import Lease, RateGovernor, UsageReport
-from coe_ray.ratelimit.limiter import CallLimiter, RateLimits
+from coe_ray.ratelimit.governor import Lease, RateGovernor, RateLimits, UsageReport
+from coe_ray.ratelimit.limiter import CallLimiter
 
 
 def now() -> float:
@@ -127,5 +127,5 @@ class RemoteGovernor:
         self.leases.append(self.governor.report(report))
         return self.leases[-1]
 
-    def limiter(self, limits: RateLimits) -> CallLimiter:
-        return CallLimiter("p", limits, self.report, CallActivity())
+    def limiter(self, limits: RateLimits, *, is_live: bool = False) -> CallLimiter:
+        return CallLimiter("p", limits, self.report, CallActivity(), is_live=is_live)

@@ -1,13 +1,12 @@
 """Benchmarks: the shipped sample, DevOps-Eval from the hub, or a folder in DevOps-Eval's or OpsEval's form.
 
-A file's name tells its task: a category of DevOps-Eval, a shipped task, or a task of the profile's own. Every row of a
-split ends up either as a question with exactly one right letter or as a rejected row with its reason. `load_benchmark`
-is the one way in.
+A file's name tells its task. Every row of a split ends up either as a question with exactly one right letter or as a
+rejected row with its reason.
 """
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -47,9 +46,7 @@ class Benchmark:
 
 
 def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence[Task] = ()) -> Benchmark:
-    """Load `"sample"`, `"devops-eval"` or a folder.
-
-    `tasks` are a profile's. Of those that are not shipped, a folder's file with the name of one holds its questions.
+    """Load `"sample"`, `"devops-eval"` or a folder, in which a file may have the name of one of a profile's `tasks`.
 
     Raises DataError if there is no such folder or split, if no row of it can be used, or if the hub cannot be
     reached or gives other than the published sizes.
@@ -63,29 +60,25 @@ def load_benchmark(source: str | Path, *, split: Split = "test", tasks: Sequence
     root = Path(source).expanduser().resolve()
     if not root.is_dir():
         raise DataError(f"no benchmark {str(source)!r}: give 'sample', 'devops-eval' or an existing folder")
-    return _benchmark(root.name, root, split, own=_own_tasks(tasks))
+    named = {normalize_name(task.name): task for task in tasks}
+    return _benchmark(
+        root.name, root, split, own={name: task for name, task in named.items() if name not in TASK_NAMES}
+    )
 
 
-def sample_by_task(questions: Sequence[Question], per_task: int, seed: int) -> tuple[Question, ...]:
-    """Draw up to `per_task` questions of each task, the same for the same seed in whatever order they come.
+def sample_by_task(questions: Sequence[Question], per_task: int | None, seed: int) -> tuple[Question, ...]:
+    """Draw up to `per_task` questions of each task, the same for the same seed in whatever order; `None` takes all.
 
     Raises ValueError if `per_task` is less than 1.
     """
+    if per_task is None:
+        return tuple(questions)
     if per_task < 1:
         raise ValueError(f"per_task must be at least 1, not {per_task}")
     tasks: defaultdict[str, list[Question]] = defaultdict(list)
-    for question in sorted(questions, key=lambda question: _draw(question, seed)):
+    for question in sorted(questions, key=lambda each: hashlib.sha256(f"{seed}:{each.id}".encode()).hexdigest()):
         tasks[question.task or ""].append(question)
     return tuple(question for task in sorted(tasks) for question in tasks[task][:per_task])
-
-
-def _draw(question: Question, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{question.id}".encode()).hexdigest()
-
-
-def _own_tasks(tasks: Sequence[Task]) -> dict[str, Task]:
-    """The tasks that are not shipped, by their normalized names."""
-    return {normalize_name(task.name): task for task in tasks if normalize_name(task.name) not in TASK_NAMES}
 
 
 def _benchmark(
@@ -101,29 +94,26 @@ def _benchmark(
         check_sizes(rows)
     questions, rejected = _separate_rejected(rows)
     if not questions:
-        raise DataError(f"{root}: no usable row in the {split} split: {_count_reasons(rejected)}")
+        counts = Counter(row.reason.split(":")[0] for row in rejected)  # each reason up to its colon
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
+        raise DataError(f"{root}: no usable row in the {split} split: {reasons}")
     examples = _examples(rows if split == "dev" else _rows(root, "dev", names))
     return Benchmark(name, _tasks([*questions, *examples], own.values()), questions, examples, rejected)
 
 
 def _rows(root: Path, split: Split, own: Mapping[str, str]) -> list[Row]:
-    files = ((path, path.relative_to(root).as_posix()) for path in _files(root, split))
-    return [row for path, file in files for row in _READERS[path.suffix.lower()](path, file, own)]
-
-
-def _files(root: Path, split: Split) -> Iterator[Path]:
-    """The files below the split's folder, in the order of their names."""
+    """The rows of all files below the split's folder, in the order of their names."""
+    rows: list[Row] = []
     for path in sorted(root.rglob("*")):
-        *folders, name = path.relative_to(root).parts
+        parts = path.relative_to(root).parts
         # Archives made on a Mac hold a hidden twin of every file, which is no data.
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in (*folders, name))
-        if path.suffix.lower() in _READERS and not hidden and _split(folders) == split and path.is_file():
-            yield path
-
-
-def _split(folders: Sequence[str]) -> str | None:
-    """The split of a path. The outermost folder counts: a phase's folder may be called TEST as well."""
-    return next((folder.lower() for folder in folders if folder.lower() in _SPLITS), None)
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+        # The outermost folder counts: a phase's folder may be called TEST as well.
+        found = next((part.lower() for part in parts[:-1] if part.lower() in _SPLITS), None)
+        read = _READERS.get(path.suffix.lower())
+        if read and found == split and not hidden and path.is_file():
+            rows += read(path, "/".join(parts), own)
+    return rows
 
 
 def _separate_rejected(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple[RejectedRow, ...]]:
@@ -139,12 +129,6 @@ def _separate_rejected(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple
         else:
             rejected.append(RejectedRow(row.file, row.number, row.id, reason or "unreadable row"))
     return tuple(question for question, _ in kept.values()), tuple(rejected)
-
-
-def _count_reasons(rejected: Sequence[RejectedRow]) -> str:
-    """The reasons with their counts, most frequent first, each up to its colon."""
-    counts = Counter(row.reason.split(":")[0] for row in rejected)
-    return ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
 
 
 def _duplicate(question: Question, first: Question, row: Row) -> str:

@@ -11,7 +11,7 @@ from coe_ray.analysis.tables import one_line, shorten
 from coe_ray.bench.report import charts, formatting, sections
 from coe_ray.bench.report.verdict import make_verdict
 from coe_ray.bench.scoring import COE
-from coe_ray.core.types import LETTERS
+from coe_ray.core.types import LETTERS, OUTCOMES
 
 CALLS = ("issued", "completed", "reused", "repeated", "abandoned", "retried", "failed")
 
@@ -41,7 +41,7 @@ def render_page(summary: Mapping[str, Any]) -> str:
             verdict=make_verdict(summary),
             charts={name: Markup(svg) for name, svg in drawings.items()},  # noqa: S704 - matplotlib escapes all text
             systems=ranked,
-            counts=sections.COUNTS,
+            counts=OUTCOMES,
             bounds=summary.get("bounds"),
             tasks=sections.tasks(summary),
             numbered=charts.has_numbered_tasks(summary),

@@ -6,8 +6,9 @@ from typing import Any
 
 from coe_ray.analysis.tables import NONE, TERMINAL_WIDTH, align_columns, shorten, width
 from coe_ray.bench.report.formatting import count, percent
-from coe_ray.bench.report.sections import COUNTS, best_by_task, ranked, tasks
+from coe_ray.bench.report.sections import best_by_task, ranked, tasks
 from coe_ray.bench.report.verdict import completeness_warning
+from coe_ray.core.types import OUTCOMES
 
 MOST_TASKS = 8
 
@@ -33,9 +34,9 @@ def _failure(kind: Mapping[str, Any]) -> str:
 
 
 def _systems_block(systems: Mapping[str, Any]) -> str:
-    rows = [["system", "accuracy %", *COUNTS]]
+    rows = [["system", "accuracy %", *OUTCOMES]]
     for name, system in ranked(systems).items():
-        rows.append([shorten(name, 40), _with_margin(system), *(count(system[outcome]) for outcome in COUNTS)])
+        rows.append([shorten(name, 40), _with_margin(system), *(count(system[outcome]) for outcome in OUTCOMES)])
     return align_columns(rows)
 
 

@@ -44,12 +44,11 @@ def completeness_warning(summary: Mapping[str, Any]) -> str:
     return f"Incomplete: not every question has been answered. {again}" if summary["incomplete"] else ""
 
 
-# Paired
-
-
 def _paired(summary: Mapping[str, Any], paired: Mapping[str, Any]) -> Verdict:
     sure, because = _surety(paired)
-    reasons = (because, _range(paired), _disagreement(paired), _needed(paired))
+    low, high = points(paired["low"]), points(paired["high"])
+    between = f"The difference lies between {low} and {high} points (95% interval)."
+    reasons = (because, between, _disagreement(paired), _needed(paired))
     return Verdict(
         f"CoE is {_difference(paired['difference'])}",
         _shares(summary, paired),
@@ -70,10 +69,8 @@ def _difference(accuracy: float) -> str:
 
 def _shares(summary: Mapping[str, Any], paired: Mapping[str, Any]) -> str:
     compared, rows = paired["questions"], summary["rows"]
-    which = (
-        f"the {count(compared)} questions" if compared == rows else f"the {count(compared)} of {count(rows)} questions"
-    )
-    where = f"On {which} that every expert answered"
+    of_all = "" if compared == rows else f" of {count(rows)}"
+    where = f"On the {count(compared)}{of_all} questions that every expert answered"
     losses = summary.get("losses")
     if losses is None:
         return f"{where}, compared question by question with the best single expert."
@@ -98,10 +95,6 @@ def _frequency(p: float) -> str:
     if p < SURE:
         return f"about {round(1000 * p)} of 1,000 such runs"
     return f"about {round(100 * p)} of 100 such runs" if p < 0.995 else "nearly every such run"
-
-
-def _range(paired: Mapping[str, Any]) -> str:
-    return f"The difference lies between {points(paired['low'])} and {points(paired['high'])} points (95% interval)."
 
 
 def _disagreement(paired: Mapping[str, Any]) -> str:
@@ -139,9 +132,6 @@ def _facts(paired: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     ]
     needed = paired.get("needed")
     return (*facts, *([] if needed is None else [("Questions needed", count(needed))]))
-
-
-# By each system's own figures
 
 
 def _unpaired(summary: Mapping[str, Any]) -> Verdict:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coe_ray.experts.timeseries.numerals import Number, numbers_in, rescaled
+from coe_ray.experts.timeseries.numerals import numbers_in, rescaled
 from coe_ray.experts.timeseries.series import STAMP, Series
 
 _NONE = re.compile(
@@ -89,8 +89,8 @@ def parse_intervals(option: str, unit: str) -> list[Interval]:
     """The forecast values in an option, in order: numbers, ranges (`50-60`, `50 to 60`) or bounds (`> 60`)."""
     found: list[Interval] = []
     listed = [n for n in numbers_in(option.replace("−", "-")) if n.value == n.value]
-    ranges = len(listed) == 2 and _ranging(option, listed)
-    if ranges:
+    between = option[listed[0].start : listed[1].start] if len(listed) == 2 else ""
+    if between and (_VALUE_RANGE.search(between) or re.search(r"between|介于|之间", option, re.IGNORECASE)):
         low, high = sorted(rescaled(n.value, n.unit or listed[1].unit or unit, unit) for n in listed)
         return [Interval(low, high)]
     for number in listed:
@@ -100,13 +100,6 @@ def parse_intervals(option: str, unit: str) -> list[Interval]:
         high = float("inf") if _AT_LEAST.search(before) else value
         found.append(Interval(low, high))
     return found
-
-
-def _ranging(option: str, listed: Sequence[Number]) -> bool:
-    between = option[listed[0].start : listed[1].start]
-    return (
-        _VALUE_RANGE.search(between) is not None or re.search(r"between|介于|之间", option, re.IGNORECASE) is not None
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +134,12 @@ def _base(question: str, options: Sequence[str], series: Series) -> tuple[int, b
     """What the first point's position is called, and whether the text says so."""
     if series.first_label is not None:
         return series.first_label, True
-    match = re.search(
-        r"(?:0|zero)[- ](?:based|indexed)"
-        r"|(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:0|zero)\b"
-        r"|从\s*[0零]\s*开始",
-        question,
-        re.IGNORECASE,
-    )
-    if match:
-        return 0, True
-    match = re.search(
-        r"(?:1|one)[- ](?:based|indexed)"
-        r"|(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:1|one)\b|从\s*[1一]\s*开始",
-        question,
-        re.IGNORECASE,
-    )
-    if match:
-        return 1, True
+    for base, written in enumerate((("0|zero", "[0零]"), ("1|one", "[1一]"))):
+        english, chinese = written
+        start = rf"(?:start|begin|count)\w*\s+(?:at|from|with)\s+(?:index\s+)?(?:{english})\b"
+        pattern = rf"(?:{english})[- ](?:based|indexed)|{start}|从\s*{chinese}\s*开始"
+        if re.search(pattern, question, re.IGNORECASE):
+            return base, True
     every = " ".join((question, *options))
     ordinal = re.search(r"第\s*(?:\d+|几)|\b\d+(?:st|nd|rd|th)\b|position|序号|\bpoint\s*#?\d", every, re.IGNORECASE)
     return (1 if ordinal and not re.search(r"\bind(?:ex|ices)|下标|索引", every, re.IGNORECASE) else 0), False

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from coe_ray.core.types import Outcome, Provenance, Question, RankedExpert
 from coe_ray.serve.console.leaderboards import ListedLeaderboard
-from coe_ray.serve.console.run_prompts import Prompt
+from coe_ray.serve.console.prompt_index import Prompt
 from coe_ray.serve.console.run_store import ListedRun
 
 

@@ -1,8 +1,8 @@
 """One client of the endpoint: its limits, and how much of them it uses in this process."""
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 
 from coe_ray.ratelimit.token_bucket import TokenBucket
 from coe_ray.serve.api.openai import RequestError
@@ -68,29 +68,21 @@ class Client:
         }
 
 
-class Admission:
+class Admission(AbstractContextManager["Admission"]):
     """A request that was let in. It counts as under way until the context ends, or until the first `release`."""
-
-    __slots__ = ("_client", "_held", "headers", "name")
 
     def __init__(self, client: Client, headers: dict[str, str]) -> None:
         """`headers` go into the response."""
         self.name = client.name
         self.headers = headers
-        self._client = client
-        self._held = True
+        self._client: Client | None = client
 
     def release(self) -> None:
-        if self._held:
-            self._held = False
+        if self._client is not None:
             self._client.under_way -= 1
+            self._client = None
 
-    def __enter__(self) -> "Admission":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
 

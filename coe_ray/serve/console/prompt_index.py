@@ -23,12 +23,14 @@ PROMPTS_AT_MOST = 50
 """Prompts of one question."""
 
 
-@dataclass(frozen=True, slots=True)
-class SentPrompt:
-    """A prompt's messages as the journal has them, and the models that they were sent to."""
+@dataclass(slots=True)
+class Prompt:
+    """One prompt with the models that got it, and the systems that use it. `sent`: the journal has it."""
 
     messages: list[dict[str, str]]
+    sent: bool
     models: list[str]
+    systems: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -53,12 +55,12 @@ class PromptIndex:
         self._by_hash: dict[str, _Entry] = {}
         self._lock = Lock()
 
-    def find(self, question_id: str) -> list[SentPrompt]:
+    def find(self, question_id: str) -> list[Prompt]:
         """The prompts about a question, as far as `READ_AT_MOST` lets them be found. Raises `OSError`."""
         with self._lock:
             self._read_on()
             entries = self._by_question.get(question_id, [])
-            return [SentPrompt(_read_messages(entry), sorted(entry.models)) for entry in entries]
+            return [Prompt(_read_messages(entry), True, sorted(entry.models)) for entry in entries]
 
     def _read_on(self) -> None:
         """Prompts first: a call's prompt is in its file before the call is."""

@@ -1,7 +1,6 @@
 """Prompts of one question of a run: those in its journal, and those of other experts made again from the profile."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from coe_ray.core.run_folder import RunFolder, read_questions
 from coe_ray.core.types import Question
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.routing.prompts import expert_prompt
-from coe_ray.serve.console.prompt_index import PromptIndex, is_classifier_prompt
+from coe_ray.serve.console.prompt_index import Prompt, PromptIndex, is_classifier_prompt
 
 CLASSIFIER = "classifier"
 """Name of the classifier among the systems."""
@@ -19,21 +18,10 @@ CLASSIFIER = "classifier"
 INDEXES_KEPT = 4
 
 
-@dataclass(slots=True)
-class Prompt:
-    """One prompt with the systems that use it and the models that got it. `sent`: the journal has it."""
-
-    messages: list[dict[str, str]]
-    sent: bool
-    models: list[str]
-    systems: list[str] = field(default_factory=list)
-
-
 def find_prompts(folder: RunFolder, card: Mapping[str, Any], question: Question) -> list[Prompt]:
     """The classifier's prompt first. Systems are named where the run's profile can still be read."""
     journal = _journal_folder(folder, card)
-    sent = _index(folder, str(card.get("run")), journal).find(question.id) if journal else []
-    prompts = [Prompt(each.messages, True, each.models) for each in sent]
+    prompts = _index(folder, str(card.get("run")), journal).find(question.id) if journal else []
     if profile := _load_profile(card):
         for prompt in prompts:
             prompt.systems = _systems(prompt, profile, question)

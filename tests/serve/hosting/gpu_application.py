@@ -10,8 +10,7 @@ from ray.serve import Application, Deployment
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, load_profile
 from coe_ray.serve.app import AppArgs
-from coe_ray.serve.hosting.capacity import require_capacity
-from coe_ray.serve.hosting.feasibility import hardest_first
+from coe_ray.serve.hosting.capacity import hardest_first, require_capacity
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 from tests.serve.hosting.gpu_engines import INSIDE_THE_REAL_ONE, PacedEngine
 

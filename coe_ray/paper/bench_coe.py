@@ -1,14 +1,38 @@
-"""Bench-CoE with the whole encoder fine-tuned, as an option: it takes minutes, and torch."""
+"""Bench-CoE, the trained rival of a classifier: a head on the encoder's embeddings, or the whole encoder fine-tuned.
 
-from collections.abc import Sequence
+The head learns from the labelled examples of this task list. Moved, it learned from another list's, and what it names
+there is translated by the profile's `study.transfer`: a head for five tasks cannot name eight. Fine-tuning, as in
+Bench-CoE's own paper, is an option: it takes minutes, and torch.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
-from coe_ray.core.types import Question
+from coe_ray.core.types import UNKNOWN, Question
+from coe_ray.retrieval.encoder import Vectors
 
 EPOCHS, BATCH, RATE, SEED = 8, 16, 5e-5, 0
 TOKENS = 256
+
+
+def trained_labels(known: Vectors, tasks: Sequence[str], vectors: Vectors) -> tuple[str, ...] | None:
+    """The task that the head names for each of the `vectors`, learned from `known` ones with their `tasks`.
+
+    `None` where there are fewer than two tasks to tell apart.
+    """
+    if len(set(tasks)) < 2:
+        return None
+    head = LogisticRegression(C=10.0, max_iter=2000)
+    head.fit(np.asarray(known, dtype=np.float64), list(tasks))
+    return tuple(map(str, head.predict(np.asarray(vectors, dtype=np.float64))))
+
+
+def translated(labels: Sequence[str], transfer: Mapping[str, str]) -> tuple[str, ...]:
+    """Another list's labels in this list's words; what has no word here is *unknown*."""
+    return tuple(transfer.get(label, UNKNOWN) for label in labels)
 
 
 def fine_tuned_labels(folder: Path, examples: Sequence[Question], questions: Sequence[Question]) -> dict[str, str]:
