@@ -196,7 +196,7 @@ class HttpModel:
         """A limiter's slot to send one request. Raises the error that opened the breaker, where it is open."""
         self._breaker.check()  # no waiting for a slot that could not be used
         try:
-            async with self._limiter.slot(self._breaker.check) as slot:
+            async with self._limiter.slot(self.name, self._breaker.check) as slot:
                 request.watch.exclude(slot.waited_s)
                 with self._breaker.guard():
                     yield slot
