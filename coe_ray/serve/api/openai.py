@@ -79,7 +79,7 @@ class ContentPart(BaseModel):
 
 # Lists that may also be given as one text. No unions: pydantic names their branches in its errors.
 Content = Annotated[
-    list[ContentPart] | None,
+    Annotated[list[ContentPart], Field(max_length=MAX_PARTS)] | None,
     BeforeValidator(
         lambda value: [ContentPart(type="text", text=value)] if isinstance(value, str) else value,
         json_schema_input_type=str | list[ContentPart] | None,
@@ -93,7 +93,7 @@ _TEXT_ROLES: Mapping[str, Role] = {"developer": "system", "function": "tool"}
 class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="allow")
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[Content, Field(max_length=MAX_PARTS)] = None
+    content: Content = None
 
     @property
     def says_something(self) -> bool:
