@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 
 from coe_ray.core.api_keys import add_key
@@ -60,8 +59,9 @@ async def test_off_by_default_and_changed_while_serving(world: Path) -> None:
     async with endpoint.client() as client:
 
         async def allowed() -> str | None:
-            response: httpx.Response = await client.get("/healthz", headers={"Origin": PAGE})
-            return response.headers.get("access-control-allow-origin")
+            response = await client.get("/healthz", headers={"Origin": PAGE})
+            allowed: str | None = response.headers.get("access-control-allow-origin")
+            return allowed
 
         assert await allowed() is None
         assert await endpoint.snapshots.apply({"access": {"cors_origins": [PAGE]}})
