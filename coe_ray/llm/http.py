@@ -119,7 +119,7 @@ class HttpModel:
         self._model = model
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._key = ProviderKey(api_key)
-        self._faults = FaultClassifier(name, self._key, timeouts)
+        self._faults = FaultClassifier(name, self._key, timeouts, retry.total_s)
         self._retry = retry
         self._timeouts = timeouts
         self._limiter = limiter
