@@ -74,11 +74,12 @@ class ContentPart(BaseModel):
 
 
 # Lists that may also be given as one text. No unions: pydantic names their branches in its errors.
+Parts = Annotated[list[ContentPart], Field(max_length=MAX_PARTS)]
 Content = Annotated[
-    Annotated[list[ContentPart], Field(max_length=MAX_PARTS)] | None,
+    Parts | None,
     BeforeValidator(
         lambda value: [ContentPart(type="text", text=value)] if isinstance(value, str) else value,
-        json_schema_input_type=str | list[ContentPart] | None,
+        json_schema_input_type=str | Parts | None,
     ),
 ]
 

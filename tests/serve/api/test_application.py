@@ -90,10 +90,10 @@ class TestAnswers:
             {"role": "system", "content": "You are terse."},
             {"role": "user", "content": "A. is no list"},
             {"role": "assistant", "content": "Indeed."},
-            {"role": "user", "content": "say it again"},
+            {"role": "user", "content": "say hello"},
         ]
         completion = client.chat.completions.create(model="coe", messages=messages)  # type: ignore[arg-type]
-        assert text_of(completion) == "say it again"
+        assert text_of(completion) == "say hello"
         assert coe_of(completion)["task"] == REMOTE
         assert upstream.bodies[-1]["messages"] == messages
 
