@@ -79,26 +79,23 @@ def connect_governors() -> Callable[[str, UsageReport], Awaitable[Lease]]:
     Makes the governors' actor where the cluster has none, now or later. An exchange that it does not answer raises
     `ConnectionError`.
     """
-    return _RemoteGovernors().report
+    actor: Any = _get_or_create()  # now: until its process is up the first calls would have to wait
 
-
-class _RemoteGovernors:
-    def __init__(self) -> None:
-        # Now: until its process is up the first calls would have to wait.
-        self._actor: Any = _get_or_create()
-
-    async def report(self, provider: str, report: UsageReport) -> Lease:
+    async def exchange(provider: str, report: UsageReport) -> Lease:
+        nonlocal actor
         try:
-            if self._actor is None:
-                self._actor = await asyncio.to_thread(_get_or_create)  # may wait for the cluster's control service
-            lease: Lease = await self._actor.report.remote(provider, report)
+            if actor is None:
+                actor = await asyncio.to_thread(_get_or_create)  # may wait for the cluster's control service
+            lease: Lease = await actor.report.remote(provider, report)
         except ray.exceptions.RayError as error:
-            self._actor = None
+            actor = None
             raise ConnectionError(
                 f"actor {GOVERNORS!r} in namespace {NAMESPACE!r} does not answer ({type(error).__name__}); "
                 "it will be created again, `ray list actors` shows its state"
             ) from error
         return lease
+
+    return exchange
 
 
 def _get_or_create() -> ActorHandle:

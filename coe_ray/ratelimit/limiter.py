@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -60,32 +61,24 @@ class LimiterSlot:
         self._count_tokens(usage.prompt_tokens + usage.completion_tokens)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Counts since the last report."""
-
-    finished: int = 0
-    confirmed: int = 0
-    tokens: int = 0
-
-    def add(self, other: "_Tally") -> None:
-        self.finished += other.finished
-        self.confirmed += other.confirmed
-        self.tokens += other.tokens
-
-
 class CallLimiter:
-    """Limiter of one provider key in this process. Serves one event loop at a time."""
+    """Limiter of one provider key in this process. Serves one event loop at a time.
 
-    def __init__(self, provider: str, limits: RateLimits, governor: Exchange, activity: CallActivity) -> None:
+    `is_live`: its calls are live requests, which the governor serves before those of jobs.
+    """
+
+    def __init__(
+        self, provider: str, limits: RateLimits, governor: Exchange, activity: CallActivity, *, is_live: bool = False
+    ) -> None:
         self.activity = activity
         self._provider = provider
         self._limits = limits
         self._governor = governor
+        self._is_live = is_live
         self._client = uuid.uuid4().hex
         self._lease = Lease()
         self._queue = FairQueue()
-        self._tally = _Tally()
+        self._tally = Counter[str]()  # since the last report, by its fields
         self._limited = 0
         self._crowd = 0
         self._away = False
@@ -96,13 +89,13 @@ class CallLimiter:
         self._not_before = 0.0
 
     @asynccontextmanager
-    async def slot(self, check: Callable[[], None] | None = None) -> AsyncIterator[LimiterSlot]:
-        """A slot, first come, first served. The request counts as in flight inside the block.
+    async def slot(self, model: str = "", check: Callable[[], None] | None = None) -> AsyncIterator[LimiterSlot]:
+        """A slot for a call of `model`; models take turns. The request counts as in flight inside the block.
 
         `check` is called when the slot is free; its error is raised, nothing sent. A `RateLimited` raised inside is
         reported to the governor; other errors count neither as answered nor as refused.
         """
-        waited_s = await self._take()
+        waited_s = await self._take(model)
         epoch = self._lease.epoch
         try:
             if check:
@@ -110,14 +103,14 @@ class CallLimiter:
             with self.activity.count_in_flight():
                 yield LimiterSlot(waited_s, self._count_tokens)
         except BaseException as error:
-            if isinstance(error, RateLimited) and epoch == self._lease.epoch:
+            if isinstance(error, RateLimited) and error.attempts and epoch == self._lease.epoch:
                 self._refused()
             raise
         else:
-            self._tally.finished += 1
-            self._tally.confirmed += epoch == self._lease.epoch
+            self._tally["finished"] += 1
+            self._tally["confirmed"] += epoch == self._lease.epoch
         finally:
-            self._queue.end()
+            self._queue.end(model)
 
     def join(self, limits: RateLimits) -> None:
         """Join the limits of another model with the same key."""
@@ -128,13 +121,13 @@ class CallLimiter:
         )
 
     def _count_tokens(self, tokens: int) -> None:
-        self._tally.tokens += tokens
+        self._tally["tokens"] += tokens
 
-    async def _take(self) -> float:
+    async def _take(self, model: str) -> float:
         """Take a slot; the seconds in the queue. A cancelled waiter takes none."""
         if asyncio.get_running_loop() is not self._loop:
             self._move()
-        if self._queue.take():
+        if self._queue.take(model):
             return 0.0
         began = _now()
         if self._timer is None and not self._is_exchanging():
@@ -142,7 +135,7 @@ class CallLimiter:
         with self.activity.count_waiting():
             try:
                 async with asyncio.timeout(FAIL_FAST_WAIT_S if must_fail_fast() else None):
-                    await self._queue.wait()
+                    await self._queue.wait(model)
             except TimeoutError:
                 raise SaturatedError from None
         return _now() - began
@@ -178,25 +171,30 @@ class CallLimiter:
 
     async def _exchange(self) -> None:
         report, tally = self._report(), self._tally
-        self._tally = _Tally()
+        self._tally = Counter()
         if not report.demand:
             self._queue.slots = 0  # given back with this report: nothing may start on them
         try:
             async with asyncio.timeout(FIRST_EXCHANGE_TIMEOUT_S if report.limit is None else EXCHANGE_TIMEOUT_S):
                 lease = await self._governor(report)
         except Exception as error:  # any error: calls go on without a governor, and it is logged
-            self._tally.add(tally)
-            self._warn(error)
+            self._tally += tally
+            if not self._away:
+                message = "rate governor of provider %.8s does not answer, its last lease is kept: %r"
+                log.warning(message, self._provider, error)
+            self._away = True
             self._go_on_alone(report)
         else:
+            if self._away:
+                log.info("rate governor of provider %.8s answers again", self._provider)
+            self._away = False
             self._queue.begun -= report.started
-            self._apply_answer(lease)
+            self._apply(lease, math.inf if lease.starts is None else lease.starts - self._queue.begun)
         self._exchanging = None
         self._queue.admit()
         self._plan(report)
 
     def _report(self) -> UsageReport:
-        tally = self._tally
         return UsageReport(
             client=f"{self._client}-{os.getpid()}",  # a limiter may have been pickled into this process
             limits=self._limits,
@@ -205,33 +203,19 @@ class CallLimiter:
             in_flight=self._queue.taken,
             waiting=self._queue.waiting,
             started=self._queue.begun,
-            finished=tally.finished,
-            confirmed=tally.confirmed,
             limited=self._limited,
             accepted=self._crowd - self._limited,
-            tokens=tally.tokens,
+            is_live=self._is_live,
+            **self._tally,
         )
-
-    def _apply_answer(self, lease: Lease) -> None:
-        if self._away:
-            log.info("rate governor of provider %.8s answers again", self._provider)
-        self._away = False
-        self._apply(lease, math.inf if lease.starts is None else lease.starts - self._queue.begun)
 
     def _apply(self, lease: Lease, starts: float) -> None:
         if lease.epoch != self._lease.epoch:
             self._limited = 0
-            self._tally.confirmed = 0
+            self._tally["confirmed"] = 0
             self._queue.held = False
         self._lease = lease
         self._queue.slots, self._queue.starts = lease.slots, starts
-
-    def _warn(self, error: Exception) -> None:
-        if not self._away:
-            log.warning(
-                "rate governor of provider %.8s does not answer, its last lease is kept: %r", self._provider, error
-            )
-        self._away = True
 
     def _go_on_alone(self, report: UsageReport) -> None:
         """Keep the last lease; halve it after a refusal. A process that was idle has none and takes one slot."""
@@ -261,13 +245,19 @@ def provider_id(base_url: str, secret: str | None) -> str:
 
 
 class LimiterRegistry:
-    """The limiters of one process. Without `governor` the process has governors of its own."""
+    """The limiters of one process. Without `governor` the process has governors of its own.
+
+    `is_live`: the process answers live requests, which the governor serves before those of jobs.
+    """
 
     def __init__(
         self,
         governor: Callable[[str, UsageReport], Awaitable[Lease]] | None = None,
         activity: CallActivity | None = None,
+        *,
+        is_live: bool = False,
     ) -> None:
+        self._is_live = is_live
         self.activity = activity or CallActivity()
         self._governor = governor or _OwnGovernors().report
         self._limiters: dict[str, CallLimiter] = {}
@@ -278,7 +268,8 @@ class LimiterRegistry:
         if provider in self._limiters:
             self._limiters[provider].join(limits)
         else:
-            self._limiters[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.activity)
+            exchange = partial(self._governor, provider)
+            self._limiters[provider] = CallLimiter(provider, limits, exchange, self.activity, is_live=self._is_live)
         return self._limiters[provider]
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 
 from cachetools import LRUCache
 
@@ -55,7 +54,10 @@ class BatchingEncoder:
             keys = [key for key, _ in batch]
             try:
                 vectors = await asyncio.to_thread(self._encoder.encode, [text for _, text in batch])
-                self._hand_out(keys, vectors)
+                for key, vector in list(zip(keys, vectors, strict=True)):
+                    # A copy: a row of the batch would keep the whole batch in memory.
+                    self._known[key] = vector.copy()
+                    self._coming.pop(key).set_result(self._known[key])
             except Exception as error:  # raised to every caller that waits for it
                 for key in keys:
                     self._coming.pop(key).set_exception(error)
@@ -66,9 +68,3 @@ class BatchingEncoder:
             self._coming.pop(key).cancel()
         self._waiting = [each for each in self._waiting if each[0] in self._wanted]
         return bool(self._waiting)
-
-    def _hand_out(self, keys: Sequence[bytes], vectors: Vectors) -> None:
-        for key, vector in list(zip(keys, vectors, strict=True)):
-            # A copy: a row of the batch would keep the whole batch in memory.
-            self._known[key] = vector.copy()
-            self._coming.pop(key).set_result(self._known[key])

@@ -64,7 +64,9 @@ def build_index(folder: Path, examples: Sequence[Question], encoder: Encoder) ->
             "version": version,
         }
         write_atomic(folder / _CARD, orjson.dumps(card))
-        _remove_all_but(folder, {_CARD, _LOCK, version, before})
+        for entry in folder.iterdir():
+            if entry.name not in {_CARD, _LOCK, version, before}:
+                shutil.rmtree(entry, ignore_errors=True)
     return len(unique)
 
 
@@ -88,12 +90,6 @@ def index_stamp(folder: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_ino
-
-
-def _remove_all_but(folder: Path, kept: set[str | None]) -> None:
-    for entry in folder.iterdir():
-        if entry.name not in kept:
-            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _unique(examples: Sequence[Question]) -> dict[str, Question]:

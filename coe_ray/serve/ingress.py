@@ -73,7 +73,10 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> Starlette:
         """Called by Serve once the replica is made. Plain Starlette: FastAPI cost a tenth of a request's time."""
-        log = RequestLog(_origin(), ReplicaLogHandler())
+        own = serve.get_replica_context()
+        # In the fields of Serve's own log lines.
+        origin = {"application": own.app_name, "deployment": own.deployment, "replica": own.replica_id.unique_id}
+        log = RequestLog(origin, ReplicaLogHandler())
         close_log = partial(asyncio.to_thread, log.close)
         observers = (self._metrics.count, log.write)
         return create_app(self._snapshots, self._authenticator, self._health, observers, self._warnings, [close_log])
@@ -110,10 +113,4 @@ class Ingress:
 
 
 def _api_models(profile: Profile) -> dict[str, ChatModel]:
-    return make_local_models(profile, LimiterRegistry(connect_governors()), BREAKER_S)
-
-
-def _origin() -> dict[str, str]:
-    """This replica, in the fields of Serve's own log lines."""
-    replica = serve.get_replica_context()
-    return {"application": replica.app_name, "deployment": replica.deployment, "replica": replica.replica_id.unique_id}
+    return make_local_models(profile, LimiterRegistry(connect_governors(), is_live=True), BREAKER_S)

@@ -36,6 +36,7 @@ FINAL: Mapping[str, tuple[Reply, type[CallError]]] = MappingProxyType(
         "content filter": (fault(400, "no", "content_filter"), errors.ContentFiltered),
         "quota used up": (fault(429, LATE, "insufficient_quota"), errors.QuotaUsedUp),
         "payment required": (fault(402, "no"), errors.QuotaUsedUp),
+        "long cooldown": (fault(429, "Slow down", headers={"Retry-After": "3600"}), errors.LongCooldown),
         "bad call": (fault(400, "temperature must be at most 2"), errors.BadCall),
         "status of a broken error": (Reply(401, pieces=(b'{"err',), cut=True), errors.BadCredentials),
     }

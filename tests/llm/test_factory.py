@@ -83,6 +83,19 @@ async def test_calls_of_api_models_go_through_the_gates(tmp_path: Path) -> None:
         await given_up(model, *calls)
 
 
+async def test_models_of_one_key_take_turns(tmp_path: Path) -> None:
+    """A slow expert's calls, which came first, do not hold up the classifier's."""
+    async with running() as server:
+        server.reset(answer("B"))
+        config = API | {"base_url": server.base_url, "max_concurrency": 1}
+        extra = {name: config | {"model": name} for name in ("slow", "classifier")}
+        models = make_local_models(small_profile(tmp_path, models=content()["models"] | extra))
+        await asyncio.gather(*(models[name].complete(CALL) for name in ("slow", "slow", "slow", "classifier")))
+        assert [body["model"] for body in server.bodies] == ["slow", "classifier", "slow", "slow"]
+        for name in extra:
+            await given_up(models[name])
+
+
 @pytest.mark.parametrize(("rest_s", "served"), [(math.inf, 1), (0.0, 3)])
 async def test_what_a_person_has_to_mend_is_left_alone_for_its_rest(tmp_path: Path, rest_s: float, served: int) -> None:
     async with running() as server:

@@ -11,6 +11,7 @@ from coe_ray.core.errors import (
     CallTimeout,
     ContentFiltered,
     ContextTooLong,
+    LongCooldown,
     MalformedReply,
     RateLimited,
     ServerFault,
@@ -75,7 +76,7 @@ def test_what_a_filter_stopped_is_not_tried_out_elsewhere() -> None:
     assert podium.asked == ["gold"]
 
 
-@pytest.mark.parametrize("error", [RateLimited("m", "full"), BadCredentials("m", "no")])
+@pytest.mark.parametrize("error", [RateLimited("m", "full"), LongCooldown("m", "later"), BadCredentials("m", "no")])
 def test_another_expert_of_the_same_model_comes_after_those_of_others(error: CallError) -> None:
     podium = Podium(gold=error, silver=DOWN)
     assert run_virtually(podium.first()).expert == "bronze"

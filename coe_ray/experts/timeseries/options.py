@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coe_ray.experts.timeseries.numerals import Number, numbers_in, rescaled
+from coe_ray.experts.timeseries.numerals import numbers_in, rescaled
 from coe_ray.experts.timeseries.series import STAMP, Series
 
 _NONE = re.compile(
@@ -89,8 +89,8 @@ def parse_intervals(option: str, unit: str) -> list[Interval]:
     """The forecast values in an option, in order: numbers, ranges (`50-60`, `50 to 60`) or bounds (`> 60`)."""
     found: list[Interval] = []
     listed = [n for n in numbers_in(option.replace("−", "-")) if n.value == n.value]
-    ranges = len(listed) == 2 and _ranging(option, listed)
-    if ranges:
+    between = option[listed[0].start : listed[1].start] if len(listed) == 2 else ""
+    if between and (_VALUE_RANGE.search(between) or re.search(r"between|介于|之间", option, re.IGNORECASE)):
         low, high = sorted(rescaled(n.value, n.unit or listed[1].unit or unit, unit) for n in listed)
         return [Interval(low, high)]
     for number in listed:
@@ -100,13 +100,6 @@ def parse_intervals(option: str, unit: str) -> list[Interval]:
         high = float("inf") if _AT_LEAST.search(before) else value
         found.append(Interval(low, high))
     return found
-
-
-def _ranging(option: str, listed: Sequence[Number]) -> bool:
-    between = option[listed[0].start : listed[1].start]
-    return (
-        _VALUE_RANGE.search(between) is not None or re.search(r"between|介于|之间", option, re.IGNORECASE) is not None
-    )
 
 
 @dataclass(frozen=True, slots=True)

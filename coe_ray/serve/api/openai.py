@@ -7,7 +7,7 @@ back as it came, with `coe` added.
 import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -44,6 +44,10 @@ class RequestError(Exception):
         """OpenAI's error object."""
         kind = "server_error" if self.status >= 500 else "invalid_request_error"
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+def model_not_found(name: str, known: Sequence[str]) -> RequestError:
+    return RequestError(404, f"no model {name!r}; there are: {', '.join(known)}", param="model", code="model_not_found")
 
 
 MAX_NAMED = 20

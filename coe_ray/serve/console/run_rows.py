@@ -2,7 +2,6 @@
 
 import functools
 import operator
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +43,11 @@ def read_page(folder: RunFolder, query: RowFilter) -> dict[str, Any]:
     total = answers.count_rows(filter=where, use_threads=False)
     rows = answers.head(query.offset + query.limit, filter=where, use_threads=False).slice(query.offset).to_pylist()
     questions = _read_questions(folder, [row["question_id"] for row in rows])
-    return {
-        "object": "list",
-        "total": total,
-        "offset": query.offset,
-        "data": [_shorten_row(row, questions.get(row["question_id"])) for row in rows],
-    }
+    for row in rows:
+        question = questions.get(row["question_id"])
+        texts = {"text": row["text"], "message": row["message"], "question": question.text if question else ""}
+        row |= {name: _shorten(text) for name, text in texts.items()}
+    return {"object": "list", "total": total, "offset": query.offset, "data": rows}
 
 
 def read_question(folder: RunFolder, question_id: str) -> Question | None:
@@ -82,11 +80,6 @@ def _select(source: Path, schema: pa.Schema, where: ds.Expression) -> list[dict[
     table = ds.dataset(source, schema, format="parquet").to_table(filter=where, use_threads=False)
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
-
-
-def _shorten_row(row: Mapping[str, Any], question: Question | None) -> dict[str, Any]:
-    texts = {"text": row["text"], "message": row["message"], "question": question.text if question else ""}
-    return {**row, **{name: _shorten(text) for name, text in texts.items()}}
 
 
 def _shorten(text: str | None) -> str | None:

@@ -33,10 +33,6 @@ class IndexRetriever(Retriever, Protocol):
         """Raises `DataError` where there is no such index, or one of another encoder."""
 
 
-def _route_cache() -> TTLCache[str, Route]:
-    return TTLCache(ROUTES_SIZE, ROUTES_TTL_S, getsizeof=_size)
-
-
 def _size(route: Route) -> int:
     return 2000 + sum(len(near.text) for near in route.classification.neighbours)
 
@@ -49,7 +45,7 @@ class Snapshot:
     profile: Profile
     coe: CompositionOfExperts
     local_models: Mapping[str, ChatModel]
-    routes: TTLCache[str, Route] = field(default_factory=_route_cache)
+    routes: TTLCache[str, Route] = field(default_factory=lambda: TTLCache(ROUTES_SIZE, ROUTES_TTL_S, getsizeof=_size))
 
     async def route(self, question: Question) -> Route:
         """The route of a question; one of the last minutes is not classified again."""
