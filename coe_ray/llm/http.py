@@ -119,7 +119,7 @@ class HttpModel:
         self._model = model
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._key = ProviderKey(api_key)
-        self._faults = FaultClassifier(name, self._key, timeouts)
+        self._faults = FaultClassifier(name, self._key, timeouts, retry.total_s)
         self._retry = retry
         self._timeouts = timeouts
         self._limiter = limiter
@@ -181,7 +181,7 @@ class HttpModel:
             for delta in completion_deltas(read_completion(self._faults, await reply.whole(), call)):
                 yield delta
             return
-        reader = StreamReader(self._faults)
+        reader = StreamReader(self._faults, call)
         async with aclosing(reply.pieces()) as pieces:
             async for piece in pieces:
                 for delta in reader.feed(piece):

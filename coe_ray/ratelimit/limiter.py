@@ -103,7 +103,7 @@ class CallLimiter:
             with self.activity.count_in_flight():
                 yield LimiterSlot(waited_s, self._count_tokens)
         except BaseException as error:
-            if isinstance(error, RateLimited) and epoch == self._lease.epoch:
+            if isinstance(error, RateLimited) and error.attempts and epoch == self._lease.epoch:
                 self._refused()
             raise
         else:

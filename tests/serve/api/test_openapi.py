@@ -29,7 +29,7 @@ def test_it_is_valid_openapi_and_every_schema_is_one() -> None:
 
 def test_every_route_is_in_it_and_nothing_else() -> None:
     routes = object.__new__(Endpoint).routes()
-    served = {(route.path, each.lower()) for route in routes for each in (route.methods or set()) - {"HEAD"}}
+    served = {(route.path_format, each.lower()) for route in routes for each in (route.methods or set()) - {"HEAD"}}
     described = {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
     assert served == described | {("/openapi.json", "get")}
 
@@ -55,11 +55,18 @@ def test_everything_but_health_asks_for_a_key() -> None:
         {"messages": [HI], "stream_options": {"include_usage": True, "more": 1}, "max_tokens": 1, "top_p": 1},
         {"messages": []},
         {"messages": [{"role": "system", "content": "hi"}]},
-        {"messages": [HI], "tools": []},
-        {"messages": [HI], "n": 2},
-        {"messages": [HI], "stop": [1]},
-        {"messages": [HI], "top_p": 0},
-        {"messages": [{"role": "user", "content": None}]},
+        {"messages": [HI], "tools": [], "n": 2, "stop": [1], "top_p": 0, "top_k": 5},
+        {"messages": [HI], "tools": "f"},
+        {"messages": [HI], "tools": [{}] * 513},
+        {"messages": [HI], "response_format": "json"},
+        {"messages": [HI], "stream_options": {"include_usage": "x"}},
+        {"messages": [HI, {"role": "user", "content": None}]},
+        {"messages": [HI, {"role": "user", "content": 5}]},
+        {"messages": [HI, {"role": "user", "content": [{"type": "text", "text": ""}] * 513}]},
+        {"messages": [HI, {"role": "assistant", "content": [{"text": "no type"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+        {"messages": [HI, {"role": "tool", "content": "12", "tool_call_id": "1"}, {"role": "function"}]},
+        {"messages": [HI, {"role": "critic"}]},
         {"messages": [{**HI, "extra": 1}]},
         {"model": "coe"},
     ],
