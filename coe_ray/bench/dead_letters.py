@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from coe_ray.core.errors import CallError, NoSuchModel, NotInJournal, call_error
+from coe_ray.core.errors import CallError, LongCooldown, NoSuchModel, NotInJournal, call_error
 from coe_ray.core.run_folder import QuestionRecord
 
 CLASSIFIER = "classifier"
@@ -59,6 +59,8 @@ def _remedy(error: str) -> str:
         return "a replay asks nobody: run the bench with this profile and the same --journal"
     if kind is NoSuchModel:
         return "correct the profile, then run it with another --out and --journal RUN/journal: nothing is paid again"
+    if kind is LongCooldown:
+        return "this model was asked nothing more: run the same command when that time is over"
     if kind.stops:
         return "this model was asked nothing more: put that right, then run the same command"
     return "run the same command to ask again" if kind.retryable else "mend it, then add --retry-failed to ask again"

@@ -66,8 +66,7 @@ def _classification_fields(classification: Classification | None) -> dict[str, A
     neighbours = [
         {"id": near.question_id, "task": near.task, "similarity": near.similarity} for near in classification.neighbours
     ]
-    fields = {name: getattr(classification, name) for name in classification.__dataclass_fields__}
-    return {**fields, "neighbours": neighbours, "usage": asdict(classification.usage)}
+    return asdict(classification) | {"neighbours": neighbours}
 
 
 def _answer_fields(answer: Answer | None, error: dict[str, Any] | None) -> dict[str, Any]:

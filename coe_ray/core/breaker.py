@@ -30,6 +30,11 @@ class CircuitBreaker:
         """Open, and not yet to be tried again."""
         return self.is_open and self._clock() < self._rests_until
 
+    @property
+    def remaining_s(self) -> float:
+        """Seconds of rest that are left."""
+        return max(self._rests_until - self._clock(), 0.0)
+
     def begin_trial(self, lasts_s: float = 0.0) -> bool:
         """Rest while the next request, which takes up to `lasts_s` seconds, is the trial; False if closed."""
         if self.is_open:
@@ -39,9 +44,10 @@ class CircuitBreaker:
     def record_success(self) -> None:
         self._failures = 0
 
-    def record_failure(self) -> None:
+    def record_failure(self, rest_s: float | None = None) -> None:
+        """Count a failure; an open breaker rests for `rest_s` seconds from now, where that is given."""
         self._failures += 1
-        self._rests_until = self._clock() + self._rest_s
+        self._rests_until = self._clock() + (self._rest_s if rest_s is None else rest_s)
 
     def record_inconclusive(self) -> None:
         """The trial showed nothing (the client left, say): the next request is a trial at once."""

@@ -14,6 +14,7 @@ CoeError
     ├── CannotAnswer       an expert that is no LLM abstains (counted as unparsed, not failed)
     ├── NotInJournal       a replay has no such call
     ├── RateLimited        429                                  (retried)
+    │   └── LongCooldown   a Retry-After beyond our patience    (stops the model)
     ├── ServerFault        408, 409, 5xx                        (retried)
     ├── CallTimeout        no connection, first byte or end in time (retried)
     ├── ConnectionFault    refused, reset, name not found       (retried)
@@ -54,7 +55,7 @@ class CallError(CoeError):
     """Another try can help."""
 
     stops: ClassVar[bool] = False
-    """Every other call to this model would fail the same way until a person repairs it."""
+    """Every other call to this model would fail the same way until a person repairs it, or its time is over."""
 
     def __init_subclass__(cls, *, retryable: bool = False, stops: bool = False) -> None:
         cls.retryable, cls.stops = retryable, stops
@@ -128,6 +129,10 @@ class RateLimited(CallError, retryable=True):
     """Too many requests at once; a later try helps."""
 
 
+class LongCooldown(RateLimited, stops=True):
+    """The provider asks to be left alone for longer than any call is tried; `retry_after` says for how long."""
+
+
 class ServerFault(CallError, retryable=True):
     """The provider failed; another try may help."""
 
@@ -155,4 +160,4 @@ def _rebuild(kind: type[CallError], model: str, message: str, fields: Mapping[st
 
 _JOURNALED = ("status", "retry_after", "attempts", "body")
 
-_BY_NAME = {kind.__name__: kind for kind in CallError.__subclasses__()}
+_BY_NAME = {kind.__name__: kind for kind in (*CallError.__subclasses__(), *RateLimited.__subclasses__())}

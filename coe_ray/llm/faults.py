@@ -121,11 +121,15 @@ class ProviderError:
 
 @dataclass(frozen=True, slots=True)
 class FaultClassifier:
-    """Makes the errors of one model, with its name and time limits, and without its key."""
+    """Makes the errors of one model, with its name and time limits, and without its key.
+
+    A Retry-After beyond `patience_s` seconds is a `LongCooldown`: no call is tried for so long.
+    """
 
     model: str
     key: ProviderKey
     timeouts: Timeouts
+    patience_s: float = math.inf
 
     def from_status(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
         """The error behind an HTTP reply whose status is not 2xx."""
@@ -175,6 +179,8 @@ class FaultClassifier:
         # Scrubbed before it is cut, or half a key could be left at the cut.
         quoted = f": {shorten(scrubbed)}" if (scrubbed := self.key.scrub(text).strip()) else ""
         remedy = f" ({_REMEDY[kind]})" if kind in _REMEDY else ""
+        if wait is not None and wait >= self.patience_s and kind.retryable:
+            kind, remedy = errors.LongCooldown, f" (the provider asks for {math.ceil(wait / 60)} minutes)"
         return kind(self.model, f"{what}{quoted}{remedy}", status=status, retry_after=wait)
 
 

@@ -119,7 +119,7 @@ class HttpModel:
         self._model = model
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._key = ProviderKey(api_key)
-        self._faults = FaultClassifier(name, self._key, timeouts)
+        self._faults = FaultClassifier(name, self._key, timeouts, retry.total_s)
         self._retry = retry
         self._timeouts = timeouts
         self._limiter = limiter
@@ -181,7 +181,7 @@ class HttpModel:
             for delta in completion_deltas(read_completion(self._faults, await reply.whole(), call)):
                 yield delta
             return
-        reader = StreamReader(self._faults)
+        reader = StreamReader(self._faults, call)
         async with aclosing(reply.pieces()) as pieces:
             async for piece in pieces:
                 for delta in reader.feed(piece):
@@ -196,7 +196,7 @@ class HttpModel:
         """A limiter's slot to send one request. Raises the error that opened the breaker, where it is open."""
         self._breaker.check()  # no waiting for a slot that could not be used
         try:
-            async with self._limiter.slot(self._breaker.check) as slot:
+            async with self._limiter.slot(self.name, self._breaker.check) as slot:
                 request.watch.exclude(slot.waited_s)
                 with self._breaker.guard():
                     yield slot

@@ -25,13 +25,8 @@ class PaperTable:
     rows: Mapping[str, Published]
 
 
-def _load_tables() -> dict[str, PaperTable]:
-    content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
-    return {
-        numeral: PaperTable(table["title"], {name: Published(*row) for name, row in table["rows"].items()})
-        for numeral, table in content.items()
-    }
-
-
-TABLES: Mapping[str, PaperTable] = _load_tables()
+TABLES: Mapping[str, PaperTable] = {
+    numeral: PaperTable(table["title"], {name: Published(*row) for name, row in table["rows"].items()})
+    for numeral, table in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8")).items()
+}
 """By the paper's numerals."""

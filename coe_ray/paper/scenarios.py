@@ -57,13 +57,12 @@ def _resolve(profile: Profile, before: tuple[ResolvedScenario, ...], name: str, 
     if unknown := set(scenario.relabel.values()) - tasks:
         raise ConfigError(f"{where}: relabel names {sorted(unknown)[0]!r}, which is not among its tasks")
     known = all_experts(profile, before)
-    experts = {expert: _run_name(expert, config, known, name) for expert, config in after.experts.items()}
+    # An expert keeps its own name, unless another one has it.
+    experts = {
+        expert: expert if known.get(expert, config) == config else f"{expert} @ {name}"
+        for expert, config in after.experts.items()
+    }
     return ResolvedScenario(name, after, scenario.relabel, experts)
-
-
-def _run_name(expert: str, config: ExpertConfig, known: Mapping[str, ExpertConfig], scenario: str) -> str:
-    """The expert's own name, unless another expert has it."""
-    return expert if known.get(expert, config) == config else f"{expert} @ {scenario}"
 
 
 def all_experts(profile: Profile, scenarios: tuple[ResolvedScenario, ...]) -> dict[str, ExpertConfig]:

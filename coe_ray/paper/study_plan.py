@@ -64,7 +64,10 @@ def plan_study(request: StudyRequest, reference: str, folder: Path) -> StudyPlan
     scenarios = resolve_scenarios(profile)
     benchmark = load_benchmark(request.data, tasks=profile.task_list)
     questions = sample_by_task(_questions_of(profile, scenarios, benchmark), request.per_task, request.seed)
-    benchmark = _without_leaks(request, benchmark, questions)
+    if request.leave_out_leaks:
+        benchmark = replace(benchmark, examples=without_leaks(questions, benchmark.examples))
+    else:
+        refuse_leaks(questions, benchmark.examples, "the labelled examples that the index is made of")
     models = all_models(profile, scenarios)
     experts = all_experts(profile, scenarios)
     update = {
@@ -126,16 +129,6 @@ def _questions_of(
         named = ", ".join(task.name for task in benchmark.tasks)
         raise DataError(f"profile {profile.name!r} has none of the tasks of {benchmark.name} ({named})")
     return questions
-
-
-def _without_leaks(request: StudyRequest, benchmark: Benchmark, questions: tuple[Question, ...]) -> Benchmark:
-    """The benchmark with examples that are no scored question. Raises `DataError` where some are, unless they are to be
-    left out.
-    """
-    if not request.leave_out_leaks:
-        refuse_leaks(questions, benchmark.examples, "the labelled examples that the index is made of")
-        return benchmark
-    return replace(benchmark, examples=without_leaks(questions, benchmark.examples))
 
 
 def _with_scoring(scoring: Scoring, models: Mapping[str, ModelConfig], expert: ExpertConfig) -> ExpertConfig:

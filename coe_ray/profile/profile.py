@@ -7,7 +7,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -56,12 +56,14 @@ class AccessConfig(ProfileSection):
 
     `keys` is the file of hashed keys that `coe-ray keys` writes (default: `keys.json` in `COE_RAY_HOME`); `off` lets
     everyone in, which only an endpoint on loopback may do. The limits are each key's, on all replicas together, where
-    its entry in the file names no others.
+    its entry in the file names no others. `cors_origins` are the origins (`https://host:port`) whose web pages may call
+    the endpoint from a browser.
     """
 
     keys: Literal[False] | str | None = None
     requests_per_minute: int = Field(default=60_000, ge=1)
     concurrency: int = Field(default=256, ge=1)
+    cors_origins: tuple[Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")], ...] = ()
 
 
 class Profile(ProfileSection):

@@ -8,7 +8,7 @@ last, so that a governor that was born a moment ago goes on where the one before
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from coe_ray.ratelimit.aimd import AimdWindow
@@ -20,6 +20,12 @@ FORGOTTEN_S = 5.0
 
 ROTATION_S = 1.0
 """Where slots cannot be shared evenly, the client that gets one more changes after this time."""
+
+
+LIVE_PART = 8
+LIVE_S = 600.0
+"""So long after the last live request, one in so many slots is kept for the next one, which need not wait for a job's
+calls to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class UsageReport:
 
     `epoch` and `limit` are of its last lease. Of the calls begun in that epoch, `limited` were refused with 429 and
     `confirmed` answered; `accepted` is how many of those in flight at the first refusal were not refused.
-    `finished` counts all answers.
+    `finished` counts all answers. `is_live`: live requests, which come before a job's.
     """
 
     client: str
@@ -52,6 +58,7 @@ class UsageReport:
     limited: int = 0
     accepted: int = 0
     tokens: int = 0
+    is_live: bool = False
 
     @property
     def demand(self) -> int:
@@ -96,13 +103,17 @@ class _Client:
 
 
 class RateGovernor:
-    """Governor of one provider key: its limit, shared by max-min fairness. `clock` gives seconds."""
+    """Governor of one provider key: its limit, shared by max-min fairness, live requests first.
+
+    `clock` gives seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._window = AimdWindow(clock())
         self._budget = RateBudget()
         self._clients: dict[str, _Client] = {}
+        self._live_until = -math.inf
 
     def report(self, report: UsageReport) -> Lease:
         """Record a client's report and return its lease. A client without demand gives its lease back."""
@@ -125,6 +136,8 @@ class RateGovernor:
     def _update(self, now: float, report: UsageReport) -> _Client:
         client = self._clients.setdefault(report.client, _Client(report, now))
         client.report, client.reported_at = report, now
+        if report.is_live:
+            self._live_until = now + LIVE_S
         client.credit -= report.started if self._budget.is_limited else 0
         return client
 
@@ -158,30 +171,48 @@ class RateGovernor:
     def _slots(self, now: float, client: _Client) -> int:
         if now < self._window.paused_until:
             return 0
-        total, row = int(self._window.limit), self._row(now)
+        total, group = self._total(now, client), self._group(is_live=client.report.is_live)
+        row = self._row(now, total, group)
         shares = whole_shares(total, [max(each.report.demand, 1) for each in row])
-        claimed = sum(each.claim for each in row if each is not client)
         # Slots that others still hold are not leased before they report again: the limit is never passed.
-        return min(shares[row.index(client)], max(total - claimed, 0))
+        left = min(total - _claimed(group, client), int(self._window.limit) - _claimed(self._clients.values(), client))
+        return min(shares[row.index(client)], max(left, 0))
 
-    def _row(self, now: float) -> list[_Client]:
+    def _group(self, *, is_live: bool) -> list[_Client]:
+        return [client for client in self._clients.values() if client.report.is_live is is_live]
+
+    def _total(self, now: float, client: _Client) -> int:
+        """Slots of all live clients, or of all jobs: what live requests want or is kept for them, and the rest."""
+        total = int(self._window.limit)
+        if client.report.is_live and not self._group(is_live=False):
+            return total
+        kept = -(-total // LIVE_PART) if total > 1 and now < self._live_until else 0
+        live = min(max(sum(each.report.demand for each in self._group(is_live=True)), kept), total)
+        return live if client.report.is_live else total - live
+
+    def _row(self, now: float, total: int, clients: list[_Client]) -> list[_Client]:
         """The clients in the order in which the last slots go to them."""
-        clients = list(self._clients.values())
-        if self._window.limit < len(clients):
+        if total < len(clients):
             return sorted(clients, key=lambda each: each.priority)
         first = int(now / ROTATION_S) % len(clients)
         return clients[first:] + clients[:first]
 
     def _granted(self, now: float, client: _Client) -> int:
-        clients = list(self._clients.values())
-        reserved = sum(each.report.in_flight + each.credit for each in clients)
-        shares = fair_shares(self._budget.affordable_calls(now, reserved), [each.room for each in clients])
-        for each, share in zip(clients, shares, strict=True):
-            each.credit += share
-        self._budget.start(sum(shares))
+        reserved = sum(each.report.in_flight + each.credit for each in self._clients.values())
+        affordable = self._budget.affordable_calls(now, reserved)
+        for clients in (self._group(is_live=True), self._group(is_live=False)):
+            shares = fair_shares(affordable, [each.room for each in clients])
+            for each, share in zip(clients, shares, strict=True):
+                each.credit += share
+            self._budget.start(sum(shares))
+            affordable -= sum(shares)
         return max(int(client.credit), 0)
 
     def _accepted_beside(self, report: UsageReport) -> int:
         """Calls of the other clients that the provider has accepted: they are assumed to use all their slots."""
         others = [client for name, client in self._clients.items() if name != report.client]
         return sum(min(client.slots, client.report.demand) for client in others)
+
+
+def _claimed(clients: Iterable[_Client], but: _Client) -> int:
+    return sum(each.claim for each in clients if each is not but)

@@ -62,13 +62,19 @@ class LimiterSlot:
 
 
 class CallLimiter:
-    """Limiter of one provider key in this process. Serves one event loop at a time."""
+    """Limiter of one provider key in this process. Serves one event loop at a time.
 
-    def __init__(self, provider: str, limits: RateLimits, governor: Exchange, activity: CallActivity) -> None:
+    `is_live`: its calls are live requests, which the governor serves before those of jobs.
+    """
+
+    def __init__(
+        self, provider: str, limits: RateLimits, governor: Exchange, activity: CallActivity, *, is_live: bool = False
+    ) -> None:
         self.activity = activity
         self._provider = provider
         self._limits = limits
         self._governor = governor
+        self._is_live = is_live
         self._client = uuid.uuid4().hex
         self._lease = Lease()
         self._queue = FairQueue()
@@ -83,13 +89,13 @@ class CallLimiter:
         self._not_before = 0.0
 
     @asynccontextmanager
-    async def slot(self, check: Callable[[], None] | None = None) -> AsyncIterator[LimiterSlot]:
-        """A slot, first come, first served. The request counts as in flight inside the block.
+    async def slot(self, model: str = "", check: Callable[[], None] | None = None) -> AsyncIterator[LimiterSlot]:
+        """A slot for a call of `model`; models take turns. The request counts as in flight inside the block.
 
         `check` is called when the slot is free; its error is raised, nothing sent. A `RateLimited` raised inside is
         reported to the governor; other errors count neither as answered nor as refused.
         """
-        waited_s = await self._take()
+        waited_s = await self._take(model)
         epoch = self._lease.epoch
         try:
             if check:
@@ -97,14 +103,14 @@ class CallLimiter:
             with self.activity.count_in_flight():
                 yield LimiterSlot(waited_s, self._count_tokens)
         except BaseException as error:
-            if isinstance(error, RateLimited) and epoch == self._lease.epoch:
+            if isinstance(error, RateLimited) and error.attempts and epoch == self._lease.epoch:
                 self._refused()
             raise
         else:
             self._tally["finished"] += 1
             self._tally["confirmed"] += epoch == self._lease.epoch
         finally:
-            self._queue.end()
+            self._queue.end(model)
 
     def join(self, limits: RateLimits) -> None:
         """Join the limits of another model with the same key."""
@@ -117,11 +123,11 @@ class CallLimiter:
     def _count_tokens(self, tokens: int) -> None:
         self._tally["tokens"] += tokens
 
-    async def _take(self) -> float:
+    async def _take(self, model: str) -> float:
         """Take a slot; the seconds in the queue. A cancelled waiter takes none."""
         if asyncio.get_running_loop() is not self._loop:
             self._move()
-        if self._queue.take():
+        if self._queue.take(model):
             return 0.0
         began = _now()
         if self._timer is None and not self._is_exchanging():
@@ -129,7 +135,7 @@ class CallLimiter:
         with self.activity.count_waiting():
             try:
                 async with asyncio.timeout(FAIL_FAST_WAIT_S if must_fail_fast() else None):
-                    await self._queue.wait()
+                    await self._queue.wait(model)
             except TimeoutError:
                 raise SaturatedError from None
         return _now() - began
@@ -199,6 +205,7 @@ class CallLimiter:
             started=self._queue.begun,
             limited=self._limited,
             accepted=self._crowd - self._limited,
+            is_live=self._is_live,
             **self._tally,
         )
 
@@ -238,13 +245,19 @@ def provider_id(base_url: str, secret: str | None) -> str:
 
 
 class LimiterRegistry:
-    """The limiters of one process. Without `governor` the process has governors of its own."""
+    """The limiters of one process. Without `governor` the process has governors of its own.
+
+    `is_live`: the process answers live requests, which the governor serves before those of jobs.
+    """
 
     def __init__(
         self,
         governor: Callable[[str, UsageReport], Awaitable[Lease]] | None = None,
         activity: CallActivity | None = None,
+        *,
+        is_live: bool = False,
     ) -> None:
+        self._is_live = is_live
         self.activity = activity or CallActivity()
         self._governor = governor or _OwnGovernors().report
         self._limiters: dict[str, CallLimiter] = {}
@@ -255,7 +268,8 @@ class LimiterRegistry:
         if provider in self._limiters:
             self._limiters[provider].join(limits)
         else:
-            self._limiters[provider] = CallLimiter(provider, limits, partial(self._governor, provider), self.activity)
+            exchange = partial(self._governor, provider)
+            self._limiters[provider] = CallLimiter(provider, limits, exchange, self.activity, is_live=self._is_live)
         return self._limiters[provider]
 
 

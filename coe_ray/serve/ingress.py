@@ -113,4 +113,4 @@ class Ingress:
 
 
 def _api_models(profile: Profile) -> dict[str, ChatModel]:
-    return make_local_models(profile, LimiterRegistry(connect_governors()), BREAKER_S)
+    return make_local_models(profile, LimiterRegistry(connect_governors(), is_live=True), BREAKER_S)

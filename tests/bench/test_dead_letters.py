@@ -57,6 +57,7 @@ def test_calls_of_a_kind_are_told_together_in_the_words_of_one_that_was_sent() -
             "NoSuchModel",
             "correct the profile, then run it with another --out and --journal RUN/journal: nothing is paid again",
         ),
+        ("LongCooldown", "this model was asked nothing more: run the same command when that time is over"),
         ("ServerFault", "run the same command to ask again"),
         ("ContextTooLong", "mend it, then add --retry-failed to ask again"),
         ("NotInJournal", "a replay asks nobody: run the bench with this profile and the same --journal"),

@@ -74,6 +74,7 @@ BREAKING: Mapping[str, Played] = {
     "locked": failed(fault(401, f"Incorrect API key provided: {KEY}"), "BadCredentials"),
     "missing": failed(fault(404, "The model does not exist"), "NoSuchModel"),
     "broke": failed(fault(429, "You have no credit left", "insufficient_quota"), "QuotaUsedUp"),
+    "resting": failed(fault(429, "Slow down", headers={"Retry-After": "3600"}), "LongCooldown"),
 }
 
 
@@ -270,6 +271,8 @@ def test_what_only_a_person_can_mend_stops_its_own_model_alone(ray: Cluster, pla
         r"40 calls failed as NoSuchModel: model 'missing': HTTP 404: .*\(check the provider's model name",
         r"40 calls failed as QuotaUsedUp: model 'broke': HTTP 429: .*\(top up the account",
         r"asked nothing more: put that right, then run the same command",
+        r"40 calls failed as LongCooldown: model 'resting': HTTP 429: Slow down \(the provider asks for 60 minutes\)",
+        r"asked nothing more: run the same command when that time is over",
     ):
         assert re.search(line, " ".join(first.output.split())), first.output
 

@@ -13,9 +13,10 @@ from coe_ray.core import errors
 from coe_ray.core.errors import CallError
 from coe_ray.core.types import Completion
 from coe_ray.llm.breaker import ModelBreaker
+from coe_ray.ratelimit.governor import Lease, RateGovernor, UsageReport
 from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import FaultServer, Reply, answer, fault
-from tests.support.model_under_test import CALL, KEY, LATE, made, said, until
+from tests.support.model_under_test import CALL, KEY, LATE, collect_stream, made, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,6 +24,7 @@ STOPPING = [
     (fault(401, "Incorrect API key"), errors.BadCredentials),
     (fault(404, "no such model"), errors.NoSuchModel),
     (fault(429, LATE, "insufficient_quota"), errors.QuotaUsedUp),
+    (fault(429, "Slow down", headers={"Retry-After": "3600"}), errors.LongCooldown),
 ]
 DENIED = errors.BadCredentials("expert-a", "HTTP 401: no", status=401, body="{}")
 
@@ -50,7 +52,7 @@ async def test_later_calls_are_not_sent(server: FaultServer, reply: Reply, kind:
     model = made(server.base_url)
     first, second = [await end(model.complete(CALL)) for _ in range(2)]
     with pytest.raises(kind, match="not asked") as streamed:
-        await said(model)
+        await collect_stream(model)
     await model.close()
     assert isinstance(first, kind)
     assert isinstance(second, kind)
@@ -188,6 +190,39 @@ async def test_other_errors_open_nothing(kind: type[CallError]) -> None:
     with pytest.raises(kind), breaker.guard():
         raise kind("expert-a", "no")
     breaker.check()
+
+
+async def test_a_long_cooldown_ends_when_its_time_is_over() -> None:
+    """Nothing was repaired that one call would have to try out: all calls go on, in a job too."""
+    clock = Clock()
+    breaker = ModelBreaker(math.inf, clock)
+    with pytest.raises(errors.LongCooldown), breaker.guard():
+        raise errors.LongCooldown("expert-a", "HTTP 429 (the provider asks for 60 minutes)", retry_after=3600.0)
+    clock.now = 3000.0
+    with pytest.raises(errors.LongCooldown, match=r"not asked: .*the provider asks for 60 minutes") as caught:
+        breaker.check()
+    assert (caught.value.retry_after, caught.value.attempts) == (600, 0)
+    clock.now = 3600.0
+    with pytest.raises(errors.ServerFault), breaker.guard(), breaker.guard():
+        raise errors.ServerFault("expert-a", "no")
+    breaker.check()
+
+
+async def test_a_cooldown_of_one_model_is_one_refusal_of_its_key(server: FaultServer) -> None:
+    """Calls that are not sent say nothing about the key: its other models keep their window."""
+    server.reset(fault(429, "Slow down", headers={"Retry-After": "3600"}))
+    refused: list[int] = []
+    governor = RateGovernor()
+
+    async def report(provider: str, usage: UsageReport) -> Lease:
+        refused.append(usage.limited)
+        return governor.report(usage)
+
+    model = made(server.base_url, limiters=LimiterRegistry(report), max_concurrency=1)
+    ends = await asyncio.gather(*(end(model.complete(CALL)) for _ in range(50)))
+    await model.close()
+    assert {type(each) for each in ends} == {errors.LongCooldown}
+    assert (server.served, max(refused)) == (1, 1)
 
 
 async def test_it_travels_as_it_is() -> None:

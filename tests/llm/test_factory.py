@@ -57,8 +57,8 @@ def test_a_key_that_is_not_set_is_said_by_the_name_of_its_variable(
     monkeypatch.delenv("GLM_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("GLM_KEY", value)
-    said = r"^profile 'small': models.made.key_env: environment variable GLM_KEY is not set; export the key there$"
-    with pytest.raises(ConfigError, match=said):
+    message = r"^profile 'small': models.made.key_env: environment variable GLM_KEY is not set; export the key there$"
+    with pytest.raises(ConfigError, match=message):
         made(tmp_path, API | {"key_env": "GLM_KEY"})
 
 
@@ -81,6 +81,19 @@ async def test_calls_of_api_models_go_through_the_gates(tmp_path: Path) -> None:
         await until(lambda: server.served == 2)
         assert (limiters.activity.in_flight, limiters.activity.waiting) == (2, 3)
         await given_up(model, *calls)
+
+
+async def test_models_of_one_key_take_turns(tmp_path: Path) -> None:
+    """A slow expert's calls, which came first, do not hold up the classifier's."""
+    async with running() as server:
+        server.reset(answer("B"))
+        config = API | {"base_url": server.base_url, "max_concurrency": 1}
+        extra = {name: config | {"model": name} for name in ("slow", "classifier")}
+        models = make_local_models(small_profile(tmp_path, models=content()["models"] | extra))
+        await asyncio.gather(*(models[name].complete(CALL) for name in ("slow", "slow", "slow", "classifier")))
+        assert [body["model"] for body in server.bodies] == ["slow", "classifier", "slow", "slow"]
+        for name in extra:
+            await given_up(models[name])
 
 
 @pytest.mark.parametrize(("rest_s", "served"), [(math.inf, 1), (0.0, 3)])

@@ -46,7 +46,8 @@ async def test_retry_after_as_a_date(server: FaultServer, model: HttpModel) -> N
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     server.reset(fault(503, "no", headers={"Retry-After": date}), answer("B"))
     error = await failure(model)
-    assert error.attempts == 1
+    assert (type(error), error.attempts, error.status) == (errors.LongCooldown, 1, 503)
+    assert error.message.endswith("(the provider asks for 60 minutes)")
     assert error.retry_after is not None
     assert 1800 < error.retry_after <= 3600
 
@@ -55,7 +56,7 @@ async def test_a_retry_after_beyond_the_time_left_fails_at_once(server: FaultSer
     server.reset(fault(429, "Slow down", headers={"Retry-After": "60"}))
     async with asyncio.timeout(30):
         error = await failure(model)
-    assert (type(error), error.attempts, error.retry_after) == (errors.RateLimited, 1, 60.0)
+    assert (type(error), error.attempts, error.retry_after) == (errors.LongCooldown, 1, 60.0)
 
 
 async def test_total_s_ends_the_tries(server: FaultServer) -> None:

@@ -47,3 +47,53 @@ async def test_a_turn_that_nobody_uses_goes_to_the_next() -> None:
     await asyncio.wait(waiters)
     assert [waiter.cancelled() for waiter in waiters] == [True, False]
     assert (one.taken, one.begun) == (1, 2)
+
+
+async def order_of(queue: FairQueue, models: str) -> str:
+    """The models in the order in which their waiting calls got the one slot of the queue, each for a moment."""
+    order = ""
+
+    async def call(model: str) -> None:
+        nonlocal order
+        await queue.wait(model)
+        order += model
+        await asyncio.sleep(0)
+        queue.end(model)
+
+    waiters = [asyncio.create_task(call(model)) for model in models]
+    await asyncio.sleep(0)
+    queue.admit()
+    await asyncio.gather(*waiters)
+    return order
+
+
+async def test_models_take_turns() -> None:
+    assert await order_of(turns(1), "aaaabbc") == "abcabaa"
+
+
+async def test_a_free_slot_goes_to_the_waiting_model_that_has_fewest() -> None:
+    queue = turns(4)
+    assert [queue.take("slow") for _ in range(5)] == [True] * 4 + [False]
+    waiting = [asyncio.create_task(queue.wait(model)) for model in ("slow", "slow", "classifier", "classifier")]
+    await asyncio.sleep(0)
+    for _ in range(2):
+        queue.end("slow")
+    await asyncio.sleep(0)
+    assert [waiter.done() for waiter in waiting] == [False, False, True, True]
+    for _ in range(2):
+        queue.end("slow")
+    await asyncio.gather(*waiting)
+    assert (queue.taken, queue.waiting) == (4, 0)
+
+
+async def test_a_cancelled_waiter_takes_no_turn_of_its_model() -> None:
+    queue = turns(0)
+    waiting = [asyncio.create_task(queue.wait(model)) for model in "aab"]
+    await asyncio.sleep(0)
+    for waiter in waiting[:2]:
+        waiter.cancel()
+    await asyncio.wait(waiting[:2])
+    assert queue.waiting == 1
+    queue.slots = 1
+    queue.admit()
+    await waiting[2]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coe_ray.core.errors import RateLimited
-from coe_ray.ratelimit.governor import FORGOTTEN_S, Lease, RateGovernor, RateLimits, UsageReport
+from coe_ray.ratelimit.governor import FORGOTTEN_S, LIVE_S, Lease, RateGovernor, RateLimits, UsageReport
 from tests.support.provider import Client, Provider, RemoteGovernor, ask, now
 from tests.support.virtual_time import run_virtually
 
@@ -91,6 +91,75 @@ def test_a_silent_client_is_forgotten(governor: RateGovernor, clock: Clock) -> N
     governor.report(busy("a", in_flight=20))
     clock.now += FORGOTTEN_S + 0.1
     assert governor.report(busy("b")).slots == 20
+
+
+def live(**what: object) -> UsageReport:
+    return busy("live", is_live=True, **what)
+
+
+def test_live_requests_have_what_they_want_before_jobs(governor: RateGovernor) -> None:
+    assert governor.report(busy("job")).slots == 20
+    assert governor.report(live(waiting=5)).slots == 0
+    assert governor.report(busy("job", in_flight=20)).slots == 15
+    assert governor.report(busy("job", in_flight=12)).slots == 15
+    assert governor.report(live(waiting=5)).slots == 5
+    assert governor.report(live(waiting=100)).slots == 5
+    assert governor.report(busy("job")).slots == 0
+    assert governor.report(live(waiting=100)).slots == 20
+
+
+def test_the_next_live_request_finds_a_slot_that_no_job_has(governor: RateGovernor, clock: Clock) -> None:
+    governor.report(live(waiting=1))
+    governor.report(live(waiting=0))
+    assert governor.report(busy("job")).slots == 17
+    clock.now += LIVE_S / 2
+    governor.report(busy("job"))
+    assert governor.report(live(waiting=1)).slots >= 1
+    clock.now += LIVE_S
+    assert governor.report(busy("job")).slots == 20
+
+
+def test_the_only_slot_is_kept_for_nobody_but_goes_to_a_live_request_first(governor: RateGovernor) -> None:
+    one = RateLimits(1)
+    assert governor.report(live(limits=one, waiting=1)).slots == 1
+    assert governor.report(busy("job", limits=one)).slots == 0
+    governor.report(live(limits=one, waiting=0))
+    assert governor.report(busy("job", limits=one)).slots == 1
+
+
+def test_starts_of_a_rate_go_to_live_requests_first(governor: RateGovernor, clock: Clock) -> None:
+    limits = RateLimits(64, requests_per_minute=60)
+    assert governor.report(busy("job", limits=limits)).starts == 1
+    governor.report(live(limits=limits, waiting=3))
+    for _ in range(3):
+        clock.now += 1
+        assert governor.report(busy("job", limits=limits, started=0, in_flight=1)).starts == 1
+    assert governor.report(live(limits=limits, waiting=3)).starts == 3
+
+
+@pytest.mark.parametrize("max_concurrency", [4, 64])
+def test_a_live_question_during_a_bench_takes_no_more_than_twice_its_time(max_concurrency: int) -> None:
+    """Two calls of 2 s, beside two workers of a bench that would fill the window many times."""
+
+    async def run() -> None:
+        provider, governor, limits = (
+            Provider(limit=64, length_s=lambda: 2.0),
+            RemoteGovernor(),
+            RateLimits(max_concurrency),
+        )
+        bench = [Client(name, governor.limiter(limits), provider, 200) for name in NAMES[:2]]
+        limiter = governor.limiter(limits, is_live=True)
+        await asyncio.sleep(30)
+        for pause_s in (0.0, 7.3, 60.0):
+            await asyncio.sleep(pause_s)
+            began = now()
+            for _ in range(2):
+                await ask(limiter, provider, "live", random.Random(1))
+            assert now() - began <= 8
+        assert await provider.share_used(20) * provider.limit >= 0.7 * max_concurrency
+        await asyncio.gather(*(client.stop() for client in bench))
+
+    run_virtually(run())
 
 
 def test_limits_of_several_clients_are_joined(governor: RateGovernor) -> None:

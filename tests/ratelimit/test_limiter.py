@@ -355,6 +355,18 @@ def test_all_limiters_count_into_one_activity() -> None:
         assert limiters.limiter(url, None, RateLimits()).activity is activity
 
 
+@pytest.mark.parametrize("is_live", [True, False])
+async def test_the_governor_is_told_whether_requests_are_live(is_live: bool) -> None:
+    told: list[bool] = []
+
+    async def governor(provider: str, report: UsageReport) -> Lease:
+        told.append(report.is_live)
+        return Lease(limit=1, slots=1)
+
+    async with LimiterRegistry(governor, is_live=is_live).limiter("http://a/v1", None, RateLimits()).slot():
+        assert told == [is_live]
+
+
 def test_the_key_does_not_show_in_the_provider_id() -> None:
     assert "sk-secret" not in provider_id("http://a/v1", "sk-secret")
     assert provider_id("http://a/v1", "sk-secret") != provider_id("http://a/v1", "sk-other")

@@ -127,5 +127,5 @@ class RemoteGovernor:
         self.leases.append(self.governor.report(report))
         return self.leases[-1]
 
-    def limiter(self, limits: RateLimits) -> CallLimiter:
-        return CallLimiter("p", limits, self.report, CallActivity())
+    def limiter(self, limits: RateLimits, *, is_live: bool = False) -> CallLimiter:
+        return CallLimiter("p", limits, self.report, CallActivity(), is_live=is_live)

@@ -14,6 +14,9 @@ from matplotlib.transforms import Bbox
 from coe_ray.analysis.charts import style
 from coe_ray.analysis.tables import one_line, shorten
 
+_LEADER: dict[str, Any] = {"arrowstyle": "-", "color": style.SOFT, "linewidth": 0.75, "shrinkA": 0, "shrinkB": 6}
+"""Line from a mark to a name that stands away from it."""
+
 
 @dataclass(frozen=True, slots=True)
 class CostPoint:
@@ -110,17 +113,9 @@ def _place_names(axes: Axes, points: Sequence[CostPoint], stairs: Sequence[tuple
         free = [(place, box) for place, box in places if _contains(frame, box) and not box.count_overlaps(taken)]
         clear = [each for each in free if not each[1].count_overlaps(lines)]
         for (across, up, ha), box in (clear or free)[:1]:
-            leader: dict[str, Any] = {
-                "arrowstyle": "-",
-                "color": style.SOFT,
-                "linewidth": 0.75,
-                "shrinkA": 0,
-                "shrinkB": 6,
-            }
-            leader["relpos"] = (0.0 if ha == "left" else 1.0, 0.5)
+            leader = {**_LEADER, "relpos": (0.0 if ha == "left" else 1.0, 0.5)} if abs(up) > style.LINE_HEIGHT else None
             where: dict[str, Any] = {"textcoords": "offset points", "ha": ha, "va": "center", "zorder": 5}
-            where["arrowprops"] = leader if abs(up) > style.LINE_HEIGHT else None
-            axes.annotate(name, (point.cost, point.accuracy), (across, up), **where)
+            axes.annotate(name, (point.cost, point.accuracy), (across, up), arrowprops=leader, **where)
             taken.append(box)
 
 

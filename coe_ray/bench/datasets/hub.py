@@ -27,32 +27,21 @@ def download_dataset() -> Iterator[Path]:
 
     Raises DataError if the hub cannot be reached or the archive cannot be unpacked.
     """
-    snapshot = _snapshot()
+    try:
+        patterns = ["*.zip", "*.csv"]
+        snapshot = Path(snapshot_download(REPOSITORY, repo_type="dataset", revision=REVISION, allow_patterns=patterns))
+    except (OSError, RevisionResolutionError, XetDownloadError) as error:
+        # Every error of the hub's client but these last two is an OSError, those of the connection included.
+        raise DataError(f"cannot download {REPOSITORY} at {REVISION[:7]}: {error}; {_REMEDY}") from error
     archives = sorted(snapshot.rglob("*.zip"))
     if not archives:
         yield snapshot
         return
     with TemporaryDirectory(prefix="devops-eval-") as folder:
         for archive in archives:
-            _unpack(archive, Path(folder))
+            try:
+                with zipfile.ZipFile(archive) as file:
+                    file.extractall(folder)
+            except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+                raise DataError(f"cannot unpack {archive}: {error}; delete the file and load it again") from error
         yield Path(folder)
-
-
-def _snapshot() -> Path:
-    try:
-        folder = snapshot_download(
-            REPOSITORY, repo_type="dataset", revision=REVISION, allow_patterns=["*.zip", "*.csv"]
-        )
-    except (OSError, RevisionResolutionError, XetDownloadError) as error:
-        # Every error of the hub's client but these last two is an OSError, those of the connection included.
-        message = f"cannot download {REPOSITORY} at {REVISION[:7]}: {error}; {_REMEDY}"
-        raise DataError(message) from error
-    return Path(folder)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(archive) as file:
-            file.extractall(folder)
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
-        raise DataError(f"cannot unpack {archive}: {error}; delete the file and load it again") from error

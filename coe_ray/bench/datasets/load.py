@@ -6,7 +6,7 @@ rejected row with its reason.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -94,29 +94,26 @@ def _benchmark(
         check_sizes(rows)
     questions, rejected = _separate_rejected(rows)
     if not questions:
-        raise DataError(f"{root}: no usable row in the {split} split: {_count_reasons(rejected)}")
+        counts = Counter(row.reason.split(":")[0] for row in rejected)  # each reason up to its colon
+        reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
+        raise DataError(f"{root}: no usable row in the {split} split: {reasons}")
     examples = _examples(rows if split == "dev" else _rows(root, "dev", names))
     return Benchmark(name, _tasks([*questions, *examples], own.values()), questions, examples, rejected)
 
 
 def _rows(root: Path, split: Split, own: Mapping[str, str]) -> list[Row]:
-    files = ((path, path.relative_to(root).as_posix()) for path in _files(root, split))
-    return [row for path, file in files for row in _READERS[path.suffix.lower()](path, file, own)]
-
-
-def _files(root: Path, split: Split) -> Iterator[Path]:
-    """The files below the split's folder, in the order of their names."""
+    """The rows of all files below the split's folder, in the order of their names."""
+    rows: list[Row] = []
     for path in sorted(root.rglob("*")):
-        *folders, name = path.relative_to(root).parts
+        parts = path.relative_to(root).parts
         # Archives made on a Mac hold a hidden twin of every file, which is no data.
-        hidden = any(part.startswith(".") or part == "__MACOSX" for part in (*folders, name))
-        if path.suffix.lower() in _READERS and not hidden and _split(folders) == split and path.is_file():
-            yield path
-
-
-def _split(folders: Sequence[str]) -> str | None:
-    """The split of a path. The outermost folder counts: a phase's folder may be called TEST as well."""
-    return next((folder.lower() for folder in folders if folder.lower() in _SPLITS), None)
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+        # The outermost folder counts: a phase's folder may be called TEST as well.
+        found = next((part.lower() for part in parts[:-1] if part.lower() in _SPLITS), None)
+        read = _READERS.get(path.suffix.lower())
+        if read and found == split and not hidden and path.is_file():
+            rows += read(path, "/".join(parts), own)
+    return rows
 
 
 def _separate_rejected(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple[RejectedRow, ...]]:
@@ -132,12 +129,6 @@ def _separate_rejected(rows: Sequence[Row]) -> tuple[tuple[Question, ...], tuple
         else:
             rejected.append(RejectedRow(row.file, row.number, row.id, reason or "unreadable row"))
     return tuple(question for question, _ in kept.values()), tuple(rejected)
-
-
-def _count_reasons(rejected: Sequence[RejectedRow]) -> str:
-    """The reasons with their counts, most frequent first, each up to its colon."""
-    counts = Counter(row.reason.split(":")[0] for row in rejected)
-    return ", ".join(f"{count} × {reason}" for reason, count in counts.most_common())
 
 
 def _duplicate(question: Question, first: Question, row: Row) -> str:

@@ -32,22 +32,18 @@ def _row(file: str, number: int, entry: object, stem: str, task: str | None) -> 
     given = str(entry.get("id", "")) if isinstance(entry, dict) else ""
     if task is None:
         return Row(file, number, given, fault=f"unknown task: {stem!r} is no task of OpsEval or of the profile")
-    if not isinstance(entry, dict) or not _is_readable(entry):
+    choices = (entry.get("choices") or []) if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(entry.get("question"), str) or not isinstance(choices, list):
         return Row(file, number, given, fault="unreadable row: an object with question, answer and choices is needed")
-    text, options = _separate_options(_strip_quotes(entry["question"].strip()), _choices(entry))
+    text, options = _separate_options(_strip_quotes(entry["question"].strip()), _texts(choices))
     return Row(file, number, given, text, options, _answer(entry), task)
 
 
-def _is_readable(entry: Mapping[str, Any]) -> bool:
-    choices = entry.get("choices") or []
-    return isinstance(entry.get("question"), str) and isinstance(choices, list)
-
-
-def _choices(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _texts(choices: Sequence[object]) -> tuple[str, ...]:
     """The choices as texts without their letters; an empty one stays, as a hole."""
-    choices = ["" if choice is None else str(choice).strip() for choice in entry.get("choices") or []]
-    stem, lettered = split_options("\n".join(choices))
-    return lettered if not stem and len(lettered) == len(choices) else tuple(choices)
+    texts = ["" if choice is None else str(choice).strip() for choice in choices]
+    stem, lettered = split_options("\n".join(texts))
+    return lettered if not stem and len(lettered) == len(texts) else tuple(texts)
 
 
 def _answer(entry: Mapping[str, Any]) -> str:

@@ -33,13 +33,12 @@ def tasks(summary: Mapping[str, Any]) -> list[str]:
 
 def best_by_task(summary: Mapping[str, Any]) -> dict[str, set[str]]:
     """For each task its most accurate experts: all of them, where several are equal."""
-    return {task: _best_at(task, summary["systems"]) for task in tasks(summary)}
-
-
-def _best_at(task: str, systems: Systems) -> set[str]:
-    figures = {name: system["per_task"].get(task) for name, system in systems.items() if name != COE}
-    scored = {name: row["accuracy"] for name, row in figures.items() if row and row["total"]}
-    return {name for name, accuracy in scored.items() if accuracy == max(scored.values())}
+    best = {}
+    for task in tasks(summary):
+        figures = {name: each["per_task"].get(task) for name, each in summary["systems"].items() if name != COE}
+        scored = {name: row["accuracy"] for name, row in figures.items() if row and row["total"]}
+        best[task] = {name for name, accuracy in scored.items() if accuracy == max(scored.values())}
+    return best
 
 
 def regret_by_task(summary: Mapping[str, Any]) -> dict[str, Any]:

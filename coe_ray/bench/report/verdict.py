@@ -69,10 +69,8 @@ def _difference(accuracy: float) -> str:
 
 def _shares(summary: Mapping[str, Any], paired: Mapping[str, Any]) -> str:
     compared, rows = paired["questions"], summary["rows"]
-    which = (
-        f"the {count(compared)} questions" if compared == rows else f"the {count(compared)} of {count(rows)} questions"
-    )
-    where = f"On {which} that every expert answered"
+    of_all = "" if compared == rows else f" of {count(rows)}"
+    where = f"On the {count(compared)}{of_all} questions that every expert answered"
     losses = summary.get("losses")
     if losses is None:
         return f"{where}, compared question by question with the best single expert."

@@ -103,34 +103,23 @@ def answer(question: Question | None) -> str:
 
 def kind_of(text: str, options: Sequence[str]) -> Kind | None:
     """The kind of question, by its words and by whether the options are numbers or descriptions."""
+    anomaly, ahead, pattern = (bool(words.search(text)) for words in (_ANOMALY, _AHEAD, _PATTERN))
     numeric = sum(bool(re.search(r"\d", option)) for option in options)
-    worded = _kind_by_descriptions(text, options) if numeric * 2 < len(options) else None
-    return worded or _kind_by_words(text, options, bool(numeric))
-
-
-def _kind_by_descriptions(text: str, options: Sequence[str]) -> Kind | None:
     described = sum(read_claim(option) is not None and not denies_anomaly(option) for option in options)
-    anomaly = _ANOMALY.search(text)
-    if anomaly and described < 2 and any(parse_yes_no(option) is not None for option in options):
-        return "anomaly"
-    if described >= 2 or (described and (anomaly or _PATTERN.search(text))):
-        return "forecast" if _AHEAD.search(text) and _directions(options) else "pattern"
-    return None
-
-
-def _kind_by_words(text: str, options: Sequence[str], numeric: bool) -> Kind | None:
-    """The first of the rules that holds."""
-    anomaly, ahead = _ANOMALY.search(text), _AHEAD.search(text)
-    described = sum(read_claim(option) is not None and not denies_anomaly(option) for option in options)
-    rules: tuple[tuple[Kind, bool], ...] = (
-        ("period", bool(_PERIOD.search(text)) and numeric and not described and not anomaly and not ahead),
-        ("count", bool(anomaly) and not ahead and bool(_COUNT.search(text)) and _all_counts(options)),
-        ("anomaly", bool(anomaly) and not ahead),
+    if numeric * 2 < len(options):
+        if anomaly and described < 2 and any(parse_yes_no(option) is not None for option in options):
+            return "anomaly"
+        if described >= 2 or (described and (anomaly or pattern)):
+            return "forecast" if ahead and _directions(options) else "pattern"
+    rules: tuple[tuple[Kind, bool], ...] = (  # the first that holds
+        ("period", bool(_PERIOD.search(text)) and bool(numeric) and not described and not anomaly and not ahead),
+        ("count", anomaly and not ahead and bool(_COUNT.search(text)) and _all_counts(options)),
+        ("anomaly", anomaly and not ahead),
         ("change", bool(_CHANGE.search(text))),
-        ("forecast", bool(_FORECAST.search(text)) and numeric),
-        ("anomaly", bool(anomaly)),
+        ("forecast", bool(_FORECAST.search(text)) and bool(numeric)),
+        ("anomaly", anomaly),
         ("anomaly", described > 1 and has_positions(options)),
-        ("pattern", described > 1 or (described > 0 and bool(_PATTERN.search(text)))),
+        ("pattern", described > 1 or (described > 0 and pattern)),
     )
     return next((kind for kind, holds in rules if holds), None)
 

@@ -15,8 +15,9 @@ from starlette.routing import Route
 
 from coe_ray.routing.conversation import ConversationMemory
 from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.serve.api.cors import CorsMiddleware
 from coe_ray.serve.api.handlers import Answerer, RequestOptions
-from coe_ray.serve.api.openai import RequestError, read_request
+from coe_ray.serve.api.openai import RequestError, model_not_found, read_request
 from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS, JsonResponse, read_body
 from coe_ray.serve.auth.authenticator import Authenticator
@@ -52,8 +53,12 @@ def create_app(
 
     app = Starlette(
         routes=[*Endpoint(snapshots, health, warnings).routes(), *page_routes()],
-        # Telemetry is outermost: it records requests that are refused, too.
-        middleware=[Middleware(TelemetryMiddleware, observers), Middleware(AuthMiddleware, authenticator)],
+        # Telemetry is outermost: it records requests that are refused, too. A preflight has no key.
+        middleware=[
+            Middleware(TelemetryMiddleware, observers),
+            Middleware(CorsMiddleware, lambda: snapshots.current.profile.access.cors_origins),
+            Middleware(AuthMiddleware, authenticator),
+        ],
         exception_handlers=ERROR_HANDLERS,
         lifespan=lifespan,
     )
@@ -76,6 +81,7 @@ class Endpoint:
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
             Route("/v1/route", self.route, methods=["POST"]),
             Route("/v1/models", self.models),
+            Route("/v1/models/{model:path}", self.model),
             Route("/v1/leaderboard", self.leaderboard),
             Route("/v1/leaderboards", self.leaderboards),
             Route("/v1/leaderboards/{version}", self.leaderboard_version),
@@ -105,10 +111,15 @@ class Endpoint:
 
     async def models(self, _: Request) -> Response:
         """`coe` and every expert, as OpenAI lists models."""
-        snapshot = self._snapshot()
-        names = [snapshot.coe.name, *snapshot.coe.experts]
-        models = [{"id": name, "object": "model", "created": 0, "owned_by": "coe_ray"} for name in names]
-        return JsonResponse({"object": "list", "data": models})
+        names = _model_names(self._snapshot())
+        return JsonResponse({"object": "list", "data": [_model_object(name) for name in names]})
+
+    async def model(self, request: Request) -> Response:
+        """One of them."""
+        name, known = request.path_params["model"], _model_names(self._snapshot())
+        if name not in known:
+            raise model_not_found(name, known)
+        return JsonResponse(_model_object(name))
 
     async def leaderboard(self, _: Request) -> Response:
         """The leaderboard that routes are chosen by."""
@@ -168,3 +179,11 @@ class Endpoint:
         current = self._snapshots.current
         current_record().version = current.version
         return current
+
+
+def _model_names(snapshot: Snapshot) -> list[str]:
+    return [snapshot.coe.name, *snapshot.coe.experts]
+
+
+def _model_object(name: str) -> dict[str, str | int]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "coe_ray"}

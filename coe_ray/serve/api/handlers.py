@@ -18,7 +18,7 @@ from coe_ray.serve.api.openai import (
     TASK,
     ChatRequest,
     ChatResponse,
-    RequestError,
+    model_not_found,
     read_deadline,
     route_object,
 )
@@ -99,8 +99,7 @@ class Answerer:
                 self.memory.remember(conversation, self.options.session, route.expert)
                 return route.expert, route, result
             if model not in coe.experts:
-                message = f"no model {model!r}; there are: {', '.join([coe.name, *coe.experts])}"
-                raise RequestError(404, message, param="model", code="model_not_found")
+                raise model_not_found(model, [coe.name, *coe.experts])
             coe.find_readers(call, [model])
             with name_expert_in_errors(model), retry_budget():
                 return model, None, await by_name(model, question, call)

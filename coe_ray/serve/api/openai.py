@@ -7,7 +7,7 @@ back as it came, with `coe` added.
 import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Annotated, Any, Literal, Self, cast
 
@@ -46,6 +46,10 @@ class RequestError(Exception):
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
+def model_not_found(name: str, known: Sequence[str]) -> RequestError:
+    return RequestError(404, f"no model {name!r}; there are: {', '.join(known)}", param="model", code="model_not_found")
+
+
 MAX_NAMED = 20
 """Fields that an error names, at most."""
 
@@ -75,7 +79,7 @@ class ContentPart(BaseModel):
 
 # Lists that may also be given as one text. No unions: pydantic names their branches in its errors.
 Content = Annotated[
-    list[ContentPart] | None,
+    Annotated[list[ContentPart], Field(max_length=MAX_PARTS)] | None,
     BeforeValidator(
         lambda value: [ContentPart(type="text", text=value)] if isinstance(value, str) else value,
         json_schema_input_type=str | list[ContentPart] | None,
@@ -89,7 +93,7 @@ _TEXT_ROLES: Mapping[str, Role] = {"developer": "system", "function": "tool"}
 class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="allow")
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: Annotated[Content, Field(max_length=MAX_PARTS)] = None
+    content: Content = None
 
     @property
     def says_something(self) -> bool:

@@ -19,6 +19,7 @@ from coe_ray.serve.api.schemas import (
     Health,
     LeaderboardContent,
     LeaderboardList,
+    ListedModel,
     ModelList,
     RowList,
     RunList,
@@ -42,7 +43,8 @@ _CALL_ERRORS = {
     "400": "the request is wrong, is not supported, or too long for the model",
     "404": "no such model",
     "408": "the body took too long to arrive",
-    "413": "the body is too large",
+    "413": "the body is too large, or becomes so when it is decompressed",
+    "415": "the body is compressed in another way than gzip",
     "502": "every expert that could answer failed",
     "503": "everything that could answer is full; Retry-After says when to try again",
     "504": "no answer within the deadline",
@@ -97,6 +99,7 @@ def _reads() -> Json:
     lost = _MISSING | _UNREADABLE
     table: list[tuple[str, str, type[BaseModel], str, dict[str, str]]] = [
         ("/v1/models", "models", ModelList, "`coe` and every expert", {}),
+        ("/v1/models/{model}", "model", ListedModel, "one of them", {"404": "no such model"}),
         ("/v1/leaderboard", "leaderboard", LeaderboardContent, "the scores that routes are chosen by", no_board),
         ("/v1/leaderboards", "leaderboards", LeaderboardList, "the versions that can be read", {}),
         ("/v1/leaderboards/{version}", "leaderboard_version", LeaderboardContent, "one of them", _MISSING),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,8 @@ MAX_BODY = 1 << 20
 BODY_S = 20.0
 """Seconds within which it must arrive."""
 
+_ENCODINGS = ("identity", "gzip", "x-gzip")
+
 _CLOSE = {"connection": "close"}  # the unread rest of a body must not be taken for the next request
 
 _IN_VAIN = {"x-should-retry": "false"}
@@ -44,21 +47,43 @@ class JsonResponse(Response):
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, read no further than `MAX_BODY` and no longer than `BODY_S`. Raises `RequestError`."""
+    """The body, decompressed, read no further than `MAX_BODY` and no longer than `BODY_S`. Raises `RequestError`."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in _ENCODINGS:
+        message = f"Content-Encoding {encoding[:40]!r} is not read here; send gzip, or the body as it is"
+        headers = {**_CLOSE, "accept-encoding": "gzip"}
+        raise RequestError(415, message, code="unsupported_content_encoding", headers=headers)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY:
-                    message = f"the body is over {MAX_BODY} bytes"
-                    raise RequestError(413, message, code="request_too_large", headers=_CLOSE)
+                _require_size(body)
     except TimeoutError:
         message = f"the body did not arrive within {BODY_S:g} s"
         raise RequestError(408, message, code="request_timeout", headers=_CLOSE) from None
     except ClientDisconnect:
         raise RequestError(400, "the body broke off", code="incomplete_body", headers=_CLOSE) from None
-    return bytes(body)
+    return bytes(body) if encoding == "identity" else _gunzip(body)
+
+
+def _require_size(body: bytes | bytearray) -> None:
+    if len(body) > MAX_BODY:
+        message = f"the body is over {MAX_BODY} bytes"
+        raise RequestError(413, message, code="request_too_large", headers=_CLOSE)
+
+
+def _gunzip(body: bytearray) -> bytes:
+    """The decompressed body; no more of it than one byte over `MAX_BODY` is ever made."""
+    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = reader.decompress(body, MAX_BODY + 1)
+    except zlib.error as error:
+        raise RequestError(400, f"the body is not gzip: {error}", code="invalid_content_encoding") from None
+    _require_size(content)
+    if not reader.eof or reader.unused_data:
+        raise RequestError(400, "the gzip body has no end, or goes on behind it", code="invalid_content_encoding")
+    return content
 
 
 @contextmanager
@@ -111,7 +136,9 @@ async def _joined(first: Delta, deltas: AsyncIterator[Delta]) -> AsyncIterator[D
 
 
 def _event(content: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(content) + b"\n\n"
+    # U+2028 and U+2029 are line ends for some clients, which split the event there.
+    data = orjson.dumps(content).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    return b"data: " + data + b"\n\n"
 
 
 def route_headers(version: str, expert: str, route: Route | None) -> dict[str, str]:

@@ -31,6 +31,13 @@ class TestAnswers:
     def test_models_are_the_route_and_every_expert(self, client: OpenAI) -> None:
         assert [model.id for model in client.models.list()] == ["coe", "captain", "gauge", "faulty", "buggy", "remote"]
 
+    def test_one_model_is_found_by_its_name(self, client: OpenAI) -> None:
+        assert client.models.retrieve("coe").id == "coe"
+        assert client.models.retrieve("gauge").owned_by == "coe_ray"
+        with pytest.raises(openai.NotFoundError, match="there are: coe, captain") as caught:
+            client.models.retrieve("gpt/4")
+        assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
     def test_routed_answer_tells_its_route(self, client: OpenAI) -> None:
         raw = client.chat.completions.with_raw_response.create(model="coe", messages=user(STATEFUL))
         completion = raw.parse()

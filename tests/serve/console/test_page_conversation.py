@@ -316,6 +316,11 @@ class TestDoubts:
         kept = console.text(".because") == "the conversation stays with it"
         assert kept == (by["by"] == "conversation")
 
+    def test_who_cannot_read_a_question_is_named_in_the_reason(self, console: BrowserPage) -> None:
+        reason = "best on Operate; timeseries cannot read this request"
+        self.decide(console, expert="basalt", row=[expert("basalt", 39, 60)], reason=reason)
+        assert f"The endpoint says: {reason}." in console.text('.conversation [data-step="row"]')
+
     def test_the_line_above_the_answer_says_who_and_why(self, console: BrowserPage) -> None:
         console.open()
         console.ask(POD)

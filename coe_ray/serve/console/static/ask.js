@@ -194,8 +194,8 @@ function take(reply, decision) {
 function say(reply, delta) {
   const isFirst = !reply.text && !reply.reasoning && !reply.tools.length;
   const before = [reply.text, reply.reasoning].map(Boolean).join();
-  reply.text += delta.content ?? delta.refusal ?? "";
-  reply.reasoning += delta.reasoning_content ?? delta.reasoning ?? "";
+  reply.text += delta.content || delta.refusal || "";
+  reply.reasoning += delta.reasoning_content || delta.reasoning || "";
   for (const call of delta.tool_calls ?? []) callTool(reply, call);
   const isNewPart = before !== [reply.text, reply.reasoning].map(Boolean).join();
   if (isNewPart || delta.tool_calls?.length) following(draw);

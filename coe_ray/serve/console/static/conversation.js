@@ -19,9 +19,9 @@ export function begin(question, given = null) {
   return turn;
 }
 
-/** A new reply to a turn: of `coe`, or of an expert by its name. What failed without a word makes room for it. */
+/** A new reply to a turn: of `coe`, or of an expert by its name. What failed or was stopped without a word makes room. */
 export function reply(turn, model) {
-  turn.replies = turn.replies.filter((each) => each.text || each.phase !== "failed");
+  turn.replies = turn.replies.filter((each) => each.text || each.phase === "done");
   const begun = { model, phase: model === "coe" ? "deciding" : "answering", text: "", reasoning: "", tools: [], stages: {}, open: {} };
   turn.replies.push(begun);
   return begun;

@@ -17,10 +17,9 @@ export function mayBeChance([first, second]) {
 
 export const isDoubtful = (row) => isTie(row) || isThin(row[0]) || mayBeChance(row);
 
-/** "1 of 6: chance", "39 of 60: may be chance", "58 of 60"; of an average nothing. */
+/** "1 of 6: chance", "39 of 60: may be chance", "58 of 60". Of an average there are none. */
 export function counts(row) {
   const [first] = row;
-  if (!first.total) return null;
   const of = t("flow.of", { correct: number(first.correct), total: number(first.total) });
   if (isTie(row) || (isThin(first) && mayBeChance(row))) return t("evidence.chance", { of });
   if (mayBeChance(row)) return t("evidence.maybe", { of });

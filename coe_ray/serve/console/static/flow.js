@@ -122,6 +122,7 @@ function row(decision) {
     el("ol", { class: "standings" }, listed),
     second && el("p", { class: "note" }, lead(decision, first, second)),
     mayBeChance(decision.row) && el("p", { class: "mark low" }, t("evidence.overlap")),
+    decision.reason && el("p", { class: "note" }, t("flow.reason", { reason: decision.reason })),
     failed.size > 0 && tried(decision),
   ];
 }

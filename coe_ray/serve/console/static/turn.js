@@ -74,9 +74,8 @@ function because(decision, expert) {
   if (decision.tried.length) return t("because.failover", { failed: decision.tried.map((each) => each.expert).join(", ") });
   if (decision.classifier.by === "conversation") return t("because.conversation");
   if (first?.expert !== expert) return decision.reason;
-  const why = first.total ? t("because.best", { task: decision.task }) : t("because.average");
-  const counted = counts(decision.row);
-  return [why, counted && [t("colon"), el("span", { class: isDoubtful(decision.row) ? "mark low" : "" }, counted)]];
+  if (!first.total) return t("because.average");
+  return [t("because.best", { task: decision.task }), el("span", { class: isDoubtful(decision.row) ? "mark low" : "" }, counts(decision.row))];
 }
 
 /** A part that is opened by who wants it, and stays so when the reply is drawn anew. */
