@@ -292,12 +292,12 @@ def _as_run(block: Block) -> str:
 class Ran:
     """What the commands printed, and the home that they ran in."""
 
-    said: str
+    printed: str
     home: Path
 
 
 def run(pages: Sequence[str], home: Path) -> Ran:
-    file, log = home / "script.sh", home / "said.log"  # to be looked at while it runs
+    file, log = home / "script.sh", home / "output.log"  # to be looked at while it runs
     file.write_text(script(pages), "utf-8")
     short = Path(tempfile.mkdtemp(prefix="coe", dir="/tmp"))  # the paths of Ray's sockets may have 107 bytes
     environment = _environment(home, short)
@@ -315,9 +315,9 @@ def run(pages: Sequence[str], home: Path) -> Ran:
             )
     finally:
         shutil.rmtree(short, ignore_errors=True)
-    said = log.read_text("utf-8", errors="replace")
-    assert done.returncode == 0, said[-6000:]
-    return Ran(said, home)
+    printed = log.read_text("utf-8", errors="replace")
+    assert done.returncode == 0, printed[-6000:]
+    return Ran(printed, home)
 
 
 def _environment(home: Path, short: Path) -> dict[str, str]:
@@ -372,7 +372,7 @@ def _files() -> set[str]:
 
 
 def assert_said(ran: Ran, *patterns: str) -> None:
-    assert [each for each in patterns if not re.search(each, ran.said)] == [], ran.said[-6000:]
+    assert [each for each in patterns if not re.search(each, ran.printed)] == [], ran.printed[-6000:]
 
 
 def missing(home: Path, *names: str) -> list[str]:

@@ -78,8 +78,8 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     notebook: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=LIMIT_S, resources={"metadata": {"path": str(work)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    said = "\n".join(map(_text, outputs))
-    assert [text for text in SAYS[path.stem] if text not in said] == [], said
+    printed = "\n".join(map(_text, outputs))
+    assert [text for text in SAYS[path.stem] if text not in printed] == [], printed
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= PICTURES[path.stem]
     assert not list(work.iterdir()), "it writes only where it says"
 

@@ -84,7 +84,7 @@ class HostedModel:
         return read_completion(self._faults, reply, call)
 
     async def _deltas(self, call: Call, watch: Stopwatch) -> AsyncGenerator[Delta, None]:
-        reader = StreamReader(self._faults)
+        reader = StreamReader(self._faults, call)
         async with aclosing(self._chunks(call, watch)) as chunks:
             async for chunk in chunks:
                 for delta in reader.feed(chunk):

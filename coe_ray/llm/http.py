@@ -181,7 +181,7 @@ class HttpModel:
             for delta in completion_deltas(read_completion(self._faults, await reply.whole(), call)):
                 yield delta
             return
-        reader = StreamReader(self._faults)
+        reader = StreamReader(self._faults, call)
         async with aclosing(reply.pieces()) as pieces:
             async for piece in pieces:
                 for delta in reader.feed(piece):

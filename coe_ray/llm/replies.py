@@ -33,12 +33,17 @@ def read_completion(faults: FaultClassifier, body: bytes, call: Call = _OF_A_JOB
     reason = _word(choice.get("finish_reason")) or "stop"
     refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
     text = _text(message.get("content"))
-    if call.request is not None and reason == "stop" and not call.request.get("stop") and not _says_something(message):
+    if reason == "stop" and _must_say_something(call) and not _says_something(message):
         raise faults.malformed_reply("the reply is empty", _shown(body))
     reply = None if call.request is None else payload
     return Completion(
         text, reason, parse_usage(payload.get("usage")), refusal, first_token=_first_token(choice), reply=reply
     )
+
+
+def _must_say_something(call: Call) -> bool:
+    """Whether an empty answer is none: for a client, unless its own stop words can end an answer at once."""
+    return call.request is not None and not call.request.get("stop")
 
 
 _SAYING = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call", "audio")
@@ -99,8 +104,9 @@ class StreamReader:
     text with the finish reason `content_filter`, since a delta has no field for it.
     """
 
-    def __init__(self, faults: FaultClassifier) -> None:
+    def __init__(self, faults: FaultClassifier, call: Call = _OF_A_JOB) -> None:
         self.done = False
+        self._is_empty = _must_say_something(call)
         self._faults = faults
         self._rest = b""
         self._reason: str | None = None
@@ -136,7 +142,11 @@ class StreamReader:
         if choice := _first_choice(payload):
             self._answered = True
             self._reason = _word(choice.get("finish_reason")) or self._reason
-            yield Delta(self._piece(choice.get("delta")), event=payload)
+            piece = choice.get("delta")
+            self._is_empty = self._is_empty and not (isinstance(piece, dict) and _says_something(piece))
+            if self._is_empty and self._reason == "stop":
+                raise self._faults.malformed_reply("the reply is empty")
+            yield Delta(self._piece(piece), event=payload)
 
     def _piece(self, delta: object) -> str:
         if not isinstance(delta, dict):

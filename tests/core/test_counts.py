@@ -21,14 +21,14 @@ def test_what_is_no_count_is_none(value: object) -> None:
     assert parse_usage({"prompt_tokens": value, "completion_tokens": 2}) == Usage(0, 2)
 
 
-@pytest.mark.parametrize("told", [None, 7, "7", [], {}, {"total_tokens": 7}])
-def test_what_is_no_usage_counts_nothing(told: object) -> None:
-    assert parse_usage(told) == Usage()
+@pytest.mark.parametrize("usage", [None, 7, "7", [], {}, {"total_tokens": 7}])
+def test_what_is_no_usage_counts_nothing(usage: object) -> None:
+    assert parse_usage(usage) == Usage()
 
 
-def test_tokens_come_likeliest_first_and_equals_as_they_were_told() -> None:
-    told = [["B", -2.0], ("A", -1), ["C", -2], ["D", 0], ["E", -0.0]]
-    assert parse_token_logprobs(told) == (("D", 0.0), ("E", 0.0), ("A", -1.0), ("B", -2.0), ("C", -2.0))
+def test_tokens_come_likeliest_first_and_equals_in_their_order() -> None:
+    alternatives = [["B", -2.0], ("A", -1), ["C", -2], ["D", 0], ["E", -0.0]]
+    assert parse_token_logprobs(alternatives) == (("D", 0.0), ("E", 0.0), ("A", -1.0), ("B", -2.0), ("C", -2.0))
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_a_pair_that_is_no_token_is_left_out(pair: object) -> None:
     assert parse_token_logprobs([pair, ["B", -1.0]]) == (("B", -1.0),)
 
 
-@pytest.mark.parametrize("told", [None, 7, "AB", {}, {"A": -1.0}, [], (), True, -1.0])
-def test_what_is_no_list_has_no_tokens(told: object) -> None:
-    assert parse_token_logprobs(told) == ()
+@pytest.mark.parametrize("alternatives", [None, 7, "AB", {}, {"A": -1.0}, [], (), True, -1.0])
+def test_what_is_no_list_has_no_tokens(alternatives: object) -> None:
+    assert parse_token_logprobs(alternatives) == ()
 
 
 @given(st.lists(st.tuples(st.text(max_size=3), st.floats(max_value=0)), max_size=5))
-def test_tokens_that_were_read_are_read_again_as_they_are(told: list[tuple[str, float]]) -> None:
-    read = parse_token_logprobs(told)
-    assert sorted(read) == sorted(told)
+def test_tokens_that_were_read_are_read_again_as_they_are(alternatives: list[tuple[str, float]]) -> None:
+    read = parse_token_logprobs(alternatives)
+    assert sorted(read) == sorted(alternatives)
     assert parse_token_logprobs(read) == parse_token_logprobs([list(pair) for pair in read]) == read

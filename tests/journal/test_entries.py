@@ -106,9 +106,9 @@ def test_an_answer_of_a_journal_that_knew_no_first_tokens_has_none(tmp_path: Pat
     assert Journal.open(tmp_path).find(key("one")) == Completion("A", usage=Usage(3, 1), first_token=())
 
 
-@pytest.mark.parametrize("told", [None, 5, "A", {}, {"A": -1.0}, [], [["A"]], [["A", 0.5]], [[1, -1.0]], [None]])
-def test_an_answer_counts_though_its_first_tokens_do_not(tmp_path: Path, told: object) -> None:
-    line = {"key": key("one").hex(), "model": "m", "at": 1.0, "answer": {"text": "x", "first_token": told}}
+@pytest.mark.parametrize("tokens", [None, 5, "A", {}, {"A": -1.0}, [], [["A"]], [["A", 0.5]], [[1, -1.0]], [None]])
+def test_an_answer_counts_though_its_first_tokens_do_not(tmp_path: Path, tokens: object) -> None:
+    line = {"key": key("one").hex(), "model": "m", "at": 1.0, "answer": {"text": "x", "first_token": tokens}}
     (tmp_path / "old.jsonl").write_bytes(orjson.dumps(line) + b"\n")
     assert Journal.open(tmp_path).find(key("one")) == Completion("x")
 
@@ -133,33 +133,33 @@ def test_records_of_another_version_are_read_as_far_as_they_are_known(tmp_path: 
 
 
 def test_the_key_is_made_of_all_that_decides_the_answer() -> None:
-    asked = call("Which?")
+    original = call("Which?")
     others = [
-        *(call_key({**IDENTITY, name: "other"}, asked) for name in IDENTITY),
-        call_key({**IDENTITY, "more": 1}, asked),
-        *(call_key(IDENTITY, other) for other in different(asked)),
+        *(call_key({**IDENTITY, name: "other"}, original) for name in IDENTITY),
+        call_key({**IDENTITY, "more": 1}, original),
+        *(call_key(IDENTITY, other) for other in different(original)),
     ]
-    assert len({call_key(IDENTITY, asked), *others}) == len(others) + 1
+    assert len({call_key(IDENTITY, original), *others}) == len(others) + 1
 
 
-def different(asked: Call) -> list[Call]:
-    system, user = asked.messages
+def different(original: Call) -> list[Call]:
+    system, user = original.messages
     question = Question("id", "text")
     return [
-        replace(asked, messages=(system, replace(user, content="What?"))),
-        replace(asked, messages=(system, replace(user, role="assistant"))),
-        replace(asked, messages=(user, system)),
-        replace(asked, messages=(Message("system", "Be brief.Which?"),)),
-        replace(asked, choices=("A",)),
-        replace(asked, choices=("A", "B")),
-        replace(asked, choices=("AB",)),
-        replace(asked, settings=SamplingParams(temperature=0.5)),
-        replace(asked, settings=asked.settings.merge(SamplingParams(seed=1))),
-        replace(asked, settings=asked.settings.merge(SamplingParams(temperature=0.0))),
-        replace(asked, top_logprobs=1),
-        replace(asked, top_logprobs=20),
-        replace(asked, question=question),
-        replace(asked, question=replace(question, id="other")),
+        replace(original, messages=(system, replace(user, content="What?"))),
+        replace(original, messages=(system, replace(user, role="assistant"))),
+        replace(original, messages=(user, system)),
+        replace(original, messages=(Message("system", "Be brief.Which?"),)),
+        replace(original, choices=("A",)),
+        replace(original, choices=("A", "B")),
+        replace(original, choices=("AB",)),
+        replace(original, settings=SamplingParams(temperature=0.5)),
+        replace(original, settings=original.settings.merge(SamplingParams(seed=1))),
+        replace(original, settings=original.settings.merge(SamplingParams(temperature=0.0))),
+        replace(original, top_logprobs=1),
+        replace(original, top_logprobs=20),
+        replace(original, question=question),
+        replace(original, question=replace(question, id="other")),
     ]
 
 
@@ -167,16 +167,16 @@ def test_equal_calls_have_one_key() -> None:
     backwards = dict(reversed(IDENTITY.items()))
     assert call_key(backwards, call("Which?")) == key("Which?")
     assert len(key("Which?")) == 16
-    asked = replace(call("Which?"), question=Question("id", "text"))
-    assert call_key(IDENTITY, asked) == call_key(IDENTITY, replace(asked, question=Question("id", "changed")))
+    original = replace(call("Which?"), question=Question("id", "text"))
+    assert call_key(IDENTITY, original) == call_key(IDENTITY, replace(original, question=Question("id", "changed")))
 
 
 @pytest.mark.parametrize("reads", [frozenset[Part](), frozenset[Part]({"choices"}), frozenset[Part]({"question"})])
 def test_only_what_the_model_reads_is_in_the_key(reads: frozenset[Part]) -> None:
-    asked = call("Which?")
+    original = call("Which?")
     changes: dict[Part, Call] = {
-        "choices": replace(asked, choices=("A",)),
-        "question": replace(asked, question=Question("id", "text")),
+        "choices": replace(original, choices=("A",)),
+        "question": replace(original, question=Question("id", "text")),
     }
     for part, changed in changes.items():
         assert (call_key(IDENTITY, changed, reads) != key("Which?")) == (part in reads)

@@ -80,8 +80,8 @@ def whole_lines(writer: "subprocess.Popen[str]") -> list[str]:
 def test_at_a_file_size_limit_only_whole_lines_stay(tmp_path: Path) -> None:
     with worker(LIMITED, str(tmp_path)) as limited:
         assert limited.stdout
-        number, told = int(limited.stdout.readline()), limited.stdout.readline()
-    assert_clear(told, tmp_path)
+        number, message = int(limited.stdout.readline()), limited.stdout.readline()
+    assert_clear(message, tmp_path)
     texts = [str(each) for each in range(number)]
     assert number > 10
     assert found(Journal.open(tmp_path), texts) == texts
@@ -117,11 +117,11 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(small_disk: Path) -> Non
     assert found(Journal.open(small_disk), [*texts, "at once", "after"]) == [*texts, "after"]
 
 
-def assert_clear(told: str, folder: Path) -> None:
-    assert told.startswith(str(folder))
-    assert "no space is left" in told
-    assert "nothing written before is lost" in told
-    assert "free some space and run the same command again" in told
+def assert_clear(message: str, folder: Path) -> None:
+    assert message.startswith(str(folder))
+    assert "no space is left" in message
+    assert "nothing written before is lost" in message
+    assert "free some space and run the same command again" in message
 
 
 def assert_whole_lines(folder: Path) -> None:

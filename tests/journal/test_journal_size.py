@@ -37,19 +37,19 @@ print(f"{seconds:.1f} s")
 """
 
 
-def said(code: str, *arguments: str) -> list[str]:
+def run_code(code: str, *arguments: str) -> list[str]:
     with worker(code, *arguments) as process:
         assert process.stdout
-        said = process.stdout.read().splitlines()
+        run_code = process.stdout.read().splitlines()
         assert process.wait() == 0
-    return said
+    return run_code
 
 
 def test_a_million_records_of_1_kib_load_in_2_gib(tmp_path: Path) -> None:
     segment = tmp_path / "run-host-1-00000000.jsonl"
-    said(WRITE, str(segment), str(CALLS))
+    run_code(WRITE, str(segment), str(CALLS))
     assert segment.stat().st_size > CALLS * 1024
-    found, peak, seconds = said(LOAD, str(tmp_path), str(CALLS))
+    found, peak, seconds = run_code(LOAD, str(tmp_path), str(CALLS))
     assert found == "True"
     assert int(peak) < 2048, seconds
     segment.unlink()

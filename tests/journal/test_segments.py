@@ -58,9 +58,9 @@ def test_the_last_record_cut_at_every_byte_takes_nothing_else_with_it(
 
 
 def assert_told(caplog: pytest.LogCaptureFixture, segment: Path, torn: int, offset: int) -> None:
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == bool(torn)
-    for line in told:
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == bool(torn)
+    for line in messages:
         assert line.startswith(f"{segment}: the last line has no end")
         assert f"({torn} bytes at byte {offset})" in line
 
@@ -72,8 +72,8 @@ def test_a_broken_tail_is_left_out_and_told(tmp_path: Path, tail: bytes, caplog:
     with segment.open("ab") as file:
         file.write(tail)
     assert found(Journal.open(tmp_path), ["one", "two"]) == ["one", "two"]
-    (told,) = caplog.records
-    assert (told.levelno, str(segment) in told.getMessage(), str(size) in told.getMessage()) == (
+    (messages,) = caplog.records
+    assert (messages.levelno, str(segment) in messages.getMessage(), str(size) in messages.getMessage()) == (
         logging.WARNING,
         True,
         True,

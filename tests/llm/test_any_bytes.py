@@ -12,7 +12,7 @@ from coe_ray.core.types import Completion, Delta, Usage
 from coe_ray.llm.faults import parse_retry_after, shorten
 from coe_ray.llm.replies import StreamReader, read_completion
 from tests.support.fault_server import FaultServer, Reply
-from tests.support.model_under_test import CALL, FAULTS, KEY, made, said
+from tests.support.model_under_test import CALL, FAULTS, KEY, collect_stream, made
 
 pytestmark = pytest.mark.asyncio
 
@@ -63,7 +63,7 @@ async def test_any_body_is_an_answer_or_a_call_error(
     server.reset(Reply(status, body))
     model = made(server.base_url)  # with a limiter of its own, which remembers refusals
     try:
-        await (said(model) if streaming else model.complete(CALL))
+        await (collect_stream(model) if streaming else model.complete(CALL))
     except CallError as error:
         assert error.attempts == server.served
         assert len(error.message) < 500

@@ -16,7 +16,7 @@ from coe_ray.llm.breaker import ModelBreaker
 from coe_ray.ratelimit.governor import Lease, RateGovernor, UsageReport
 from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import FaultServer, Reply, answer, fault
-from tests.support.model_under_test import CALL, KEY, LATE, made, said, until
+from tests.support.model_under_test import CALL, KEY, LATE, collect_stream, made, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -52,7 +52,7 @@ async def test_later_calls_are_not_sent(server: FaultServer, reply: Reply, kind:
     model = made(server.base_url)
     first, second = [await end(model.complete(CALL)) for _ in range(2)]
     with pytest.raises(kind, match="not asked") as streamed:
-        await said(model)
+        await collect_stream(model)
     await model.close()
     assert isinstance(first, kind)
     assert isinstance(second, kind)

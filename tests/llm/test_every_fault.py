@@ -20,7 +20,7 @@ from coe_ray.llm.http import MAX_KEPT, HttpModel
 from coe_ray.llm.provider_key import MIN_CUT_KEY, ProviderKey
 from coe_ray.llm.retry import RetryPolicy, Timeouts
 from tests.support.fault_server import DONE, FaultServer, Reply, answer, event, fault, piece, speaking, streamed
-from tests.support.model_under_test import CALL, KEY, LATE, LONG, PARIS, failure, made, said
+from tests.support.model_under_test import CALL, KEY, LATE, LONG, PARIS, collect_stream, failure, made
 
 pytestmark = pytest.mark.asyncio
 
@@ -124,7 +124,7 @@ async def test_a_stream_that_breaks_is_quoted(server: FaultServer, events: Reply
     server.reset(events)
     model = made(server.base_url, retry=PATIENT)
     with pytest.raises(kind) as caught:
-        await said(model)
+        await collect_stream(model)
     await model.close()
     begun = 1 if b"Pa" in b"".join(events.pieces) else PATIENT.same_error
     assert (caught.value.attempts, server.served) == (begun, begun)

@@ -57,8 +57,8 @@ def test_a_key_that_is_not_set_is_said_by_the_name_of_its_variable(
     monkeypatch.delenv("GLM_KEY", raising=False)
     if value is not None:
         monkeypatch.setenv("GLM_KEY", value)
-    said = r"^profile 'small': models.made.key_env: environment variable GLM_KEY is not set; export the key there$"
-    with pytest.raises(ConfigError, match=said):
+    message = r"^profile 'small': models.made.key_env: environment variable GLM_KEY is not set; export the key there$"
+    with pytest.raises(ConfigError, match=message):
         made(tmp_path, API | {"key_env": "GLM_KEY"})
 
 

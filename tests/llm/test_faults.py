@@ -176,11 +176,11 @@ async def timed_out(model: HttpModel) -> str:
 async def test_a_quota_that_comes_back_soon_is_a_rate(
     message: str, details: list[object], headers: dict[str, str], kind: type[CallError], wait: float | None
 ) -> None:
-    said = {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}
-    error = FAULTS.from_status(429, headers, orjson.dumps([{"error": said}]))
+    error_object = {"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}
+    error = FAULTS.from_status(429, headers, orjson.dumps([{"error": error_object}]))
     assert (type(error), error.retry_after) == (kind, wait)
     if not headers:
-        assert type(FAULTS.from_error_object(said)) is kind
+        assert type(FAULTS.from_error_object(error_object)) is kind
 
 
 @pytest.mark.timeout(60)

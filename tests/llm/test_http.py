@@ -18,7 +18,7 @@ from coe_ray.llm.http import MAX_KEPT, HttpModel
 from coe_ray.llm.retry import RetryPolicy, Timeouts
 from coe_ray.ratelimit.limiter import LimiterRegistry
 from tests.support.fault_server import DONE, FaultServer, Reply, answer, fault, streamed
-from tests.support.model_under_test import CALL, KEY, PARIS, made, said, until
+from tests.support.model_under_test import CALL, KEY, PARIS, collect_stream, made, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -113,7 +113,7 @@ async def test_an_answer_without_an_end_is_not_read_to_it(
     server.reset(Reply(pieces=(b" " * MAX_KEPT,) * 3 + (b"",), headers=headers, gap_s=0.01))
     model = made(server.base_url)
     with pytest.raises(errors.MalformedReply, match=f"longer than {2 * MAX_KEPT} bytes") as caught:
-        await (said(model) if streaming else model.complete(CALL))
+        await (collect_stream(model) if streaming else model.complete(CALL))
     await model.close()
     assert len(caught.value.body) == 2000
 

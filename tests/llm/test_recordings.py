@@ -81,8 +81,8 @@ def test_only_question_and_answer_or_correct_must_be_there(tmp_path: Path, form:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("missing", [{"question": "q1", "expert": "glm"}, {"answer": "A"}, {"Question": "q1"}])
 def test_columns_that_are_missing_are_named(tmp_path: Path, form: str, missing: Cells) -> None:
-    said = refusal(written(tmp_path, form, [missing]))
-    assert said == "recorded results need the columns question and answer or correct"
+    message = refusal(written(tmp_path, form, [missing]))
+    assert message == "recorded results need the columns question and answer or correct"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -117,7 +117,7 @@ def test_right_and_wrong_of_any_type(tmp_path: Path, cell: object, *, truth: boo
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ("q3,glm,A,maybe,,", "row 3: correct is 'maybe'; write true or false"),
         ("q3,glm,A,2,,", "row 3: correct is '2'; write true or false"),
@@ -126,13 +126,13 @@ def test_right_and_wrong_of_any_type(tmp_path: Path, cell: object, *, truth: boo
         (",glm,A,1,,", "row 3 names no question"),
     ],
 )
-def test_a_bad_cell_is_named_by_its_row(tmp_path: Path, row: str, said: str) -> None:
+def test_a_bad_cell_is_named_by_its_row(tmp_path: Path, row: str, message: str) -> None:
     text = "question,expert,answer,correct,task,cost\nq1,glm,A,1,,0.5\nq2,glm,B,,,\n" + row + "\nq4,glm,A,,,\n"
-    assert refusal(table(tmp_path, text)) == said
+    assert refusal(table(tmp_path, text)) == message
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ('{"question": null, "answer": "A"}', "row 2 names no question"),
         ('{"answer": "A"}', "row 2 names no question"),
@@ -144,15 +144,15 @@ def test_a_bad_cell_is_named_by_its_row(tmp_path: Path, row: str, said: str) -> 
         ('["q2", "A"]', "cannot be read as recorded results: row 2 is not an object"),
     ],
 )
-def test_a_bad_line_is_named_by_its_row(tmp_path: Path, row: str, said: str) -> None:
+def test_a_bad_line_is_named_by_its_row(tmp_path: Path, row: str, message: str) -> None:
     text = '{"question": "q1", "answer": "A"}\n' + row + "\n"
-    assert refusal(table(tmp_path, text, "past.jsonl")) == said
+    assert refusal(table(tmp_path, text, "past.jsonl")) == message
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_one_question_and_expert_twice_is_refused(tmp_path: Path, form: str) -> None:
-    said = refusal(written(tmp_path, form, [*ROWS, {**ROWS[0], "answer": "B"}]))
-    assert said == "question 'q1' of expert 'glm' stands there twice; keep one of them"
+    message = refusal(written(tmp_path, form, [*ROWS, {**ROWS[0], "answer": "B"}]))
+    assert message == "question 'q1' of expert 'glm' stands there twice; keep one of them"
 
 
 def test_without_an_expert_one_question_twice_is_refused(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ from tests.support.model_under_test import (
     LONG,
     PARIS,
     TRIES,
+    collect_stream,
     everything_shown,
     made,
-    said,
 )
 
 pytestmark = pytest.mark.asyncio
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.asyncio
 
 async def test_a_stream_gives_its_text_then_reason_and_usage(server: FaultServer, model: HttpModel) -> None:
     server.reset(streamed(b": ping\n\n", *PARIS, USAGE, DONE))
-    assert await said(model) == [Delta("Pa"), Delta("ris"), Delta("", "stop", Usage(7, 3))]
+    assert await collect_stream(model) == [Delta("Pa"), Delta("ris"), Delta("", "stop", Usage(7, 3))]
     assert server.bodies[0]["stream"] is True
     assert server.bodies[0]["stream_options"] == {"include_usage": True}
 
@@ -73,7 +73,7 @@ async def test_streams_of_other_makes(
     server: FaultServer, model: HttpModel, events: tuple[bytes, ...], deltas: list[Delta]
 ) -> None:
     server.reset(streamed(*events))
-    assert await said(model) == deltas
+    assert await collect_stream(model) == deltas
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_an_endpoint_that_does_not_stream_is_heard_all_the_same(
     server: FaultServer, model: HttpModel, reply: Reply, deltas: list[Delta]
 ) -> None:
     server.reset(replace(reply, headers={"Content-Type": "application/json; charset=utf-8"}))
-    assert await said(model) == deltas
+    assert await collect_stream(model) == deltas
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_an_endpoint_that_does_not_stream_is_heard_all_the_same(
 )
 async def test_a_stream_is_tried_again_before_its_first_text(server: FaultServer, model: HttpModel, bad: Reply) -> None:
     server.reset(bad, streamed(*PARIS, DONE))
-    assert "".join(delta.text for delta in await said(model)) == "Paris"
+    assert "".join(delta.text for delta in await collect_stream(model)) == "Paris"
     assert server.served == 2
 
 
@@ -142,7 +142,7 @@ async def test_a_stream_that_fails_after_text_went_out_is_not_tried_again(
 async def test_a_stream_gives_up_like_a_call(server: FaultServer, model: HttpModel) -> None:
     server.reset(fault(503, "no"))
     with pytest.raises(errors.ServerFault) as caught:
-        await said(model)
+        await collect_stream(model)
     assert (caught.value.attempts, server.served) == (TRIES, TRIES)
 
 
@@ -156,7 +156,7 @@ async def test_a_stalled_stream_times_out(server: FaultServer) -> None:
     server.reset(streamed(*PARIS, DONE, gap_s=0.3))
     model = made(server.base_url, timeouts=Timeouts(5, 0.15, 5))
     with pytest.raises(errors.CallTimeout, match="first byte"):
-        await said(model)
+        await collect_stream(model)
     await model.close()
 
 
@@ -165,10 +165,10 @@ async def test_a_stream_left_or_cancelled_frees_its_slot(server: FaultServer) ->
     model = made(server.base_url, max_concurrency=1)
     async with aclosing(model.stream(CALL)) as deltas:
         await anext(deltas)
-    task = asyncio.create_task(said(model))
+    task = asyncio.create_task(collect_stream(model))
     await asyncio.sleep(0.12)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (await said(model))[-1] == Delta("", "stop")
+    assert (await collect_stream(model))[-1] == Delta("", "stop")
     await model.close()

@@ -126,8 +126,8 @@ def test_an_expert_that_is_swapped_is_asked_under_a_name_of_its_own(tmp_path: Pa
     found = changed(tmp_path, {"experts": {"alpha": {"model": "two"}}})
     assert found.experts == {"alpha": "alpha @ s0", "beta": "beta"}
     profile = profile_with(tmp_path, {"change": {"experts": {"alpha": {"model": "two"}}}})
-    asked = all_experts(profile, resolve_scenarios(profile))
-    assert {name: each.model for name, each in asked.items()} == {
+    experts = all_experts(profile, resolve_scenarios(profile))
+    assert {name: each.model for name, each in experts.items()} == {
         "alpha": "one",
         "beta": "two",
         "large": "one",
@@ -165,11 +165,11 @@ def test_one_name_in_two_scenarios_with_two_meanings_is_two_experts(tmp_path: Pa
     profile = profile_with(tmp_path, first, second, first)
     scenarios = resolve_scenarios(profile)
     assert [each.experts["gamma"] for each in scenarios] == ["gamma", "gamma @ s1", "gamma"]
-    asked = all_experts(profile, scenarios)
-    assert (asked["gamma"].model, asked["gamma @ s1"].model) == ("one", "two")
+    experts = all_experts(profile, scenarios)
+    assert (experts["gamma"].model, experts["gamma @ s1"].model) == ("one", "two")
     for each in scenarios:
         for name, config in each.profile.experts.items():
-            assert asked[each.experts[name]] == config
+            assert experts[each.experts[name]] == config
 
 
 def test_one_model_name_in_two_scenarios_means_one_model(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_hosted_model_of_the_profile_may_be_used_and_named_again(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("scenario", "said"),
+    ("scenario", "message"),
     [
         ({"change": {"models": {"big": HOSTED}}}, "models.big is of kind vllm; put it into the profile's own models"),
         ({"change": {"models": {"one": API | {"rules": None}}}}, "models.one is another model elsewhere"),
@@ -204,11 +204,11 @@ def test_a_hosted_model_of_the_profile_may_be_used_and_named_again(tmp_path: Pat
     ],
 )
 def test_what_cannot_be_or_would_restart_an_engine_is_refused(
-    tmp_path: Path, scenario: dict[str, Any], said: str
+    tmp_path: Path, scenario: dict[str, Any], message: str
 ) -> None:
     refused = refusal(tmp_path, scenario)
     assert refused.startswith("profile 'small': study.scenarios.s0: ")
-    assert said in refused
+    assert message in refused
 
 
 def test_a_changed_engine_is_refused(tmp_path: Path) -> None:
@@ -219,5 +219,5 @@ def test_a_changed_engine_is_refused(tmp_path: Path) -> None:
 
 def test_the_scenario_is_named_that_cannot_be(tmp_path: Path) -> None:
     fine = {"change": {"experts": {"beta": None}}}
-    said = refusal(tmp_path, fine, {"change": {"access": {"keys": False}}})
-    assert said.startswith("profile 'small': study.scenarios.s1: ")
+    message = refusal(tmp_path, fine, {"change": {"access": {"keys": False}}})
+    assert message.startswith("profile 'small': study.scenarios.s1: ")

@@ -16,7 +16,7 @@ from coe_ray.profile.profile import load_profile
 from coe_ray.retrieval.encoder import SentenceEncoder, Vectors
 from coe_ray.retrieval.vector_store import open_table, write_table
 
-ROWS, ASKED, K = 100_000, 100, 4
+ROWS, QUERIES, K = 100_000, 100, 4
 NOISE = 0.03
 """Of each coordinate: the perturbed vectors have a cosine of 0.86 to their originals."""
 
@@ -40,12 +40,12 @@ def perturbed(sample: Vectors, count: int, seed: int) -> Vectors:
 
 
 async def test_a_large_table_finds_what_the_flat_scan_finds(tmp_path: Path, sample: Vectors) -> None:
-    vectors, asked = perturbed(sample, ROWS, 0), perturbed(sample, ASKED, 1)
+    vectors, queries = perturbed(sample, ROWS, 0), perturbed(sample, QUERIES, 1)
     write_table(tmp_path / "table", _rows(vectors))
     table = open_table(tmp_path / "table")
-    await table.nearest(asked[0], K + 1)
+    await table.nearest(queries[0], K + 1)
     recalled, seconds = 0, []
-    for vector in asked:
+    for vector in queries:
         began = time.perf_counter()
         found = await table.nearest(vector, K + 1)
         seconds.append(time.perf_counter() - began)
@@ -56,8 +56,8 @@ async def test_a_large_table_finds_what_the_flat_scan_finds(tmp_path: Path, samp
             [products[int(row["question_id"])] for row in found], abs=1e-5
         )
     middle, late = np.percentile(seconds, [50, 95]) * 1e3
-    print(f"\n{ROWS} rows: p50 {middle:.1f} ms, p95 {late:.1f} ms, recall@{K} {recalled / (K * ASKED):.3f}")  # noqa: T201
-    assert recalled / (K * ASKED) >= 0.95
+    print(f"\n{ROWS} rows: p50 {middle:.1f} ms, p95 {late:.1f} ms, recall@{K} {recalled / (K * QUERIES):.3f}")  # noqa: T201
+    assert recalled / (K * QUERIES) >= 0.95
 
 
 def _rows(vectors: Vectors) -> pa.Table:

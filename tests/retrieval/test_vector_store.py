@@ -30,12 +30,12 @@ async def test_the_nearest_come_first_with_exact_similarities(
 ) -> None:
     monkeypatch.setattr(vector_store, "MAX_IN_MEMORY", in_memory)
     monkeypatch.setattr(vector_store, "_ROWS_A_PARTITION", 250)
-    vectors, asked = unit(2_000, 0), unit(1, 1)[0]
+    vectors, query = unit(2_000, 0), unit(1, 1)[0]
     write_table(tmp_path / "table", rows(vectors))
     table = open_table(tmp_path / "table")
     for _ in range(2):
-        found = await table.nearest(asked, 5)
-        products = vectors @ asked
+        found = await table.nearest(query, 5)
+        products = vectors @ query
         assert [int(row["question_id"]) for row in found] == list(np.argsort(-products)[:5])
         assert [row["similarity"] for row in found] == pytest.approx(sorted(products, reverse=True)[:5], abs=1e-5)
 

@@ -27,20 +27,20 @@ async def classified(model: Listener, neighbours: tuple[Neighbour, ...] = (), **
 
 
 async def test_the_label_is_kept_with_what_was_really_said() -> None:
-    said = await classified(Listener("m", "**Task: [build]**"))
-    assert (said.task, said.raw, said.rule) == ("Build", "**Task: [build]**", "**Task: …**")
+    label = await classified(Listener("m", "**Task: [build]**"))
+    assert (label.task, label.raw, label.rule) == ("Build", "**Task: [build]**", "**Task: …**")
 
 
 async def test_a_label_outside_the_list_is_unknown_with_what_was_said() -> None:
-    said = await classified(Listener("m", "**Task: [Networking]**"), NEIGHBOURS)
-    assert (said.task, said.raw, said.confidence) == (UNKNOWN, "**Task: [Networking]**", 0.0)
-    assert said.rule == "label outside the list"
+    label = await classified(Listener("m", "**Task: [Networking]**"), NEIGHBOURS)
+    assert (label.task, label.raw, label.confidence) == (UNKNOWN, "**Task: [Networking]**", 0.0)
+    assert label.rule == "label outside the list"
 
 
 async def test_confidence_is_the_weight_of_the_neighbours_that_carry_the_label() -> None:
-    said = await classified(Listener("m", "Task: Build"), NEIGHBOURS)
-    assert said.confidence == pytest.approx(0.7)
-    assert said.neighbours == NEIGHBOURS
+    label = await classified(Listener("m", "Task: Build"), NEIGHBOURS)
+    assert label.confidence == pytest.approx(0.7)
+    assert label.neighbours == NEIGHBOURS
 
 
 async def test_without_neighbours_there_is_no_confidence() -> None:

@@ -31,12 +31,12 @@ class Podium:
 
     def __init__(self, after_s: float = 60.0, **does: object) -> None:
         self.does = does
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self.patient: list[str] = []
         self.failover = Failover(after_s, {"gold": "one", "silver": "two", "bronze": "one"})
 
     async def ask(self, expert: str) -> str:
-        self.asked.append(expert)
+        self.calls.append(expert)
         if not must_fail_fast():
             self.patient.append(expert)
         does = self.does.get(expert)
@@ -47,7 +47,7 @@ class Podium:
         return f"{expert}'s"
 
     async def first(self, limit_s: float = 300.0) -> ExpertAnswer[str]:
-        self.asked.clear()
+        self.calls.clear()
         return await self.failover.first_answer(ROW, self.ask, now() + limit_s)
 
 
@@ -58,7 +58,7 @@ def now() -> float:
 def test_the_best_answers_and_nobody_else_is_asked() -> None:
     podium = Podium()
     assert run_virtually(podium.first()) == ExpertAnswer("gold", "gold's", ())
-    assert podium.asked == ["gold"]
+    assert podium.calls == ["gold"]
 
 
 @pytest.mark.parametrize("error", [DOWN, ContextTooLong("m", "too long"), BadCall("m", "wrong")])
@@ -73,21 +73,21 @@ def test_what_a_filter_stopped_is_not_tried_out_elsewhere() -> None:
     podium = Podium(gold=ContentFiltered("m", "filtered"))
     with pytest.raises(ContentFiltered, match="expert 'gold'"):
         run_virtually(podium.first())
-    assert podium.asked == ["gold"]
+    assert podium.calls == ["gold"]
 
 
 @pytest.mark.parametrize("error", [RateLimited("m", "full"), LongCooldown("m", "later"), BadCredentials("m", "no")])
 def test_another_expert_of_the_same_model_comes_after_those_of_others(error: CallError) -> None:
     podium = Podium(gold=error, silver=DOWN)
     assert run_virtually(podium.first()).expert == "bronze"
-    assert podium.asked == ["gold", "silver", "bronze"]
+    assert podium.calls == ["gold", "silver", "bronze"]
     podium = Podium(silver=error)
     podium.failover = Failover(60, {"gold": "one", "silver": "two", "bronze": "one"})
 
-    async def asked() -> ExpertAnswer[str]:
+    async def calls() -> ExpertAnswer[str]:
         return await podium.failover.first_answer(("silver", "gold"), podium.ask, now() + 300)
 
-    assert run_virtually(asked()).expert == "gold"
+    assert run_virtually(calls()).expert == "gold"
     shared = Podium(gold=error)
     shared.failover = Failover(60, {"gold": "one", "silver": "one", "bronze": "two"})
     assert run_virtually(shared.first()).expert == "bronze"
@@ -108,10 +108,10 @@ def test_only_the_last_is_asked_with_patience() -> None:
 def test_who_hangs_is_left_after_the_time_given() -> None:
     podium = Podium(gold=HANGS)
 
-    async def asked() -> tuple[ExpertAnswer[str], float]:
+    async def calls() -> tuple[ExpertAnswer[str], float]:
         return await podium.first(), now()
 
-    answered, took = run_virtually(asked())
+    answered, took = run_virtually(calls())
     assert (answered.expert, took) == ("silver", 60)
     assert answered.tried[0].error == "CallTimeout"
 
@@ -120,10 +120,10 @@ def test_of_a_short_deadline_each_has_half_of_what_is_left() -> None:
     podium = Podium(gold=HANGS, silver=HANGS)
     podium.failover = Failover(60, {"gold": "one", "silver": "two", "bronze": "three"})
 
-    async def asked() -> tuple[ExpertAnswer[str], float]:
+    async def calls() -> tuple[ExpertAnswer[str], float]:
         return await podium.first(limit_s=8), now()
 
-    answered, took = run_virtually(asked())
+    answered, took = run_virtually(calls())
     assert (answered.expert, took) == ("bronze", 6)
     assert [each.seconds for each in answered.tried] == [4, 2]
 
@@ -136,7 +136,7 @@ def test_who_answers_others_meanwhile_is_not_sent_to_rest_by_slow_questions() ->
             await asyncio.sleep(10_000)
         return "late"
 
-    async def asked() -> None:
+    async def calls() -> None:
         questions = [
             asyncio.create_task(podium.failover.first_answer(ROW, slow, now() + 300)) for _ in range(FAILURES + 1)
         ]
@@ -145,85 +145,85 @@ def test_who_answers_others_meanwhile_is_not_sent_to_rest_by_slow_questions() ->
         await asyncio.gather(*questions)
         assert (await podium.first()).expert == "gold"
 
-    run_virtually(asked())
+    run_virtually(calls())
 
 
 def test_who_fails_again_and_again_comes_last_for_a_while() -> None:
     podium = Podium(gold=DOWN)
 
-    async def asked() -> None:
+    async def calls() -> None:
         for _ in range(FAILURES):
             assert (await podium.first()).tried
         assert await podium.first() == ExpertAnswer("silver", "silver's", ())
-        assert podium.asked == ["silver"]
+        assert podium.calls == ["silver"]
         await asyncio.sleep(REST_S)
         assert (await podium.first()).tried  # one request tries it again
-        assert podium.asked == ["gold", "silver"]
+        assert podium.calls == ["gold", "silver"]
         await podium.first()
-        assert podium.asked == ["silver"]
+        assert podium.calls == ["silver"]
         del podium.does["gold"]
         await asyncio.sleep(REST_S)
         assert (await podium.first()).expert == "gold"
         assert (await podium.first()).expert == "gold"
 
-    run_virtually(asked())
+    run_virtually(calls())
 
 
 def test_while_one_request_tries_the_rested_the_others_go_elsewhere() -> None:
     podium = Podium(gold=HANGS)
 
-    async def asked() -> None:
+    async def calls() -> None:
         for _ in range(FAILURES):
             await podium.first()
         await asyncio.sleep(REST_S)
         together = await asyncio.gather(*(podium.failover.first_answer(ROW, podium.ask, now() + 300) for _ in range(5)))
         assert [len(each.tried) for each in together] == [1, 0, 0, 0, 0]
 
-    run_virtually(asked())
+    run_virtually(calls())
 
 
 def test_who_rests_is_asked_where_all_others_fail() -> None:
     podium = Podium(gold=DOWN, silver=DOWN, bronze=DOWN)
 
-    async def asked() -> None:
+    async def calls() -> None:
         for _ in range(FAILURES):
             with pytest.raises(CallError):
                 await podium.first()
         del podium.does["gold"]
         assert (await podium.first()).expert == "gold"
 
-    run_virtually(asked())
+    run_virtually(calls())
 
 
 @pytest.mark.parametrize("error", [ContextTooLong("m", "too long"), BadCall("m", "wrong")])
 def test_nobody_is_sent_to_rest_by_questions_that_are_wrong(error: CallError) -> None:
     podium = Podium(gold=error, silver=error, bronze=error)
 
-    async def asked() -> None:
+    async def calls() -> None:
         for _ in range(FAILURES + 1):
             with pytest.raises(type(error)):
                 await podium.first()
         podium.does.clear()
         assert (await podium.first()).expert == "gold"
 
-    run_virtually(asked())
+    run_virtually(calls())
 
 
 def test_nobody_is_sent_to_rest_by_a_client_in_a_hurry() -> None:
     podium = Podium(gold=HANGS)
 
-    async def asked() -> None:
+    async def calls() -> None:
         for _ in range(FAILURES + 1):
             assert (await podium.first(limit_s=0.3)).tried[0].error == "CallTimeout"
         assert (await podium.first()).tried[0].expert == "gold"
 
-    run_virtually(asked())
+    run_virtually(calls())
 
 
 def test_cancelling_ends_the_call_and_is_no_failure() -> None:
     podium = Podium(gold=HANGS)
 
-    async def asked() -> None:
+    async def calls() -> None:
         for _ in range(FAILURES + 1):
             task = asyncio.create_task(podium.first())
             await asyncio.sleep(1)
@@ -233,19 +233,19 @@ def test_cancelling_ends_the_call_and_is_no_failure() -> None:
         podium.does.clear()
         assert (await podium.first()).expert == "gold"
 
-    run_virtually(asked())
+    run_virtually(calls())
 
 
 def test_the_requests_own_deadline_passes_through() -> None:
     podium = Podium(gold=HANGS, silver=HANGS, bronze=HANGS)
 
-    async def asked() -> None:
+    async def calls() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(9):
                 await podium.first(limit_s=9)
-        assert podium.asked == list(ROW)
+        assert podium.calls == list(ROW)
 
-    run_virtually(asked())
+    run_virtually(calls())
     assert not issubclass(CallTimeout, TimeoutError)
 
 
@@ -253,7 +253,7 @@ def test_the_requests_own_deadline_passes_through() -> None:
 def test_a_trial_that_tells_nothing_is_followed_by_another(how: str) -> None:
     podium = Podium(gold=DOWN)
 
-    async def asked() -> None:
+    async def calls() -> None:
         for _ in range(FAILURES):
             await podium.first()
         await asyncio.sleep(REST_S)
@@ -265,4 +265,4 @@ def test_a_trial_that_tells_nothing_is_followed_by_another(how: str) -> None:
         podium.does.clear()
         assert (await podium.first()).expert == "gold"
 
-    run_virtually(asked())
+    run_virtually(calls())

@@ -219,8 +219,8 @@ def tokens(**chances: float) -> list[tuple[str, float]]:
 
 
 def test_the_likeliest_letter_comes_first_and_chances_are_among_the_letters() -> None:
-    told = [("B", math.log(0.2)), ("The", math.log(0.5)), ("A", math.log(0.3)), ("Z", -9.0)]
-    (first, most), (second, least) = likeliest_letter(told, ("A", "B", "C"))
+    tokens = [("B", math.log(0.2)), ("The", math.log(0.5)), ("A", math.log(0.3)), ("Z", -9.0)]
+    (first, most), (second, least) = likeliest_letter(tokens, ("A", "B", "C"))
     assert (first, second) == ("A", "B")
     assert [most, least] == pytest.approx([0.6, 0.4])
 
@@ -231,8 +231,8 @@ def test_a_letter_in_any_spelling_of_its_token(token: str) -> None:
 
 
 def test_spellings_of_one_letter_count_together() -> None:
-    told = [("B", math.log(0.4)), (" A", math.log(0.3)), ("A", math.log(0.2)), ("(A", math.log(0.1))]
-    assert dict(likeliest_letter(told, ("A", "B"))) == pytest.approx({"A": 0.6, "B": 0.4})
+    tokens = [("B", math.log(0.4)), (" A", math.log(0.3)), ("A", math.log(0.2)), ("(A", math.log(0.1))]
+    assert dict(likeliest_letter(tokens, ("A", "B"))) == pytest.approx({"A": 0.6, "B": 0.4})
 
 
 def test_between_equals_the_first_letter_comes_first() -> None:
@@ -264,9 +264,9 @@ TOLD = st.lists(
 
 
 @given(TOLD, st.integers(0, len(LETTERS)))
-def test_any_alternatives_give_chances_that_add_up_or_nothing(told: list[tuple[str, float]], count: int) -> None:
+def test_any_alternatives_give_chances_that_add_up_or_nothing(tokens: list[tuple[str, float]], count: int) -> None:
     letters = tuple(LETTERS[:count])
-    chances = likeliest_letter(told, letters)
+    chances = likeliest_letter(tokens, letters)
     assert {letter for letter, _ in chances} <= set(letters)
     assert len(dict(chances)) == len(chances)
     assert not chances or sum(chance for _, chance in chances) == pytest.approx(1)

@@ -38,12 +38,12 @@ def composed(
     return CompositionOfExperts(profile, make_local_models(profile) | (listeners or {}), shelf, board)
 
 
-def asked(text: str, **settings: Any) -> Call:
+def settings(text: str, **settings: Any) -> Call:
     return Call((Message("user", text),), SamplingParams(**settings))
 
 
 async def test_a_question_is_classified_routed_and_answered(tmp_path: Path) -> None:
-    route, completion = await composed(tmp_path).answer(asked(BUILD))
+    route, completion = await composed(tmp_path).answer(settings(BUILD))
     assert (route.classification.task, route.expert, completion.text) == ("Build", "beta", "the answer is (B)")
     assert route.classification.confidence == pytest.approx(0.6)
     assert route.classification.neighbours[0] == NEAR
@@ -51,7 +51,7 @@ async def test_a_question_is_classified_routed_and_answered(tmp_path: Path) -> N
 
 
 async def test_an_unknown_question_goes_to_the_best_on_average(tmp_path: Path) -> None:
-    route, completion = await composed(tmp_path).answer(asked("What is love?"))
+    route, completion = await composed(tmp_path).answer(settings("What is love?"))
     assert (route.classification.task, route.expert, completion.text) == (UNKNOWN, "alpha", "the answer is (A)")
 
 
@@ -59,12 +59,12 @@ async def test_the_composition_is_a_chat_model_and_may_be_an_expert_itself(tmp_p
     inner = composed(tmp_path)
     assert isinstance(inner, ChatModel)
     outer = composed(tmp_path, {"one": inner})
-    assert (await outer.complete(asked("What is love?"))).text == "the answer is (A)"
+    assert (await outer.complete(settings("What is love?"))).text == "the answer is (A)"
 
 
 async def test_the_classifiers_outage_is_a_failed_call_and_no_unknown(tmp_path: Path) -> None:
     with pytest.raises(CallError, match="model 'sorter': out of order"):
-        await composed(tmp_path).answer(asked("outage"))
+        await composed(tmp_path).answer(settings("outage"))
 
 
 DOWN = [{"pattern": ".", "reply": "down", "fails": True}]
@@ -73,7 +73,7 @@ DOWN = [{"pattern": ".", "reply": "down", "fails": True}]
 async def test_where_the_best_expert_fails_the_next_best_on_the_task_answers(tmp_path: Path) -> None:
     models = content()["models"]
     models["two"]["rules"] = DOWN
-    route, completion = await composed(tmp_path, models=models).answer(asked(BUILD))
+    route, completion = await composed(tmp_path, models=models).answer(settings(BUILD))
     assert (route.expert, route.row[0].expert, completion.text) == ("alpha", "beta", "the answer is (A)")
     (tried,) = route.tried
     assert (tried.expert, tried.error, tried.message) == ("beta", "ServerFault", "model 'two': down")
@@ -83,7 +83,7 @@ async def test_where_the_best_expert_fails_the_next_best_on_the_task_answers(tmp
 async def test_a_stream_goes_to_the_next_best_before_its_first_piece(tmp_path: Path) -> None:
     models = content()["models"]
     models["two"]["rules"] = DOWN
-    deltas = [delta async for delta in composed(tmp_path, models=models).stream(asked(BUILD))]
+    deltas = [delta async for delta in composed(tmp_path, models=models).stream(settings(BUILD))]
     assert "".join(delta.text for delta in deltas) == "the answer is (A)"
 
 
@@ -91,14 +91,14 @@ async def test_where_every_expert_fails_all_are_named(tmp_path: Path) -> None:
     models = content()["models"]
     models["one"]["rules"] = models["two"]["rules"] = DOWN
     with pytest.raises(CallError, match=r"model 'one': down \(expert 'alpha'; tried before it: 'beta': ServerFault\)"):
-        await composed(tmp_path, models=models).answer(asked(BUILD))
+        await composed(tmp_path, models=models).answer(settings(BUILD))
 
 
 async def test_what_one_asks_for_by_name_is_not_asked_elsewhere(tmp_path: Path) -> None:
     models = content()["models"]
     models["two"]["rules"] = DOWN
     with pytest.raises(CallError, match="model 'two': down"):
-        await composed(tmp_path, models=models).complete_with("beta", QUESTION, asked(BUILD))
+        await composed(tmp_path, models=models).complete_with("beta", QUESTION, settings(BUILD))
 
 
 async def test_a_bench_asks_one_expert_and_no_other(tmp_path: Path) -> None:
@@ -111,12 +111,12 @@ async def test_a_bench_asks_one_expert_and_no_other(tmp_path: Path) -> None:
 async def test_neighbours_that_agree_spare_the_classifiers_call(tmp_path: Path) -> None:
     model = Listener("sorter", "Task: Integration Test")
     coe = composed(tmp_path, {"sorter": model}, classifier={"model": "sorter", "k": 2, "skip_llm_above": 0.6})
-    said = await coe.classify(make_question("What?"))
-    assert (said.task, said.by, model.calls) == ("Build", "neighbours", [])
-    assert said.confidence == pytest.approx(0.6)
+    label = await coe.classify(make_question("What?"))
+    assert (label.task, label.by, model.calls) == ("Build", "neighbours", [])
+    assert label.confidence == pytest.approx(0.6)
     strict = composed(tmp_path, {"sorter": model}, classifier={"model": "sorter", "k": 2, "skip_llm_above": 0.61})
-    said = await strict.classify(make_question("What?"))
-    assert (said.task, said.by, len(model.calls)) == ("Integration Test", "llm", 1)
+    label = await strict.classify(make_question("What?"))
+    assert (label.task, label.by, len(model.calls)) == ("Integration Test", "llm", 1)
 
 
 async def test_a_question_without_options_reaches_the_expert_as_the_client_put_it(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ async def test_a_question_without_options_reaches_the_expert_as_the_client_put_i
 
 async def test_a_question_with_options_reaches_the_expert_in_prompt_2(tmp_path: Path) -> None:
     model = Listener("two", "B")
-    await composed(tmp_path, {"two": model}).answer(asked(BUILD))
+    await composed(tmp_path, {"two": model}).answer(settings(BUILD))
     (call,) = model.calls
     assert call.messages[-1] == Message("user", BUILD)
     assert "and nothing else" in call.messages[0].content
@@ -139,7 +139,7 @@ async def test_a_question_with_options_reaches_the_expert_in_prompt_2(tmp_path: 
 
 async def test_an_expert_that_is_not_constrained_gets_no_choices(tmp_path: Path) -> None:
     model = Listener("one", "A")
-    await composed(tmp_path, {"one": model}).complete_with("alpha", QUESTION, asked(BUILD))
+    await composed(tmp_path, {"one": model}).complete_with("alpha", QUESTION, settings(BUILD))
     assert model.calls[0].choices == ()
 
 
@@ -148,20 +148,20 @@ async def test_the_clients_settings_override_the_experts(tmp_path: Path) -> None
     experts = content()["experts"]
     experts["alpha"]["settings"] = {"temperature": 0.0, "max_tokens": 9, "stop": ["END"]}
     coe = composed(tmp_path, {"one": model}, experts=experts)
-    await coe.answer(asked("?", temperature=1.5, seed=0))
+    await coe.answer(settings("?", temperature=1.5, seed=0))
     assert model.calls[0].settings == SamplingParams(temperature=1.5, max_tokens=9, stop=("END",), seed=0)
 
 
 async def test_the_clients_settings_do_not_reach_the_classifier(tmp_path: Path) -> None:
     model = Listener("sorter", "Task: Build")
-    await composed(tmp_path, {"sorter": model}).answer(asked(BUILD, max_tokens=1, stop=("Task",)))
+    await composed(tmp_path, {"sorter": model}).answer(settings(BUILD, max_tokens=1, stop=("Task",)))
     assert model.calls[0].settings == SamplingParams(temperature=0.0, max_tokens=512)
 
 
 async def test_no_more_neighbours_are_asked_for_than_the_profile_says(tmp_path: Path) -> None:
     classifier = {"model": "sorter", "k": 1}
-    said = await composed(tmp_path, classifier=classifier).classify(make_question("What?"))
-    assert said.neighbours == (NEAR,)
+    label = await composed(tmp_path, classifier=classifier).classify(make_question("What?"))
+    assert label.neighbours == (NEAR,)
 
 
 async def test_past_the_deadline_the_call_times_out_in_the_name_of_coe(tmp_path: Path) -> None:
@@ -169,11 +169,11 @@ async def test_past_the_deadline_the_call_times_out_in_the_name_of_coe(tmp_path:
     models["one"]["delay_s"] = models["two"]["delay_s"] = 30
     coe = composed(tmp_path, models=models, routing={"deadline_s": 0.05})
     with pytest.raises(CallTimeout, match=r"model 'coe': no answer within 0.05 s"):
-        await coe.answer(asked("?"))
+        await coe.answer(settings("?"))
 
 
 async def test_a_stream_is_the_routed_answer(tmp_path: Path) -> None:
-    deltas = [delta async for delta in composed(tmp_path).stream(asked(BUILD))]
+    deltas = [delta async for delta in composed(tmp_path).stream(settings(BUILD))]
     assert "".join(delta.text for delta in deltas) == "the answer is (B)"
     assert len(deltas) > 2
     assert deltas[-1].finish_reason == "stop"
@@ -252,13 +252,13 @@ def test_a_next_token_is_asked_for_with_all_that_it_could_be() -> None:
     assert (call.choices, call.question) == (("A", "B"), LOGS)
 
 
-@pytest.mark.parametrize("asked", [SamplingParams(), SamplingParams(max_tokens=99, temperature=1.5, seed=7)])
-def test_nobodys_settings_change_how_a_next_token_is_asked_for(asked: SamplingParams) -> None:
+@pytest.mark.parametrize("settings", [SamplingParams(), SamplingParams(max_tokens=99, temperature=1.5, seed=7)])
+def test_nobodys_settings_change_how_a_next_token_is_asked_for(settings: SamplingParams) -> None:
     own = SamplingParams(temperature=0.9, max_tokens=512, top_p=0.5)
-    call = expert(settings=own).make_call(LOGS, Call((), asked, top_logprobs=2))
+    call = expert(settings=own).make_call(LOGS, Call((), settings, top_logprobs=2))
     forced = SamplingParams(temperature=0.0, max_tokens=1)
     assert call.top_logprobs == 20
-    assert call.settings == SamplingParams(top_p=0.5).merge(SamplingParams(seed=asked.seed)).merge(forced)
+    assert call.settings == SamplingParams(top_p=0.5).merge(SamplingParams(seed=settings.seed)).merge(forced)
 
 
 def test_in_other_styles_no_alternatives_are_asked_for() -> None:
@@ -283,18 +283,20 @@ def test_the_likeliest_letter_is_the_answer_whatever_was_said() -> None:
     assert dict(answer.chances)["B"] == pytest.approx(1 / (1 + math.exp(-1.0)))
 
 
-@pytest.mark.parametrize("told", [(), (("The", -0.1),), (("C", -0.1),), (("A", -math.inf),)], ids=str)
-def test_where_no_letter_was_among_the_alternatives_the_text_counts(told: tuple[tuple[str, float], ...]) -> None:
-    answer = expert().read_answer(LOGS, Completion("B", first_token=told))
+@pytest.mark.parametrize("tokens", [(), (("The", -0.1),), (("C", -0.1),), (("A", -math.inf),)], ids=str)
+def test_where_no_letter_was_among_the_alternatives_the_text_counts(
+    tokens: tuple[tuple[str, float], ...],
+) -> None:
+    answer = expert().read_answer(LOGS, Completion("B", first_token=tokens))
     assert (answer.letter, answer.rule, answer.chances) == ("B", "bare letter", ())
-    answer = expert().read_answer(LOGS, Completion("Well", first_token=told))
+    answer = expert().read_answer(LOGS, Completion("Well", first_token=tokens))
     assert (answer.letter, answer.rule, answer.chances) == (None, "no rule matched", ())
 
 
 def test_alternatives_that_nobody_asked_for_do_not_count() -> None:
-    said = Completion("the answer is (A)", first_token=(("B", -0.1),))
+    label = Completion("the answer is (A)", first_token=(("B", -0.1),))
     for style in ("direct", "step-by-step"):
-        answer = expert(prompt=style).read_answer(LOGS, said)
+        answer = expert(prompt=style).read_answer(LOGS, label)
         assert (answer.letter, answer.chances) == ("A", ())
 
 
@@ -308,9 +310,9 @@ async def test_an_expert_that_is_scored_by_its_next_token_is_asked_and_read_so(t
 async def test_in_the_endpoint_a_next_token_is_the_answers_text(tmp_path: Path) -> None:
     experts = {"alpha": {"model": "one", "prompt": "next-token"}, "beta": {"model": "two"}}
     coe = composed(tmp_path, {"one": AboutToSay("B", ("B", -0.5))}, experts=experts)
-    deltas = [delta async for delta in (await coe.stream_with("alpha", LOGS, asked(BUILD))).rest]
+    deltas = [delta async for delta in (await coe.stream_with("alpha", LOGS, settings(BUILD))).rest]
     assert deltas == []
-    assert (await coe.complete_with("alpha", LOGS, asked(BUILD))).text == "B"
+    assert (await coe.complete_with("alpha", LOGS, settings(BUILD))).text == "B"
 
 
 SHOT = make_question("Which pattern?", ("one", "two"), "A", "Log Parser", category="english/LogParser")

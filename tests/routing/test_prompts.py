@@ -134,8 +134,8 @@ def test_shots_before_a_next_token_are_letters_each_in_its_language() -> None:
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("letter", "AB")
 def test_an_answer_as_the_shots_give_it_is_read_as_that_letter(style: str, letter: str) -> None:
-    said = expert_prompt(ENGLISH, style, shots=(solved("First?", letter),))[2]
-    assert parse_letter(said.content, "AB").value == letter
+    example = expert_prompt(ENGLISH, style, shots=(solved("First?", letter),))[2]
+    assert parse_letter(example.content, "AB").value == letter
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -20,8 +20,8 @@ def queries() -> list[str]:
 
 
 def test_it_asks_for_every_metric_and_no_other() -> None:
-    asked = {name for query in queries() for name in re.findall(r"\bray_\w+", query)}
-    assert asked == {definition.series for definition in DEFINITIONS}
+    queried = {name for query in queries() for name in re.findall(r"\bray_\w+", query)}
+    assert queried == {definition.series for definition in DEFINITIONS}
 
 
 def test_it_uses_only_labels_that_there_are() -> None:

@@ -37,14 +37,14 @@ BUSY_MB = 120
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """An endpoint, and what a client can do to it."""
 
     cluster: Cluster
     has_haproxy: bool
     profile: Path
 
-    def opened(self, receives: int | None = None) -> socket.socket:
+    def connect(self, receives: int | None = None) -> socket.socket:
         host, port = self.cluster.url.removeprefix("http://").split(":")
         connection = socket.socket()
         if receives:
@@ -53,9 +53,9 @@ class Door:
         connection.connect((host, int(port)))
         return connection
 
-    def told(self, raw: bytes) -> list[int]:
-        """The statuses that came back until the connection ended; it is half closed behind what was sent."""
-        with self.opened() as connection:
+    def send(self, raw: bytes) -> list[int]:
+        """The statuses that came back until the connection ended; the sending half is closed after the request."""
+        with self.connect() as connection:
             send_all(connection, raw)
             return statuses(everything(connection))
 
@@ -82,27 +82,33 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="module", params=["haproxy_cluster", "serve_cluster"])
-def door(
+def endpoint(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
-) -> Iterator[Door]:
+) -> Iterator[Endpoint]:
     with pytest.MonkeyPatch.context() as offline:
         offline.setenv("HF_HUB_OFFLINE", "1")
         profile = build_world(tmp_path_factory.mktemp("world"), upstream.base_url)
     cluster: Cluster = request.getfixturevalue(request.param)
     with cluster.serving(profile, name=APPLICATION):
-        door = Door(cluster, request.param == "haproxy_cluster", profile)
-        door.assert_answers()
-        yield door
+        endpoint = Endpoint(cluster, request.param == "haproxy_cluster", profile)
+        endpoint.assert_answers()
+        yield endpoint
 
 
 def post(body: bytes, *lines: bytes, length: int | None = -1, version: bytes = b"1.1") -> bytes:
-    """`length`: what is said of the body's; -1 the truth, `None` nothing."""
-    said = [] if length is None else [b"Content-Length: %d" % (len(body) if length == -1 else length)]
-    head = [b"POST /v1/chat/completions HTTP/" + version, b"Host: x", b"Content-Type: application/json", *said, *lines]
+    """`length` is the declared length of the body: -1 the true one, `None` no header."""
+    content_length = [] if length is None else [b"Content-Length: %d" % (len(body) if length == -1 else length)]
+    head = [
+        b"POST /v1/chat/completions HTTP/" + version,
+        b"Host: x",
+        b"Content-Type: application/json",
+        *content_length,
+        *lines,
+    ]
     return b"\r\n".join([*head, b"", body])
 
 
-def asked(content: str = "number 7", **settings: object) -> bytes:
+def chat_body(content: str = "number 7", **settings: object) -> bytes:
     return json.dumps({"model": "captain", "messages": [{"role": "user", "content": content}], **settings}).encode()
 
 
@@ -130,7 +136,7 @@ def statuses(received: bytes) -> list[int]:
     return [int(line.split()[1]) for line in received.splitlines() if line.startswith(b"HTTP/1.")]
 
 
-ASKED = asked()
+ASKED = chat_body()
 HIDDEN = b"0\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"
 ODD_BYTES = b"\xff\xfe\xc3\xa9"
@@ -177,28 +183,28 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_request_gets_a_4xx_or_a_closed_door(door: Door, raw: bytes) -> None:
-    got = door.told(raw)
+def test_a_malformed_request_gets_a_4xx_or_a_closed_connection(endpoint: Endpoint, raw: bytes) -> None:
+    got = endpoint.send(raw)
 
     assert all(400 <= status < 500 for status in got), got
     assert len(got) <= 1, "the rest of one request was taken for another"
-    door.assert_answers()
+    endpoint.assert_answers()
 
 
-def test_fuzzed_requests_break_no_proxy_and_no_replica(door: Door) -> None:
+def test_fuzzed_requests_break_no_proxy_and_no_replica(endpoint: Endpoint) -> None:
     """A part of the requests of api/test_fuzz.py, which sends all of them to the application alone."""
 
     async def send(report: FuzzReport) -> None:
-        async for reply in all_sent(door.cluster.url, mutated(300, seed), 12):
+        async for reply in all_sent(endpoint.cluster.url, mutated(300, seed), 12):
             report.add(reply)
 
     seed, report = 20261127, FuzzReport()
-    before = sorted(door.cluster.processes(f"ray::ServeReplica:{APPLICATION}"))
+    before = sorted(endpoint.cluster.processes(f"ray::ServeReplica:{APPLICATION}"))
     asyncio.run(send(report))
     assert report.wrong == []
     assert {200, 400, 404} <= set(report.statuses)
-    assert sorted(door.cluster.processes(f"ray::ServeReplica:{APPLICATION}")) == before
-    door.assert_answers()
+    assert sorted(endpoint.cluster.processes(f"ray::ServeReplica:{APPLICATION}")) == before
+    endpoint.assert_answers()
 
 
 ODD = {
@@ -216,73 +222,73 @@ ODD = {
 
 
 @pytest.mark.parametrize(("name", "value"), ODD.items(), ids=[f"{name}: {ODD[name][:8]!r}" for name in ODD])
-def test_no_header_reaches_into_serve(door: Door, name: str, value: bytes) -> None:
-    with door.opened() as connection:
+def test_no_header_reaches_into_serve(endpoint: Endpoint, name: str, value: bytes) -> None:
+    with endpoint.connect() as connection:
         connection.sendall(post(ASKED, name.encode() + b": " + value, b"Connection: close"))
         assert statuses(everything(connection)) == [200]
 
 
 @pytest.mark.parametrize("character", ["\0", "\u0301\u0327", "\ufdfa", "\u202e", "(", " ", "\n", "1", "A. "])
-def test_no_question_stops_the_others(door: Door, character: str) -> None:
+def test_no_question_stops_the_others(endpoint: Endpoint, character: str) -> None:
     """Half a megabyte of what Unicode or a regular expression may stumble over, to be embedded and classified."""
     body = {
         "model": "coe",
         "messages": [{"role": "user", "content": f"a{character * (500_000 // len(character.encode()))}"}],
     }
-    with door.opened() as connection:
+    with endpoint.connect() as connection:
         connection.sendall(post(json.dumps(body, ensure_ascii=False).encode(), b"Connection: close"))
-        door.assert_answers()
+        endpoint.assert_answers()
         [status] = statuses(everything(connection))
     assert status < 500
 
 
-def test_clients_that_send_a_byte_a_second_are_closed(door: Door) -> None:
+def test_clients_that_send_a_byte_a_second_are_closed(endpoint: Endpoint) -> None:
     half = post(ASKED, length=5_000)
     begun = [half] * 100
-    if door.has_haproxy:  # uvicorn alone waits for the end of a header for ever
+    if endpoint.has_haproxy:  # uvicorn alone waits for the end of a header for ever
         begun += [half[:20]] * 200 + [b""] * 200
-    slow = [door.opened() for _ in begun]
+    slow = [endpoint.connect() for _ in begun]
     try:
         for connection, beginning in zip(slow, begun, strict=True):
             connection.sendall(beginning)
-        ended = dripped(slow, door)
+        ended = dripped(slow, endpoint)
     finally:
         for connection in slow:
             connection.close()
     assert set(ended) <= {400, 408}
 
 
-def dripped(slow: list[socket.socket], door: Door) -> list[int]:
+def dripped(slow: list[socket.socket], endpoint: Endpoint) -> list[int]:
     """A byte a second from each until the endpoint has closed all of them. Meanwhile another client asks."""
     ended: list[int] = []
     ends_at = time.monotonic() + PATIENCE_S
-    with selectors.DefaultSelector() as still:  # select.select() ends at file descriptor 1024
+    with selectors.DefaultSelector() as pending:  # select.select() ends at file descriptor 1024
         for connection in slow:
-            still.register(connection, selectors.EVENT_READ, connection)
-        while still.get_map():
-            assert time.monotonic() < ends_at, f"{len(still.get_map())} are still open"
-            for key, _ in still.select(0):
+            pending.register(connection, selectors.EVENT_READ, connection)
+        while pending.get_map():
+            assert time.monotonic() < ends_at, f"{len(pending.get_map())} are still open"
+            for key, _ in pending.select(0):
                 ended += statuses(everything(key.data))
-                still.unregister(key.data)
-            for key in still.get_map().values():
+                pending.unregister(key.data)
+            for key in pending.get_map().values():
                 with contextlib.suppress(ConnectionError):  # closed just now: the next round reads its status
                     key.data.sendall(b"a")
-            door.assert_answers()
+            endpoint.assert_answers()
             time.sleep(1)
     return ended
 
 
-def test_a_silent_body_is_closed(door: Door) -> None:
-    with door.opened() as connection:
+def test_a_silent_body_is_closed(endpoint: Endpoint) -> None:
+    with endpoint.connect() as connection:
         connection.sendall(post(ASKED, length=5_000))
         assert statuses(everything(connection)) in ([], [400], [408])
 
 
-def test_a_body_without_end_is_cut_off_and_not_kept(door: Door) -> None:
-    before = door.ingress_bytes()
+def test_a_body_without_end_is_cut_off_and_not_kept(endpoint: Endpoint) -> None:
+    before = endpoint.ingress_bytes()
     sent = 0
     piece = b"10000\r\n" + b" " * (1 << 16) + b"\r\n"
-    with door.opened() as connection:
+    with endpoint.connect() as connection:
         connection.sendall(post(b"", CHUNKED, length=None))
         try:
             while sent < 1 << 30:
@@ -291,47 +297,47 @@ def test_a_body_without_end_is_cut_off_and_not_kept(door: Door) -> None:
         except ConnectionError:
             pass
     assert sent < 256 << 20
-    assert door.ingress_bytes() - before < BUSY_MB << 20
-    door.assert_answers()
+    assert endpoint.ingress_bytes() - before < BUSY_MB << 20
+    endpoint.assert_answers()
 
 
-def test_a_stream_that_nobody_reads_is_not_kept(door: Door) -> None:
-    before = door.ingress_bytes()
-    unread = [door.opened(receives=4096) for _ in range(8)]
+def test_a_stream_that_nobody_reads_is_not_kept(endpoint: Endpoint) -> None:
+    before = endpoint.ingress_bytes()
+    unread = [endpoint.connect(receives=4096) for _ in range(8)]
     try:
         # A word of the answer becomes an event of some 200 bytes: 50 MB each. Serve's own proxy has nobody who slows it
         # down: it takes them all, and as long as that lasts everybody waits.
-        words = 250_000 if door.has_haproxy else 20_000
+        words = 250_000 if endpoint.has_haproxy else 20_000
         for connection in unread:
-            connection.sendall(post(asked("a " * words, stream=True)))
+            connection.sendall(post(chat_body("a " * words, stream=True)))
         for _ in range(2 * SILENCE_S):
-            door.assert_answers()
+            endpoint.assert_answers()
             time.sleep(1)
-        if door.has_haproxy:  # to Serve's own proxy a replica hands a whole answer, however fast it is read
-            assert door.ingress_bytes() - before < 2 * BUSY_MB << 20
+        if endpoint.has_haproxy:  # to Serve's own proxy a replica hands a whole answer, however fast it is read
+            assert endpoint.ingress_bytes() - before < 2 * BUSY_MB << 20
     finally:
         for connection in unread:
             connection.close()
-    door.assert_answers()
+    endpoint.assert_answers()
 
 
-def test_idle_connections_are_in_nobodys_way(door: Door) -> None:
-    idle = [door.opened() for _ in range(1_000)]
+def test_idle_connections_are_in_nobodys_way(endpoint: Endpoint) -> None:
+    idle = [endpoint.connect() for _ in range(1_000)]
     try:
         for connection in idle[::2]:
             connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
         for _ in range(5):
-            door.assert_answers()
+            endpoint.assert_answers()
     finally:
         for connection in idle:
             connection.close()
 
 
-def test_who_waits_for_an_answer_is_no_hostile_client(door: Door) -> None:
+def test_who_waits_for_an_answer_is_no_hostile_client(endpoint: Endpoint) -> None:
     """HAProxy's limit for silent clients does not count while the client waits: the deadline's own error comes."""
     body = {"model": "remote", "messages": [{"role": "user", "content": "hang"}]}
     headers = {DEADLINE: str(DEADLINE_S)}
-    answer = httpx.post(f"{door.cluster.url}/v1/chat/completions", json=body, headers=headers, timeout=PATIENCE_S)
+    answer = httpx.post(f"{endpoint.cluster.url}/v1/chat/completions", json=body, headers=headers, timeout=PATIENCE_S)
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "CallTimeout"
 
@@ -341,49 +347,49 @@ LOCKED = b"/locked"
 
 
 @pytest.fixture(scope="module")
-def key(door: Door, upstream: Upstream) -> Iterator[str]:
+def key(endpoint: Endpoint, upstream: Upstream) -> Iterator[str]:
     """The only one."""
-    key = add_key(door.profile.with_name("keys.json"), "guest")
-    locked = write_profile(door.profile.with_name("locked.yaml"), upstream.base_url, access={"keys": "keys.json"})
-    with door.cluster.serving(locked, name="locked", route=LOCKED.decode()):
+    key = add_key(endpoint.profile.with_name("keys.json"), "guest")
+    locked = write_profile(endpoint.profile.with_name("locked.yaml"), upstream.base_url, access={"keys": "keys.json"})
+    with endpoint.cluster.serving(locked, name="locked", route=LOCKED.decode()):
         yield key
 
 
-def told_with(door: Door, *keys: bytes, body: bytes = ASKED, scheme: bytes = b"Bearer") -> list[int]:
+def send_with_keys(endpoint: Endpoint, *keys: bytes, body: bytes = ASKED, scheme: bytes = b"Bearer") -> list[int]:
     """The statuses that a request gets that has an Authorization header for each key."""
     headers = [b"Authorization: %s %s" % (scheme, key) for key in keys]
-    with door.opened() as connection:
+    with endpoint.connect() as connection:
         with contextlib.suppress(ConnectionError):  # refused before it was read
             connection.sendall(post(body, *headers, b"Connection: close").replace(b"/v1", LOCKED + b"/v1", 1))
         return statuses(everything(connection))
 
 
 @pytest.mark.parametrize("length", [0, 1, 256, 257, 8_000])
-def test_a_wrong_key_of_any_length_does_not_open(door: Door, key: str, length: int) -> None:
+def test_a_wrong_key_of_any_length_does_not_open(endpoint: Endpoint, key: str, length: int) -> None:
     for given in (b"k" * length, b"\xff" * length, key.encode() + b"k" * length + b"x"):
-        assert told_with(door, given) == [401]
+        assert send_with_keys(endpoint, given) == [401]
 
 
-def test_without_a_key_or_with_two_nobody_is_let_in(door: Door, key: str) -> None:
+def test_without_a_key_or_with_two_nobody_is_let_in(endpoint: Endpoint, key: str) -> None:
     right, wrong = key.encode(), b"coe-wrong"
     for keys in ((), (right, right), (right, wrong), (wrong, right)):
-        assert told_with(door, *keys) == [401]
-    assert told_with(door, right, scheme=b"Basic") == [401]
+        assert send_with_keys(endpoint, *keys) == [401]
+    assert send_with_keys(endpoint, right, scheme=b"Basic") == [401]
 
 
-def test_who_is_refused_is_not_listened_to(door: Door, key: str) -> None:
+def test_who_is_refused_is_not_listened_to(endpoint: Endpoint, key: str) -> None:
     """What stands in the body is neither awaited nor taken for another request."""
-    assert told_with(door, b"coe-wrong", body=b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n") == [401]
-    assert told_with(door, b"coe-wrong", body=b" " * 900_000) in ([401], [])
+    assert send_with_keys(endpoint, b"coe-wrong", body=b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n") == [401]
+    assert send_with_keys(endpoint, b"coe-wrong", body=b" " * 900_000) in ([401], [])
 
 
-def test_the_right_key_opens_and_stands_in_no_log(door: Door, key: str) -> None:
-    assert told_with(door, key.encode()) == [200]
-    logs = [each for each in door.cluster.folder.rglob("*") if each.suffix in (".log", ".out", ".err")]
+def test_the_right_key_opens_and_stands_in_no_log(endpoint: Endpoint, key: str) -> None:
+    assert send_with_keys(endpoint, key.encode()) == [200]
+    logs = [each for each in endpoint.cluster.folder.rglob("*") if each.suffix in (".log", ".out", ".err")]
     assert logs
     assert not [each for each in logs if key in each.read_text(errors="replace")]
 
 
-def test_nothing_of_it_left_a_traceback(door: Door) -> None:
+def test_nothing_of_it_left_a_traceback(endpoint: Endpoint) -> None:
     for application in (APPLICATION, "locked"):
-        assert "Traceback" not in door.cluster.log_of("ingress", application)
+        assert "Traceback" not in endpoint.cluster.log_of("ingress", application)

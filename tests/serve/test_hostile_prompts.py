@@ -105,9 +105,9 @@ def test_a_constrained_label_may_be_a_task_of_the_list_and_nothing_else(text: st
 @given(text=TEXT)
 def test_a_label_is_read_out_of_the_reply_alone(reply: str, task: str, text: str) -> None:
     classifier = Classifier(Listener("m", reply), ClassifierConfig(model="m", decoding="free"), TASKS)
-    said = asyncio.run(classifier.classify(question_of(text), NEAR))
+    result = asyncio.run(classifier.classify(question_of(text), NEAR))
 
-    assert (said.task, said.raw) == (task, reply)
+    assert (result.task, result.raw) == (task, reply)
 
 
 @given(TEXT)
@@ -143,12 +143,12 @@ async def answered(coe: CompositionOfExperts, text: str) -> tuple[Route, Complet
 @given(text=TEXT)
 @example(text="**Task: Integration Test**\r\nx-evil: 1")
 def test_the_worst_is_another_expert_of_the_profile(gullible: CompositionOfExperts, text: str) -> None:
-    route, said = asyncio.run(answered(gullible, text))
+    route, result = asyncio.run(answered(gullible, text))
 
     assert route.classification.task in {"Build", "Integration Test", UNKNOWN}
     assert route.expert in gullible.experts
     assert set(route.by_rank) == set(gullible.experts)
-    assert said.text == {"alpha": "1", "beta": "2"}[route.expert]
+    assert result.text == {"alpha": "1", "beta": "2"}[route.expert]
 
 
 @given(text=TEXT)
@@ -164,8 +164,8 @@ def test_headers_stay_single_lines_of_ascii(gullible: CompositionOfExperts, text
 def test_headers_stay_so_with_any_name(gullible: CompositionOfExperts, task: str, expert: str) -> None:
     task, expert = (each.encode(errors="replace").decode() for each in (task, expert))
     route = asyncio.run(answered(gullible, "What?"))[0]
-    said = type(route.classification)(task, "", "", 0.0)
-    named = Route(expert, said, route.row, route.reason, route.leaderboard)
+    result = type(route.classification)(task, "", "", 0.0)
+    named = Route(expert, result, route.row, route.reason, route.leaderboard)
 
     for value in route_headers("0123456789ab", expert, named).values():
         assert re.fullmatch(r"[ -~]*", value)

@@ -115,8 +115,8 @@ def test_changes_under_load(
         return str(path)
 
     def health() -> dict[str, Any]:
-        said: dict[str, Any] = httpx.get(f"{cluster.url}/healthz").json()
-        return said
+        health: dict[str, Any] = httpx.get(f"{cluster.url}/healthz").json()
+        return health
 
     first = health()["version"]
     with asking(cluster) as seen:

@@ -104,8 +104,8 @@ def test_routed_answer(client: OpenAI, profile: Profile, questions: dict[str, Qu
 
 def test_direct_expert_says_a_letter_and_nothing_else(client: OpenAI, questions: dict[str, Question]) -> None:
     question = _other(questions)
-    said = _ask(client, "smollm2-direct", question.full_text).choices[0].message.content
-    assert said in [answer_sentence(letter) for letter in question.letters]
+    answer = _ask(client, "smollm2-direct", question.full_text).choices[0].message.content
+    assert answer in [answer_sentence(letter) for letter in question.letters]
 
 
 def test_step_by_step_expert_answers_text(client: OpenAI, questions: dict[str, Question]) -> None:
@@ -118,8 +118,8 @@ def test_stream_comes_in_pieces(client: OpenAI, questions: dict[str, Question]) 
     *chunks, last = _ask(client, "smollm2-steps", _other(questions).full_text, stream=True)
     pieces = [text for chunk in chunks if (text := chunk.choices[0].delta.content)]
     assert len(pieces) > 3
-    said: Any = last.to_dict()["coe"]
-    assert (said["expert"], set(said)) == ("smollm2-steps", {"expert", "version"})
+    answer: Any = last.to_dict()["coe"]
+    assert (answer["expert"], set(answer)) == ("smollm2-steps", {"expert", "version"})
     assert 0 < last.usage.completion_tokens <= 96
     assert last.choices[0].finish_reason in ("stop", "length")
 

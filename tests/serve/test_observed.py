@@ -36,15 +36,17 @@ def observed(world: Path, collector: Collector, serve_cluster: Cluster) -> Itera
 
 
 @pytest.fixture(scope="module")
-def door(observed: Cluster) -> Iterator[httpx.Client]:
+def client(observed: Cluster) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=observed.url, timeout=30) as client:
         yield client
 
 
-def asked(door: httpx.Client, text: str, model: str = "coe", headers: dict[str, str] | None = None, **more: Any) -> str:
+def send(
+    client: httpx.Client, text: str, model: str = "coe", headers: dict[str, str] | None = None, **more: Any
+) -> str:
     """The id of the request, after its whole answer was read."""
     body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
-    return door.post(CHAT, json=body, headers=headers).headers["x-request-id"]
+    return client.post(CHAT, json=body, headers=headers).headers["x-request-id"]
 
 
 def awaited(look: Callable[[], Found | None]) -> Found:
@@ -69,9 +71,9 @@ def attributes(span: Span) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def spans(door: httpx.Client, collector: Collector) -> dict[str, Span]:
+def spans(client: httpx.Client, collector: Collector) -> dict[str, Span]:
     """Of one routed request with a caller's trace, by name."""
-    asked(door, SECRET_WORDS, headers={"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01", "x-request-id": "traced-1"})
+    send(client, SECRET_WORDS, headers={"traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01", "x-request-id": "traced-1"})
     awaited(lambda: len(collector.of_trace(TRACE_ID)) >= len(STAGES) + 1)
     return {span.name: span for span in collector.of_trace(TRACE_ID)}
 
@@ -99,30 +101,30 @@ class TestTraces:
         _, trace_id, parent_id, _ = call["traceparent"].split("-")
         assert (trace_id, parent_id) == (TRACE_ID, spans["expert"].span_id.hex())
 
-    def test_a_stream_has_the_same(self, door: httpx.Client, collector: Collector) -> None:
+    def test_a_stream_has_the_same(self, client: httpx.Client, collector: Collector) -> None:
         trace_id = "1" * 32
-        asked(door, "say it", stream=True, headers={"traceparent": f"00-{trace_id}-{PARENT_ID}-01"})
+        send(client, "say it", stream=True, headers={"traceparent": f"00-{trace_id}-{PARENT_ID}-01"})
         awaited(lambda: len(collector.of_trace(trace_id)) >= len(STAGES) + 1)
         assert {span.name for span in collector.of_trace(trace_id)} == STAGES | {f"POST {CHAT}"}
 
-    def test_an_error_is_told_by_its_class(self, door: httpx.Client, collector: Collector) -> None:
+    def test_an_error_is_told_by_its_class(self, client: httpx.Client, collector: Collector) -> None:
         trace_id = "2" * 32
-        asked(door, "broken", "faulty", headers={"traceparent": f"00-{trace_id}-{PARENT_ID}-01"})
+        send(client, "broken", "faulty", headers={"traceparent": f"00-{trace_id}-{PARENT_ID}-01"})
         awaited(lambda: len(collector.of_trace(trace_id)) == 2)
         for span in collector.of_trace(trace_id):
             assert attributes(span)["error.type"] == "ServerFault"
             assert span.status.code == Status.StatusCode.STATUS_CODE_ERROR
 
-    def test_what_the_caller_does_not_sample_is_not_recorded(self, door: httpx.Client, collector: Collector) -> None:
-        asked(door, "say it", "remote", headers={"traceparent": f"00-{'3' * 32}-{PARENT_ID}-00"})
-        asked(door, "say it", "remote", headers={"traceparent": f"00-{'4' * 32}-{PARENT_ID}-01"})
+    def test_what_the_caller_does_not_sample_is_not_recorded(self, client: httpx.Client, collector: Collector) -> None:
+        send(client, "say it", "remote", headers={"traceparent": f"00-{'3' * 32}-{PARENT_ID}-00"})
+        send(client, "say it", "remote", headers={"traceparent": f"00-{'4' * 32}-{PARENT_ID}-01"})
         awaited(lambda: len(collector.of_trace("4" * 32)) == 2)
         assert collector.of_trace("3" * 32) == []
 
 
 class TestLog:
-    def test_a_routed_answer(self, door: httpx.Client, observed: Cluster) -> None:
-        line = line_of(observed, asked(door, SECRET_WORDS))
+    def test_a_routed_answer(self, client: httpx.Client, observed: Cluster) -> None:
+        line = line_of(observed, send(client, SECRET_WORDS))
         assert (line["model"], line["task"], line["expert"], line["status"]) == ("coe", REMOTE, "remote", 200)
         assert (line["prompt_tokens"], line["completion_tokens"]) == (7, 3)
         assert line["stages"].keys() <= STAGES
@@ -130,24 +132,24 @@ class TestLog:
         assert line["deployment"] == "ingress"
         assert "lighthouse" not in observed.log_of("ingress", APPLICATION)
 
-    def test_a_stream(self, door: httpx.Client, observed: Cluster) -> None:
-        line = line_of(observed, asked(door, "say it", "remote", stream=True))
+    def test_a_stream(self, client: httpx.Client, observed: Cluster) -> None:
+        line = line_of(observed, send(client, "say it", "remote", stream=True))
         assert (line["model"], line["task"], line["expert"], line["completion_tokens"]) == ("remote", None, "remote", 3)
 
-    def test_a_model_that_there_is_not(self, door: httpx.Client, observed: Cluster) -> None:
-        line = line_of(observed, asked(door, "say it", "forged"))
+    def test_a_model_that_there_is_not(self, client: httpx.Client, observed: Cluster) -> None:
+        line = line_of(observed, send(client, "say it", "forged"))
         assert (line["model"], line["status"], line["error"]) == ("unknown", 404, "model_not_found")
 
-    def test_the_callers_id_where_it_is_fit(self, door: httpx.Client, observed: Cluster) -> None:
-        assert asked(door, "say it", "remote", headers={"x-request-id": "Root=1-abc"}) == "Root=1-abc"
+    def test_the_callers_id_where_it_is_fit(self, client: httpx.Client, observed: Cluster) -> None:
+        assert send(client, "say it", "remote", headers={"x-request-id": "Root=1-abc"}) == "Root=1-abc"
         assert line_of(observed, "Root=1-abc")["status"] == 200
 
 
 class TestMetrics:
-    def test_they_come_out_of_the_nodes_agent(self, door: httpx.Client, observed: Cluster) -> None:
-        asked(door, "吞吐量")
-        asked(door, "say it")
-        asked(door, "faulty one")
+    def test_they_come_out_of_the_nodes_agent(self, client: httpx.Client, observed: Cluster) -> None:
+        send(client, "吞吐量")
+        send(client, "say it")
+        send(client, "faulty one")
         for series, labels in {
             ROUTES.series: {("task", quote(METRICS)), ("expert", "gauge"), ("by", "llm"), ("deployment", "ingress")},
             STAGE_SECONDS.series: {("stage", name) for name in STAGES},

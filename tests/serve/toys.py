@@ -65,8 +65,8 @@ class ToyEngine:
         yield _event({"choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 3}}) + b"data: [DONE]\n\n"
 
     async def _obey(self, body: dict[str, Any]) -> str:
-        asked = str(body["messages"][-1]["content"])
-        match asked:
+        text = str(body["messages"][-1]["content"])
+        match text:
             case "body":
                 return orjson.dumps(body).decode()
             case "crash":
@@ -78,7 +78,7 @@ class ToyEngine:
             case "die once" if not (self._folder / "died").exists():
                 (self._folder / "died").touch()
                 os._exit(1)
-        return asked
+        return text
 
     async def _until_left(self) -> None:
         (self._folder / "begun").touch()

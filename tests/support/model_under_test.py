@@ -60,7 +60,7 @@ async def failure(model: HttpModel) -> CallError:
     return caught.value
 
 
-async def said(model: HttpModel) -> list[Delta]:
+async def collect_stream(model: HttpModel) -> list[Delta]:
     return [delta async for delta in model.stream(CALL)]
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ray.serve.metrics import Counter, Histogram
 
+from coe_ray.core.errors import RateLimited
 from coe_ray.serve.telemetry.request_record import RequestRecord, classified_by
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0)
@@ -47,7 +48,8 @@ STAGE_SECONDS = Definition(
 )
 ROUTES = Definition(
     "coe_routes",
-    "Routes by task (unknown among them), the expert they led to, and what named the task (llm, neighbours, cached)",
+    "Routes by task (unknown among them), the expert they led to, and what named the task (llm, neighbours, cached, "
+    "client, conversation; fallback: the neighbours, because the LLM failed)",
     ("task", "expert", "by"),
 )
 CONFIDENCE = Definition("coe_confidence", "Confidence of the classifications", ("by",), SHARES)
@@ -98,7 +100,7 @@ class Metrics:
             self._observe(STAGE_SECONDS, seconds, {"stage": stage})
         if record.error:
             self._add(ERRORS, {"error": record.error})
-        if record.status == 429:
+        if record.status == 429 and record.error != RateLimited.__name__:  # which is the provider's
             self._add(REFUSED, {"key": record.key or "none", "limit": record.error or "none"})
         self._count_route(record)
         self._count_tokens(record)

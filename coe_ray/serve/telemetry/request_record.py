@@ -92,8 +92,14 @@ class RequestRecord:
 
 
 def classified_by(route: Route) -> str:
-    """The source of the task: `llm`, `neighbours`, or `cached` where the question was routed before."""
-    return "cached" if route.cached else route.classification.by
+    """The source of the task: `llm`, `neighbours`, `client`, `conversation`, `cached` where it was routed before.
+
+    `fallback`: the neighbours, because the LLM failed.
+    """
+    classification = route.classification
+    if classification.fallback:
+        return "fallback"
+    return "cached" if route.cached and classification.by != "conversation" else classification.by
 
 
 _current: ContextVar[RequestRecord] = ContextVar("coe_ray_record")

@@ -42,7 +42,7 @@ def documented(document: dict[str, Any], mode: GenerationMode, count: int, numbe
 
 def _as_bytes(case: Case[Any], why: str) -> Request:
     """Without what cannot stand in a header at all: other tests send that."""
-    asked = case.as_transport_kwargs(base_url="http://door")
+    asked = case.as_transport_kwargs(base_url="http://testserver")
     asked["headers"] = {name: value for name, value in asked["headers"].items() if _fits(name) and _fits(str(value))}
     prepared = requests.Request(**asked).prepare()
     kept = [(name, str(value)) for name, value in prepared.headers.items() if name.lower() not in _OURS]

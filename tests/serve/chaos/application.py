@@ -16,7 +16,7 @@ from coe_ray.serve.app import AppArgs
 from coe_ray.serve.hosting.retriever import RetrieverDeployment
 from coe_ray.serve.hosting.vllm import llm_config, model_deployment
 from coe_ray.serve.ingress import Ingress
-from tests.serve.chaos.engines import EchoEngine, said_by
+from tests.serve.chaos.engines import EchoEngine, answer_of
 from tests.support.cluster import Cluster
 from tests.support.profiles import ENCODER, api, hosted, rule, scripted, write_profile
 
@@ -38,9 +38,9 @@ def question(task: str, number: int, tag: str) -> str:
     return f"a case of {task} number {tag}.{number}"
 
 
-def right_answer(expert: str, asked: str) -> str:
+def right_answer(expert: str, question: str) -> str:
     """The API says the question itself."""
-    return asked if expert == CLOUD else said_by(expert, asked)
+    return question if expert == CLOUD else answer_of(expert, question)
 
 
 def write_world(folder: Path, upstream: str) -> Path:

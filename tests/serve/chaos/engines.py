@@ -10,7 +10,7 @@ PIECE_S = 0.03
 """Between two words of an answer, so that there is always something under way."""
 
 
-def said_by(expert: str, question: str) -> str:
+def answer_of(expert: str, question: str) -> str:
     """What a hosted expert answers to a question: nobody else says it, and to no other question."""
     return f"{expert} has looked at it: {question}"
 
@@ -37,7 +37,7 @@ class EchoEngine:
         """Well as long as it answers."""
 
     def _text(self, body: dict[str, Any]) -> str:
-        return said_by(self._name, body["messages"][-1]["content"])
+        return answer_of(self._name, body["messages"][-1]["content"])
 
 
 def _event(delta: dict[str, str], reason: str | None = None) -> bytes:

@@ -125,9 +125,9 @@ def _wrong(response: httpx.Response, task: str, text: str, *, stream: bool) -> s
     if stream and not response.text.endswith("data: [DONE]\n\n"):
         return "the stream broke off"
     key = "delta" if stream else "message"
-    said = "".join(choice[key].get("content") or "" for event in events for choice in event["choices"])
+    answer = "".join(choice[key].get("content") or "" for event in events for choice in event["choices"])
     route = next(event["coe"] for event in reversed(events) if "coe" in event)
-    assert said == right_answer(route["expert"], text), f"asked {text!r}: {said!r} by {route}"
+    assert answer == right_answer(route["expert"], text), f"asked {text!r}: {answer!r} by {route}"
     assert route["task"] == task
     assert route["expert"] == response.headers["x-coe-expert"]
     assert (route["expert"] != task) == any(attempt["expert"] == task for attempt in route["tried"]) or (

@@ -30,7 +30,7 @@ def client(tmp_path: Path) -> httpx.AsyncClient:
     access = Authenticator(AccessConfig(), tmp_path / "keys.json", lambda: 1)
     guarded = [Middleware(Recorded), Middleware(AuthMiddleware, access)]
     app = Starlette(routes=pages.page_routes(), middleware=guarded, exception_handlers=ERROR_HANDLERS)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://door")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://testserver")
 
 
 async def test_every_file_is_there_without_a_key_and_nothing_else(client: httpx.AsyncClient) -> None:

@@ -16,7 +16,7 @@ from tests.serve.hosting.gpu_engines import INSIDE_THE_REAL_ONE, PacedEngine
 
 
 @serve.deployment(name="door", ray_actor_options={"num_cpus": 0})
-class Door:
+class Ingress:
     """What an application's other deployments stand behind; these are asked directly."""
 
     def __init__(self, engines: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ def build(args: AppArgs) -> Application:
     """Refused like the real application where the cluster has no room."""
     profile = load_profile(args.profile)
     require_capacity(profile)
-    return cast(Deployment, Door).bind(engines(profile))
+    return cast(Deployment, Ingress).bind(engines(profile))
 
 
 def engines(profile: Profile) -> dict[str, Application]:

@@ -24,8 +24,8 @@ class PacedEngine:
 
     async def chat_json(self, body: dict[str, Any]) -> bytes:
         question = body["messages"][-1]["content"]
-        asked = re.search(r"for ([0-9.]+) s", question)
-        await asyncio.sleep(float(asked[1]) if asked else 0.0)
+        pause = re.search(r"for ([0-9.]+) s", question)
+        await asyncio.sleep(float(pause[1]) if pause else 0.0)
         return orjson.dumps(_completion(self._replica if "which replica" in question else self._name))
 
     async def check_health(self) -> None:

@@ -27,20 +27,20 @@ def test_off(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, "zipkin"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"} | ENDPOINT, "grpc"),
     ],
 )
 def test_what_is_not_supported_is_said(
-    environment: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(logging.getLogger("ray.serve"), "propagate", True)
     assert not set_up_tracing()
-    assert said in caplog.text
+    assert message in caplog.text
 
 
 def test_without_a_provider_a_request_has_no_span() -> None:
