@@ -80,11 +80,12 @@ class ContentPart(BaseModel):
 
 
 # Lists that may also be given as one text. No unions: pydantic names their branches in its errors.
+Parts = Annotated[list[ContentPart], Field(max_length=MAX_PARTS)]
 Content = Annotated[
-    Annotated[list[ContentPart], Field(max_length=MAX_PARTS)] | None,
+    Parts | None,
     BeforeValidator(
         lambda value: [ContentPart(type="text", text=value)] if isinstance(value, str) else value,
-        json_schema_input_type=str | list[ContentPart] | None,
+        json_schema_input_type=str | Parts | None,
     ),
 ]
 
@@ -164,6 +165,10 @@ def parse_body(body: bytes) -> dict[str, Any]:
         raise RequestError(400, f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise RequestError(400, "the body must be a JSON object")
+    try:
+        orjson.dumps(content)  # it reads deeper nesting than it writes, and the body is passed on
+    except orjson.JSONEncodeError as error:
+        raise RequestError(400, f"the JSON is nested too deeply: {error}") from error
     return content
 
 
