@@ -51,8 +51,9 @@ class ChatRequest:
 
     @property
     def prompt(self) -> str:
-        """The last message."""
-        return str(self.body["messages"][-1]["content"])
+        """The text of the last message."""
+        content = self.body["messages"][-1]["content"]
+        return "\n".join(part.get("text", "") for part in content) if isinstance(content, list) else str(content)
 
     @property
     def stream(self) -> bool:
