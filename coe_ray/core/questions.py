@@ -22,20 +22,26 @@ _MARK = re.compile(
 _TAIL = re.compile(r"\n[^\S\n]*+(?:\n|(?:(?:the |your )?answer|答案)[^\S\n]*+[:\uff1a]?\s*+\Z)", re.IGNORECASE)
 # A text before options that asks for something else than one of them.
 _REQUEST = re.compile(
-    r"(?:^|[.!?;:\n]\s*|\bplease\s+|\b(?:can|could|will|would) you\s+)(?:write|draft|explain|summari[sz]e|compare"
-    r"|contrast|review|translate|implement|create|generate|fix|debug|plan|refactor|rewrite|sort|rank|discuss|help|do|check|merge|convert)\b"
-    r"|(?:\u8bf7|\u5e2e\u6211|\u7ed9\u6211)(?:\u5199|\u89e3\u91ca|\u603b\u7ed3|\u6bd4\u8f83|\u7ffb\u8bd1|\u751f\u6210|\u4fee\u590d|\u5b9e\u73b0|\u68c0\u67e5|\u5206\u6790\u6bcf)",
+    r"(?:^|[.!?;:\n][^\S\n]{0,8}|\bplease\s+|\b(?:can|could|will|would) you\s+)"
+    r"(?:write|draft|explain|summari[sz]e|compare|contrast|review|translate|implement|create|generate|fix|debug|plan"
+    r"|refactor|rewrite|sort|rank|discuss|help|do|check|merge|convert)\b"
+    r"|(?:请|帮我|给我)(?:写|解释|总结|比较|翻译|生成|修复|实现|检查|分析每)",
     re.IGNORECASE,
 )
 # A heading: one to three words without a mark that asks or leaves a gap.
 _HEADING = re.compile(r"[A-Za-z][\w'-]*(?:\s+[\w'-]+){0,2}[.:]?", re.ASCII)
+MAX_EXAM = 32_768
+"""Characters of an exam question in a request, at most: to read options in a longer text would hold the event loop."""
+
+MAX_HOW_TO = 400
+"""Characters behind the options, at most, that only say how to answer."""
+
 # A line behind the options that only says how to answer.
 _HOW_TO_ANSWER = re.compile(
-    r"^\W*(?:(?:the |your |final |correct )*(?:answer|option|choice)|\u7b54\u6848)\W*$"
+    r"^\W*(?:(?:the |your |final |correct )*(?:answer|option|choice)|答案)\W*$"
     r"|(?:answer|reply|respond|finish|conclude|return|output|choose|select|pick)"
     r".*(?:letter|option|choice|answer is|one of|\b[A-J]\b)|step by step"
-    r"|(?:\u56de\u7b54|\u4f5c\u7b54|\u9009\u62e9|\u8f93\u51fa|\u7ed9\u51fa).*(?:\u5b57\u6bcd|\u9009\u9879|\u7b54\u6848)"
-    r"|\u4e00\u6b65\u4e00\u6b65|\u9010\u6b65",
+    r"|(?:回答|作答|选择|输出|给出).*(?:字母|选项|答案)|一步一步|逐步",
     re.IGNORECASE,
 )
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -70,6 +76,8 @@ def split_exam(text: str) -> tuple[str, tuple[str, ...]] | None:
 
     A list without a question before it, and one with a request behind it, are no exam.
     """
+    if len(text) > MAX_EXAM:
+        return None
     stem, options, tail = _split(text)
     if not options or not stem or _REQUEST.search(stem) or _HEADING.fullmatch(stem):
         return None
@@ -77,7 +85,7 @@ def split_exam(text: str) -> tuple[str, tuple[str, ...]] | None:
     lines = options[-1].split("\n")
     end = 1 + max(option.count("\n") for option in options[:-1])
     behind = "\n".join([*lines[end:], tail]).strip()
-    if not all(map(_HOW_TO_ANSWER.search, filter(str.strip, behind.split("\n")))):
+    if len(behind) > MAX_HOW_TO or not all(map(_HOW_TO_ANSWER.search, filter(str.strip, behind.split("\n")))):
         return None
     return f"{stem}\n{behind}".strip(), (*options[:-1], "\n".join(lines[:end]))
 

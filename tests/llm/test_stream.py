@@ -3,7 +3,10 @@
 import asyncio
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
+import aiohttp
+import orjson
 import pytest
 
 from coe_ray.core import errors
@@ -39,10 +42,26 @@ from tests.support.model_under_test import (
 
 pytestmark = pytest.mark.asyncio
 
+USAGE_EVENT = {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+
+
+def passed_on(event: bytes, text: str = "") -> Delta:
+    """The delta of one event: its text, and the event as it came."""
+    return Delta(text, event=orjson.loads(event.removeprefix(b"data:")))
+
+
+def texts_of(deltas: list[Delta]) -> list[Delta]:
+    """The deltas that say something, without their events."""
+    return [replace(delta, event=None) for delta in deltas if delta.text or delta.finish_reason]
+
 
 async def test_a_stream_gives_its_text_then_reason_and_usage(server: FaultServer, model: HttpModel) -> None:
     server.reset(streamed(b": ping\n\n", *PARIS, USAGE, DONE))
-    assert await collect_stream(model) == [Delta("Pa"), Delta("ris"), Delta("", "stop", Usage(7, 3))]
+    role, pa, ris, stop = PARIS
+    assert await collect_stream(model) == [
+        *(passed_on(role), passed_on(pa, "Pa"), passed_on(ris, "ris"), passed_on(stop)),
+        Delta("", "stop", Usage(7, 3), USAGE_EVENT),
+    ]
     assert server.bodies[0]["stream"] is True
     assert server.bodies[0]["stream_options"] == {"include_usage": True}
 
@@ -54,7 +73,10 @@ async def test_a_stream_may_be_cut_anywhere(size: int, end: bytes) -> None:
     reader = StreamReader(FAULTS)
     chunks = in_bytes([part.replace(b"\n", end) for part in events], size)
     deltas = [delta for chunk in chunks for delta in reader.feed(chunk)] + list(reader.finish())
-    assert deltas == [Delta("答案"), Delta(" é"), Delta("", "length", Usage(7, 3))]
+    assert deltas == [
+        *(passed_on(events[0], "答案"), passed_on(events[1], " é"), passed_on(events[2])),
+        Delta("", "length", Usage(7, 3), USAGE_EVENT),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +95,10 @@ async def test_streams_of_other_makes(
     server: FaultServer, model: HttpModel, events: tuple[bytes, ...], deltas: list[Delta]
 ) -> None:
     server.reset(streamed(*events))
-    assert await collect_stream(model) == deltas
+    heard = await collect_stream(model)
+    assert texts_of(heard) == deltas
+    payloads = [orjson.loads(each[5:].replace(KEY.encode(), b"***")) for each in events if each != DONE]
+    assert [delta.event for delta in heard[:-1]] == payloads
 
 
 @pytest.mark.parametrize(
@@ -100,7 +125,7 @@ async def test_an_endpoint_that_does_not_stream_is_heard_all_the_same(
         streamed(PARIS[0]),
         streamed(DONE),
         streamed(PARIS[0], event({"error": {"message": "no", "type": "server_error"}})),
-        streamed(piece(reasoning_content="hm"), b"data: {\n\n"),
+        streamed(PARIS[0], b"data: {\n\n"),
     ],
 )
 async def test_a_stream_is_tried_again_before_its_first_text(server: FaultServer, model: HttpModel, bad: Reply) -> None:
@@ -134,9 +159,25 @@ async def test_a_stream_that_fails_after_text_went_out_is_not_tried_again(
     with pytest.raises(CallError) as caught:
         async for delta in model.stream(CALL):
             deltas.append(delta)
-    assert deltas == [Delta("Pa")]
+    assert deltas[:2] == [passed_on(PARIS[0]), passed_on(PARIS[1], "Pa")]
+    assert not any(delta.text for delta in deltas[2:])
     assert (type(caught.value), caught.value.attempts, server.served) == (kind, 2, 2)
     assert KEY not in everything_shown(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said_first", [{"reasoning_content": "hm"}, {"reasoning": "hm"}, {"tool_calls": [{"index": 0, "id": "1"}]}], ids=str
+)
+async def test_reasoning_and_tool_calls_are_part_of_an_answer_which_is_not_begun_again(
+    server: FaultServer, model: HttpModel, said_first: dict[str, Any]
+) -> None:
+    begun = piece(**said_first)
+    server.reset(streamed(begun, b"data: {\n\n"), streamed(*PARIS, DONE))
+    deltas: list[Delta] = []
+    with pytest.raises(errors.MalformedReply):
+        async for delta in model.stream(CALL):
+            deltas.append(delta)
+    assert (deltas, server.served) == ([passed_on(begun)], 1)
 
 
 async def test_a_stream_gives_up_like_a_call(server: FaultServer, model: HttpModel) -> None:
@@ -149,7 +190,7 @@ async def test_a_stream_gives_up_like_a_call(server: FaultServer, model: HttpMod
 async def test_a_stream_s_text_arrives_before_its_end(server: FaultServer, model: HttpModel) -> None:
     server.reset(streamed(piece(content="Pa"), piece("stop"), DONE, gap_s=60.0))
     async with asyncio.timeout(30), aclosing(model.stream(CALL)) as deltas:  # before the second piece is sent
-        assert await anext(deltas) == Delta("Pa")
+        assert await anext(deltas) == passed_on(piece(content="Pa"), "Pa")
 
 
 async def test_a_stalled_stream_times_out(server: FaultServer) -> None:
@@ -158,6 +199,12 @@ async def test_a_stalled_stream_times_out(server: FaultServer) -> None:
     with pytest.raises(errors.CallTimeout, match="first byte"):
         await collect_stream(model)
     await model.close()
+
+
+@pytest.mark.parametrize(("total_s", "silence_s"), [(300.0, 120.0), (30.0, 30.0)])
+async def test_a_stream_is_bounded_between_its_bytes_and_not_in_all(total_s: float, silence_s: float) -> None:
+    assert Timeouts(10.0, 120.0, total_s).of_stream == aiohttp.ClientTimeout(connect=10.0, sock_read=silence_s)
+    assert Timeouts(10.0, 120.0, total_s).of_whole == aiohttp.ClientTimeout(total=total_s, connect=10.0)
 
 
 async def test_a_stream_left_or_cancelled_frees_its_slot(server: FaultServer) -> None:

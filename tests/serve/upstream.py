@@ -4,12 +4,15 @@ say …       those words back
 settings    the request's own body back, as JSON
 break       some text, and then the connection is gone
 hang        nothing, until the caller leaves
+… refused by STATUS   an error with that status
 trickle     a piece of text every tenth of a second, until the caller leaves
 """
 
+import re
+
 import orjson
 
-from tests.support.upstream import ChatRequest, FakeUpstream, Reply, completion, piece, streamed
+from tests.support.upstream import ChatRequest, FakeUpstream, Reply, completion, fault, piece, streamed
 
 PIECES = ("It was ", "the scheduler ", "and then")
 
@@ -30,4 +33,6 @@ class Upstream(FakeUpstream):
                 return streamed(*pieces, cut=True)
             case "trickle":
                 return streamed(*pieces, *[piece(content="tick ")] * 600, gap_s=0.1)
+        if refused := re.search(r"refused by (\d+)$", request.prompt):
+            return fault(int(refused[1]), "top_k is not for me")
         return completion(request, request.prompt)

@@ -87,26 +87,47 @@ class TokenUsage(BaseModel):
 
 
 class AnswerMessage(BaseModel):
+    """As the model gave it: tool calls, reasoning and its provider's own fields stand here too."""
+
     role: Literal["assistant"]
-    content: str
-    refusal: str | None
+    content: str | None
+    refusal: str | None = None
 
 
 class Choice(BaseModel):
     index: int
     message: AnswerMessage
     finish_reason: str
-    logprobs: None
+    logprobs: dict[str, Any] | None = None
 
 
 class ChatCompletion(BaseModel):
-    """OpenAI's chat completion, with its route in `coe`."""
+    """OpenAI's chat completion as the model gave it, with its route in `coe`."""
 
     id: str
     object: Literal["chat.completion"]
     created: int
     model: str
     choices: list[Choice]
+    usage: TokenUsage | None = None
+    coe: Decision | NamedExpert
+
+
+class TextChoice(BaseModel):
+    index: int
+    text: str
+    finish_reason: str
+    logprobs: dict[str, Any] | None
+
+
+class TextCompletion(BaseModel):
+    """OpenAI's former completion object, with its route in `coe`."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChoice]
     usage: TokenUsage
     coe: Decision | NamedExpert
 

@@ -1,13 +1,33 @@
-"""Request bodies as they are read: compressed ones count by what they become."""
+"""Bodies in, compressed ones by what they become; errors out, each with the status that says whose fault it is."""
 
 import gzip
 import json
 import zlib
 
 import httpx
+import orjson
 import pytest
+from starlette.requests import Request
 
-from coe_ray.serve.api.responses import MAX_BODY
+from coe_ray.core.errors import (
+    BadCall,
+    BadCredentials,
+    CallTimeout,
+    CannotAnswer,
+    CoeError,
+    ConfigError,
+    ConnectionFault,
+    ContentFiltered,
+    ContextTooLong,
+    MalformedReply,
+    NoSuchModel,
+    QuotaUsedUp,
+    RateLimited,
+    ServerFault,
+)
+from coe_ray.core.types import Attempt
+from coe_ray.serve.api.responses import ERROR_HANDLERS, MAX_BODY
+from coe_ray.serve.telemetry.request_record import RequestRecord, set_current_record
 from tests.support.chat_client import CHAT, error_of, user
 
 QUESTION = json.dumps({"model": "remote", "messages": user("say compressed")}).encode()
@@ -60,3 +80,71 @@ def test_other_encodings_are_415_and_say_which_is_read(http: httpx.Client, encod
     assert response.status_code == 415
     assert response.headers["accept-encoding"] == "gzip"
     assert "gzip" in error_of(response)["message"]
+
+
+TRIED = (Attempt("alpha", "ServerFault", "down", 0.1), Attempt("beta", "ServerFault", "down", 0.1))
+
+
+async def answered(error: CoeError) -> tuple[int, str, str | None, str | None]:
+    """Status, code, and the headers `x-should-retry` and `retry-after`."""
+    with set_current_record(RequestRecord("an id", "POST")):
+        response = await ERROR_HANDLERS[CoeError](Request({"type": "http"}), error)
+    body = orjson.loads(response.body)["error"]
+    assert body["message"] == str(error)
+    assert body["type"] == ("server_error" if response.status_code >= 500 else "invalid_request_error")
+    return (
+        response.status_code,
+        body["code"],
+        response.headers.get("x-should-retry"),
+        response.headers.get("retry-after"),
+    )
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_what_a_provider_refuses_is_the_clients_to_mend(status: int) -> None:
+    assert await answered(BadCall("m", "no such field", status=status)) == (status, "invalid_value", "false", None)
+
+
+async def test_a_question_that_is_too_long_or_filtered_is_the_clients_too() -> None:
+    assert await answered(ContextTooLong("m", "long", status=422)) == (400, "context_length_exceeded", "false", None)
+    assert await answered(ContentFiltered("m", "no", status=403)) == (400, "content_filter", "false", None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BadCredentials("m", "wrong key", status=401),
+        BadCall("m", "not allowed", status=403),
+        NoSuchModel("m", "no model", status=404),
+        QuotaUsedUp("m", "no credit", status=402),
+        CannotAnswer("m", "no series in the question"),
+        BadCall("m", "base_url is not an HTTP address"),
+    ],
+)
+async def test_our_own_misconfiguration_is_a_bad_gateway_and_in_vain(error: CoeError) -> None:
+    assert await answered(error) == (502, type(error).__name__, "false", None)
+
+
+@pytest.mark.parametrize("kind", [ServerFault, CallTimeout, ConnectionFault, MalformedReply])
+async def test_a_client_may_try_again_what_was_tried_once(kind: type[ServerFault]) -> None:
+    name = kind.__name__
+    assert await answered(kind("m", "down", status=500)) == (502, name, None, None)
+    assert await answered(kind("m", "down", status=500, attempts=2)) == (502, name, "false", None)
+    assert await answered(kind("m", "down", status=500, tried=TRIED)) == (502, name, "false", None)
+    assert await answered(kind("m", "down", status=500, tried=TRIED[:1])) == (502, name, None, None)
+
+
+@pytest.mark.parametrize(("wait", "header"), [(None, "1"), (0.0, "1"), (0.2, "1"), (7.0, "7"), (7.1, "8")])
+async def test_a_providers_limit_and_our_own_queue_are_told_apart(wait: float | None, header: str) -> None:
+    limited = RateLimited("m", "slow down", status=429, retry_after=wait)
+    assert await answered(limited) == (429, "RateLimited", None, header)
+    full = RateLimited("m", "as many calls as its provider takes are under way", retry_after=wait, attempts=0)
+    assert await answered(full) == (503, "RateLimited", None, header)
+
+
+async def test_past_the_requests_own_deadline_it_is_a_gateway_timeout() -> None:
+    assert await answered(CallTimeout("coe", "no answer within 1 s")) == (504, "CallTimeout", None, None)
+
+
+async def test_what_no_client_can_help_is_an_internal_error() -> None:
+    assert (await answered(ConfigError("profile 'p': no leaderboard")))[:2] == (500, "ConfigError")

@@ -191,7 +191,7 @@ class TestEndings:
     @pytest.mark.parametrize(
         ("finish", "said"),
         [
-            ("length", "Cut off at max_tokens: the answer goes on."),
+            ("length", "Cut off at max_tokens: the answer is not whole."),
             ("content_filter", "Cut off by the provider’s content filter."),
             ("insufficient_system_resource", "It did not end by itself: insufficient_system_resource."),
         ],

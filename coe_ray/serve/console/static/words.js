@@ -75,7 +75,7 @@ export const WORDS = {
     "evidence.few": "{of}: few questions",
     "evidence.thin": "few questions",
     "evidence.overlap": "The 95 % intervals of the first two overlap: the lead may be chance.",
-    "ending.length": "Cut off at max_tokens: the answer goes on.",
+    "ending.length": "Cut off at max_tokens: the answer is not whole.",
     "ending.content_filter": "Cut off by the provider’s content filter.",
     "ending.other": "It did not end by itself: {reason}.",
     "answer.table": "Table of the answer",
