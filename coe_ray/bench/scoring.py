@@ -133,8 +133,6 @@ class Ledger:
         return {
             "rows": len(questions),
             "incomplete": failed or self.asked < len(questions),
-            "systems": {
-                name: system_metrics(self.systems[name]) | {"cut_off": self.cut_off[name]} for name in names
-            },
+            "systems": {name: system_metrics(self.systems[name]) | {"cut_off": self.cut_off[name]} for name in names},
             "classifier": classifier_metrics(self.labels, tasks),
         }
