@@ -103,7 +103,7 @@ def _count(rows: Iterable[Row], folds: Mapping[str, int]) -> Counts:
 
 @dataclass(slots=True)
 class Ledger:
-    """Counts of outcomes per system: correct, wrong, unparsed, refused, failed; and of answers cut off at `max_tokens`."""
+    """Counts of outcomes per system: correct, wrong, unparsed, refused, failed. `cut_off`: answers at `max_tokens`."""
 
     systems: dict[str, Counter[Graded]] = field(default_factory=dict)
     cut_off: Counter[str] = field(default_factory=Counter)
