@@ -36,17 +36,8 @@ Json = dict[str, Any]
 
 _SCHEMAS = "#/components/schemas/"
 _MODELS: tuple[type[BaseModel], ...] = (
-    *(
-        ChatRequest,
-        ChatCompletion,
-        CompletionRequest,
-        TextCompletion,
-        Decision,
-        ModelList,
-        LeaderboardContent,
-        Health,
-        Error,
-    ),
+    *(ChatRequest, ChatCompletion, Decision, ModelList, LeaderboardContent, Health, Error),
+    *(CompletionRequest, TextCompletion, ResponsesRequest, ResponseObject),
     *(LeaderboardList, RunList, WholeRun, RowList, RunQuestion),
 )
 _DENIED = {
