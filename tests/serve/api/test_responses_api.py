@@ -206,7 +206,7 @@ class TestStreams:
             "response.output_item.done",
             "response.completed",
         ]
-        assert [event.sequence_number for event in events] == list(range(len(events)))  # type: ignore[union-attr]
+        assert [event.sequence_number for event in events] == list(range(len(events)))
         final = events[-1].response  # type: ignore[union-attr]
         assert final.output_text == "one two"
         assert final.usage is not None
