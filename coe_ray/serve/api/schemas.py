@@ -196,6 +196,7 @@ class Row(BaseModel):
     outcome: Outcome
     rule: str | None
     text: str | None
+    finish_reason: str | None
     error: str | None
     message: str | None
     attempts: int | None
