@@ -8,6 +8,7 @@ PROFILE ?= local-cpu
 UV := uv==0.13.9
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --disable-pip-version-check
+NODE_CLIENT := tests/serve/clients/node_modules/.package-lock.json
 STAMP := .venv/installed-$(shell cat requirements.lock torch.lock pyproject.toml | sha256sum | cut -c1-16)
 
 # Tests start Rays of their own, not by coe-ray: usage reports of Ray and the hub stay off there, too.
@@ -36,11 +37,17 @@ demo: $(STAMP)
 serve: $(STAMP)
 	$(BIN)/coe-ray serve --profile $(PROFILE) $(OPTIONS)
 
+# OpenAI's client for Node, checked against the hashes in its lock; without npm its tests are skipped.
+$(NODE_CLIENT): tests/serve/clients/package-lock.json
+	@if command -v npm >/dev/null; then \
+		npm ci --prefix tests/serve/clients --ignore-scripts --no-audit --no-fund --loglevel error; \
+	else echo "[install] no npm here: the tests of the Node client are skipped"; fi
+
 test test-all: export RAY_AUTH_MODE = disabled
-test: $(STAMP)
+test: $(STAMP) $(NODE_CLIENT)
 	$(BIN)/python -m pytest -m "not cluster and not engine and not browser"
 
-test-all: $(STAMP)
+test-all: $(STAMP) $(NODE_CLIENT)
 	$(BIN)/python -m pytest
 
 check: $(STAMP)

@@ -8,6 +8,7 @@ see the comment.
 import argparse
 import ast
 import importlib
+import json
 import os
 import re
 import shutil
@@ -175,6 +176,21 @@ def test_every_command_has_a_how_to_and_its_options_are_its_own() -> None:
         named = _options(" ".join(re.findall(r"`(--[^`]+)`", text)))
         known = _options_of(rows[_anchor(heading)])
         assert [option for option in named if option not in known] == [], heading
+
+
+def test_clients_are_named_with_the_versions_that_are_tested() -> None:
+    """In docs/http.md, by the two locks."""
+    rows = re.findall(
+        r"^\| `([\w-]+)`( for Node)?[^|]* \| ([\d.]+) \|", Path(ROOT, "docs/http.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) == 4
+    node = json.loads(Path(ROOT, "tests/serve/clients/package-lock.json").read_text())["packages"]
+    python = Path(ROOT, "requirements.lock").read_text()
+    for name, for_node, version in rows:
+        if for_node:
+            assert node[f"node_modules/{name}"]["version"] == version
+        else:
+            assert f"\n{name}=={version} " in python
 
 
 def test_every_make_target_named_exists() -> None:

@@ -1,4 +1,4 @@
-"""Models of a profile: parameters of an endpoint, strategies of hosted models, and settings that no engine could run."""
+"""Models of a profile: parameters of an endpoint, strategies of hosted models, and what no engine could run."""
 
 from typing import Any
 

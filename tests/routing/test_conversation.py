@@ -166,6 +166,22 @@ def test_where_more_is_asked_for_than_a_letter_it_is_no_exam(fields: dict[str, A
     assert (question.text, question.options) == (EXAM, ())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A. drop-all in ns pay\nB. allow-ntp in ns time\nPlease write a policy that lets pay reach NTP.",
+        "Please compare these plans for me:\nA. two zones\nB. three zones",
+        "Agenda:\nA. outage of Monday\nB. on-call rota",
+        f"{EXAM}\nThen draft a runbook for the winner, with commands.",
+        "帮我写一个脚本检查：\nA. 磁盘\nB. 内存",
+    ],
+)
+def test_lettered_lines_beside_a_request_are_none(text: str) -> None:
+    question = read(("user", "Our CNI is Calico."), ("assistant", "Noted."), ("user", text)).question
+    assert question.options == ()
+    assert question.text.startswith(text)
+
+
 def test_a_started_answer_behind_an_exam_makes_it_none() -> None:
     assert read(("user", EXAM), ("assistant", "The answer")).question.options == ()
 
@@ -189,6 +205,8 @@ def test_a_conversation_stays_with_its_expert_by_its_prefix() -> None:
     assert memory.find(read(*first, ("assistant", None), ("tool", "12")), b"") == "alpha"
     assert memory.find(read(("system", "be long"), *first[1:], *follow_up), b"") is None
     assert memory.find(read(*first, ("assistant", "Memory."), ("user", "How do I raise its limit?")), b"") is None
+    other = (("system", "be brief"), ("user", "Why is the queue full?"))
+    assert memory.find(read(*other, *follow_up), b"") is None
     memory.remember(read(*first, *follow_up), b"", "beta")
     assert memory.find(read(*first, *follow_up, ("assistant", "Ah."), ("user", "thanks")), b"") == "beta"
 

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from coe_ray.core.chat_model import ChatModel
+from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import Neighbour, Question
 from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.weights import locate_weights
@@ -63,6 +64,19 @@ class LocalRetriever:
 
     async def check(self) -> None:
         await self._indexes.check(self._folder)
+
+
+class NoIndex:
+    """`IndexRetriever` over a folder without an index."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
+        return ()
+
+    async def check(self) -> None:
+        raise ConfigError(f"{self._folder}: no index")
 
 
 class ClosingTransport(httpx.ASGITransport):

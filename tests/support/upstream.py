@@ -182,11 +182,38 @@ def answer(text: str | None, reason: str | None = "stop", *, completion_tokens: 
     return Reply(body=orjson.dumps({"id": "x", "choices": [choice], "usage": usage}))
 
 
-def completion(request: ChatRequest, text: str) -> Reply:
-    """A completion in the form that the request asks for: whole, or streamed word by word."""
+def completion(request: ChatRequest, text: str, *, reasoning: str = "") -> Reply:
+    """A completion in the form that the request asks for: whole, or streamed word by word, its reasoning first."""
     if not request.stream:
-        return answer(text)
-    return streamed(*(piece(content=word) for word in re.findall(r"\s*\S+", text)), piece("stop"), USAGE, DONE)
+        return answer(text, reasoning_content=reasoning) if reasoning else answer(text)
+    thought = (piece(reasoning_content=word) for word in _words(reasoning))
+    return streamed(*thought, *(piece(content=word) for word in _words(text)), piece("stop"), USAGE, DONE)
+
+
+def tool_calls(request: ChatRequest, calls: Mapping[str, object]) -> Reply:
+    """A completion that calls tools by name with these arguments; in a stream a few characters at a time."""
+    named = [
+        {
+            "id": f"call_{name}",
+            "type": "function",
+            "function": {"name": name, "arguments": orjson.dumps(given).decode()},
+        }
+        for name, given in calls.items()
+    ]
+    if not request.stream:
+        return answer(None, "tool_calls", tool_calls=named)
+    pieces = [piece(role="assistant", content=None)]
+    for index, call in enumerate(named):
+        function: dict[str, str] = call["function"]  # type: ignore[assignment]  # the others are texts
+        begun = {**call, "index": index, "function": {**function, "arguments": ""}}
+        slices = re.findall(r"(?s).{1,7}", function["arguments"])
+        rest = [{"index": index, "function": {"arguments": each}} for each in slices]
+        pieces += [piece(tool_calls=[each]) for each in (begun, *rest)]
+    return streamed(*pieces, piece("tool_calls"), USAGE, DONE)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+", text)
 
 
 def fault(status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:

@@ -15,11 +15,12 @@ from starlette.routing import Route
 
 from coe_ray.routing.conversation import ConversationMemory
 from coe_ray.routing.leaderboard import Leaderboard
+from coe_ray.serve.api.completions import read_completion_request
 from coe_ray.serve.api.cors import CorsMiddleware
 from coe_ray.serve.api.handlers import Answerer, RequestOptions
-from coe_ray.serve.api.openai import RequestError, model_not_found, read_request
+from coe_ray.serve.api.openai import ChatRequest, RequestError, model_not_found, read_request
 from coe_ray.serve.api.openapi import openapi_document
-from coe_ray.serve.api.responses import ERROR_HANDLERS, JsonResponse, read_body
+from coe_ray.serve.api.responses import ERROR_HANDLERS, ChatForm, JsonResponse, read_body
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.middleware import AuthMiddleware
 from coe_ray.serve.console.leaderboards import find_leaderboards, list_leaderboard
@@ -79,6 +80,7 @@ class Endpoint:
         """All routes but the files of the console."""
         return [
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/completions", self.completions, methods=["POST"]),
             Route("/v1/route", self.route, methods=["POST"]),
             Route("/v1/models", self.models),
             Route("/v1/models/{model:path}", self.model),
@@ -96,10 +98,17 @@ class Endpoint:
         A stream's first piece is awaited before the status is sent, so that failures until then get a status of their
         own. The deadline covers that first piece, not the rest of the stream.
         """
+        return await self._answer(request, lambda body: (read_request(body), ChatForm()))
+
+    async def completions(self, request: Request) -> Response:
+        """As `chat`, for OpenAI's former form: a prompt in the place of messages."""
+        return await self._answer(request, read_completion_request)
+
+    async def _answer(self, request: Request, read: Callable[[bytes], tuple[ChatRequest, ChatForm]]) -> Response:
         snapshot = self._snapshot()
-        content = read_request(await read_body(request))
+        content, form = read(await read_body(request))
         current_record().set_model(content.model, snapshot.coe.experts)
-        answerer = Answerer(snapshot, self._memory, content, RequestOptions.of(request.headers))
+        answerer = Answerer(snapshot, self._memory, content, RequestOptions.of(request.headers), form)
         return await (answerer.stream() if content.stream else answerer.complete())
 
     async def route(self, request: Request) -> Response:

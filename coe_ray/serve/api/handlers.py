@@ -22,7 +22,7 @@ from coe_ray.serve.api.openai import (
     read_deadline,
     route_object,
 )
-from coe_ray.serve.api.responses import JsonResponse, name_expert_in_errors, route_headers, stream_events
+from coe_ray.serve.api.responses import ChatForm, JsonResponse, name_expert_in_errors, route_headers, stream_events
 from coe_ray.serve.snapshot.snapshot import Snapshot
 from coe_ray.serve.telemetry.request_record import current_record
 
@@ -49,12 +49,16 @@ class RequestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Answers one request by a snapshot. `memory` knows which expert a conversation stays with."""
+    """Answers one request by a snapshot. `memory` knows which expert a conversation stays with.
+
+    `form` is the one that the client speaks.
+    """
 
     snapshot: Snapshot
     memory: ConversationMemory
     request: ChatRequest
     options: RequestOptions
+    form: ChatForm = ChatForm()
 
     async def route(self) -> JsonResponse:
         """The route alone."""
@@ -68,16 +72,18 @@ class Answerer:
         """The whole answer. Raises `CallError` where no expert answered, `RequestError` for an unknown model."""
         coe = self.snapshot.coe
         expert, route, completion = await self._answer(coe.complete_routed, coe.complete_with)
-        current_record().usage = completion.usage
+        reason = "content_filter" if completion.refusal else completion.finish_reason
+        current_record().set_end(reason, completion.usage)
         content = ChatResponse(self.request.model).completion(completion, self._coe_object(expert, route))
-        return JsonResponse(content, headers=route_headers(self.snapshot.version, expert, route))
+        return JsonResponse(self.form.whole(content), headers=route_headers(self.snapshot.version, expert, route))
 
     async def stream(self) -> StreamingResponse:
         """The answer piece by piece, once the first is there. Raises as `complete` does."""
         coe = self.snapshot.coe
         expert, route, stream = await self._answer(coe.stream_routed, coe.stream_with)
         response, content = ChatResponse(self.request.model), self._coe_object(expert, route)
-        body = stream_events(response, stream.first, stream.rest, content, include_usage=self.request.include_usage)
+        include_usage = self.request.include_usage
+        body = stream_events(response, stream.first, stream.rest, content, include_usage=include_usage, form=self.form)
         # No proxy may cache or buffer the events.
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         headers |= route_headers(self.snapshot.version, expert, route)

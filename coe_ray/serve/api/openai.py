@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 import orjson
 from pydantic import (
@@ -24,6 +24,8 @@ from pydantic import (
 )
 
 from coe_ray.core.types import Call, Completion, Delta, Message, Neighbour, Role, Route, Usage
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(eq=False)
@@ -145,27 +147,37 @@ class ChatRequest(BaseModel):
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
         """The request of a JSON object. Raises `RequestError` (400) that names every wrong field."""
-        try:
-            request = cls.model_validate(body)
-        except ValidationError as error:
-            raise _request_error(error) from error
+        request = validate_body(cls, body)
         request._body = body  # its own, and pydantic makes private attributes no parameters
         return request
 
 
 def read_request(body: bytes) -> ChatRequest:
     """The validated request. Raises `RequestError` (400) that names the parameter."""
+    return ChatRequest.read(parse_body(body))
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request. Raises `RequestError` (400)."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(400, f"the body is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise RequestError(400, "the body must be a JSON object with model and messages")
+        raise RequestError(400, "the body must be a JSON object")
     try:
         orjson.dumps(content)  # it reads deeper nesting than it writes, and the body is passed on
     except orjson.JSONEncodeError as error:
         raise RequestError(400, f"the JSON is nested too deeply: {error}") from error
-    return ChatRequest.read(content)
+    return content
+
+
+def validate_body(schema: type[Body], content: Mapping[str, Any]) -> Body:
+    """The request as its schema. Raises `RequestError` (400) that names every wrong field."""
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        raise _request_error(error) from error
 
 
 def read_deadline(headers: Mapping[str, str]) -> float:
@@ -242,6 +254,13 @@ class ChatResponse:
         choice = {"index": 0, "delta": {}, "finish_reason": last.finish_reason, "logprobs": None}
         finished = held or {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
         return [finished, {**finished, "choices": [], **end}] if include_usage else [{**finished, **end}]
+
+
+def plain_text(content: object) -> str:
+    """A message's content: text, or the text of a list of parts."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
 
 
 def is_finished(chunk: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from coe_ray.core.types import Outcome
+from coe_ray.serve.api.completions import CompletionRequest
 from coe_ray.serve.api.openai import DEADLINE, SESSION, TASK, ChatRequest
 from coe_ray.serve.api.schemas import (
     ChatCompletion,
@@ -24,6 +25,7 @@ from coe_ray.serve.api.schemas import (
     RowList,
     RunList,
     RunQuestion,
+    TextCompletion,
 )
 from coe_ray.serve.console.run_rows import RowFilter
 from coe_ray.serve.console.run_store import WholeRun
@@ -32,7 +34,17 @@ Json = dict[str, Any]
 
 _SCHEMAS = "#/components/schemas/"
 _MODELS: tuple[type[BaseModel], ...] = (
-    *(ChatRequest, ChatCompletion, Decision, ModelList, LeaderboardContent, Health, Error),
+    *(
+        ChatRequest,
+        ChatCompletion,
+        CompletionRequest,
+        TextCompletion,
+        Decision,
+        ModelList,
+        LeaderboardContent,
+        Health,
+        Error,
+    ),
     *(LeaderboardList, RunList, WholeRun, RowList, RunQuestion),
 )
 _DENIED = {
@@ -87,16 +99,23 @@ def openapi_document() -> Json:
 
 
 def _answers() -> Json:
-    """The routes that take a chat request."""
-    chat = _response("the answer; server-sent events where `stream` is true", ChatCompletion)
-    chat["content"]["text/event-stream"] = {"schema": {"type": "string"}}
-    route = _response("the route alone", Decision)
-    return {"/v1/chat/completions": {"post": _post("chat", chat)}, "/v1/route": {"post": _post("route", route)}}
+    """The routes that are given a question."""
+    answered = "the answer; server-sent events where `stream` is true"
+    table: list[tuple[str, str, type[BaseModel], type[BaseModel]]] = [
+        ("/v1/chat/completions", "chat", ChatRequest, ChatCompletion),
+        ("/v1/completions", "completions", CompletionRequest, TextCompletion),
+    ]
+    paths: Json = {"/v1/route": {"post": _post("route", ChatRequest, _response("the route alone", Decision))}}
+    for path, name, request, answer in table:
+        response = _response(answered, answer)
+        response["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+        paths[path] = {"post": _post(name, request, response)}
+    return paths
 
 
-def _post(name: str, response: Json) -> Json:
+def _post(name: str, request: type[BaseModel], response: Json) -> Json:
     headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in _ROUTE_HEADERS.items()}
-    body = {"required": True, "content": _json(ChatRequest)}
+    body = {"required": True, "content": _json(request)}
     operation = _operation(name, {**response, "headers": headers}, _CALL_ERRORS)
     return {**operation, "requestBody": body, "parameters": _REQUEST_HEADERS}
 

@@ -96,8 +96,34 @@ def name_expert_in_errors(expert: str) -> Iterator[None]:
         raise
 
 
+class ChatForm:
+    """The form in which answers are made, OpenAI's chat: nothing is translated. Other forms override its parts."""
+
+    def whole(self, completion: dict[str, Any]) -> dict[str, Any]:
+        """The body of a chat completion."""
+        return completion
+
+    def piece(self, chunk: dict[str, Any]) -> bytes:
+        """The events of a chat chunk."""
+        return write_event(chunk)
+
+    def end(self) -> bytes:
+        """The events behind the last chunk."""
+        return b"data: [DONE]\n\n"
+
+    def failure(self, error: RequestError) -> bytes:
+        """The events of an error after the status was sent."""
+        return write_event(error.content())
+
+
 async def stream_events(
-    response: ChatResponse, first: Delta, deltas: AsyncIterator[Delta], coe: dict[str, Any], *, include_usage: bool
+    response: ChatResponse,
+    first: Delta,
+    deltas: AsyncIterator[Delta],
+    coe: dict[str, Any],
+    *,
+    include_usage: bool,
+    form: ChatForm = ChatForm(),
 ) -> AsyncIterator[bytes]:
     """Server-sent events. A stream that already sent text ends with an error event where its expert fails."""
     held: dict[str, Any] | None = None
@@ -106,27 +132,27 @@ async def stream_events(
         with name_expert_in_errors(coe["expert"]):
             async for last in _joined(first, deltas):
                 if held:
-                    yield _event(held)
+                    yield form.piece(held)
                     held = None
                 if last.text or not last.finish_reason:
                     chunk = response.chunk(last)
                     if is_finished(chunk):
                         held = chunk  # usage and route go into the last one
                     else:
-                        yield _event(chunk)
+                        yield form.piece(chunk)
     except CallError as error:
         current_record().set_error(error)
-        yield _event(_describe_error(error).content())
+        yield form.failure(_describe_error(error))
         return
     except Exception as error:  # the status is sent already: only the stream can carry the error
         current_record().set_error(error)
         log.exception("a stream broke off")
-        yield _event(_INTERNAL.content())
+        yield form.failure(_INTERNAL)
         return
-    current_record().usage = last.usage
+    current_record().set_end(last.finish_reason, last.usage)
     for chunk in response.last_chunks(held, last, coe, include_usage=include_usage):
-        yield _event(chunk)
-    yield b"data: [DONE]\n\n"
+        yield form.piece(chunk)
+    yield form.end()
 
 
 async def _joined(first: Delta, deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
@@ -135,7 +161,7 @@ async def _joined(first: Delta, deltas: AsyncIterator[Delta]) -> AsyncIterator[D
         yield delta
 
 
-def _event(content: dict[str, Any]) -> bytes:
+def write_event(content: dict[str, Any]) -> bytes:
     # U+2028 and U+2029 are line ends for some clients, which split the event there.
     data = orjson.dumps(content).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
     return b"data: " + data + b"\n\n"

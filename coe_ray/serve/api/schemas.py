@@ -113,6 +113,25 @@ class ChatCompletion(BaseModel):
     coe: Decision | NamedExpert
 
 
+class TextChoice(BaseModel):
+    index: int
+    text: str
+    finish_reason: str
+    logprobs: dict[str, Any] | None
+
+
+class TextCompletion(BaseModel):
+    """OpenAI's former completion object, with its route in `coe`."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChoice]
+    usage: TokenUsage
+    coe: Decision | NamedExpert
+
+
 class ListedModel(BaseModel):
     id: str
     object: Literal["model"]
@@ -177,6 +196,7 @@ class Row(BaseModel):
     outcome: Outcome
     rule: str | None
     text: str | None
+    finish_reason: str | None
     error: str | None
     message: str | None
     attempts: int | None

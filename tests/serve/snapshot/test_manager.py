@@ -6,29 +6,15 @@ from typing import Any
 import pytest
 
 from coe_ray.core.errors import ConfigError
-from coe_ray.core.types import Neighbour, Question
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.profile import Profile
 from coe_ray.serve.snapshot.manager import SnapshotManager
 from coe_ray.serve.snapshot.snapshot import SnapshotBuilder
-from tests.support.endpoint import MemoryStore
+from tests.support.endpoint import MemoryStore, NoIndex
 from tests.support.profiles import small_profile
 
 GOOD: dict[str, Any] = {"routing": {"deadline_s": 7.0}}
 BAD: dict[str, Any] = {"experts": {"alpha": {"model": "nobody"}}}
-
-
-class NoIndex:
-    """`IndexRetriever` over a folder without an index."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
-        return ()
-
-    async def check(self) -> None:
-        raise ConfigError(f"{self._folder}: no index")
 
 
 def make_manager(profile: Profile, store: MemoryStore, prepared: list[Profile] | None = None) -> SnapshotManager:
