@@ -21,7 +21,10 @@ from coe_ray.core.questions import make_question, split_exam
 from coe_ray.core.types import Call, Message, Question
 
 QUESTION_CHARS = 6000
-"""Characters of the question that are retrieved by and shown to the classifier, at most: its head and its tail."""
+"""Characters of the question that are shown to the classifier, at most: its head and its tail."""
+
+RETRIEVED_CHARS = 1000
+"""Characters that are retrieved by, at most: about the 256 tokens that MiniLM reads."""
 
 CONTEXT_CHARS = 300
 """Characters of each earlier turn."""

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from coe_ray.core.types import Outcome
 from coe_ray.serve.api.completions import CompletionRequest
 from coe_ray.serve.api.openai import DEADLINE, ChatRequest
+from coe_ray.serve.api.responses_api import ResponsesRequest
 from coe_ray.serve.api.schemas import (
     ChatCompletion,
     Decision,
@@ -22,6 +23,7 @@ from coe_ray.serve.api.schemas import (
     LeaderboardList,
     ListedModel,
     ModelList,
+    ResponseObject,
     RowList,
     RunList,
     RunQuestion,
@@ -34,17 +36,8 @@ Json = dict[str, Any]
 
 _SCHEMAS = "#/components/schemas/"
 _MODELS: tuple[type[BaseModel], ...] = (
-    *(
-        ChatRequest,
-        ChatCompletion,
-        CompletionRequest,
-        TextCompletion,
-        Decision,
-        ModelList,
-        LeaderboardContent,
-        Health,
-        Error,
-    ),
+    *(ChatRequest, ChatCompletion, Decision, ModelList, LeaderboardContent, Health, Error),
+    *(CompletionRequest, TextCompletion, ResponsesRequest, ResponseObject),
     *(LeaderboardList, RunList, WholeRun, RowList, RunQuestion),
 )
 _DENIED = {
@@ -90,6 +83,7 @@ def _answers() -> Json:
     table: list[tuple[str, str, type[BaseModel], type[BaseModel]]] = [
         ("/v1/chat/completions", "chat", ChatRequest, ChatCompletion),
         ("/v1/completions", "completions", CompletionRequest, TextCompletion),
+        ("/v1/responses", "responses", ResponsesRequest, ResponseObject),
     ]
     paths: Json = {"/v1/route": {"post": _post("route", ChatRequest, _response("the route alone", Decision))}}
     for path, name, request, answer in table:
