@@ -1,22 +1,17 @@
 """Classification: what the model is asked, what is read out of it, and that an outage is no label."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from coe_ray.core.chat_model import ScriptedModel, ScriptRule, stream_completion
-from coe_ray.core.errors import BadCredentials, CallError, ContentFiltered, ContextTooLong, RateLimited, ServerFault
-from coe_ray.core.fail_fast import must_fail_fast
+from coe_ray.core.chat_model import ScriptedModel, ScriptRule
+from coe_ray.core.errors import CallError
 from coe_ray.core.questions import make_question
-from coe_ray.core.types import UNKNOWN, Call, Classification, Completion, Delta, Neighbour, SamplingParams, Task
+from coe_ray.core.types import UNKNOWN, Classification, Neighbour, SamplingParams, Task
 from coe_ray.profile.experts import ClassifierConfig
-from coe_ray.routing.classifier import MIN_QUESTION_CHARS, Classifier, neighbour_vote
+from coe_ray.routing.classifier import Classifier, neighbour_vote
 from tests.support.planted import Listener
-from tests.support.virtual_time import run_virtually
 
 TASKS = (Task("Build", "compiling"), Task("Test", "checking"))
 QUESTION = make_question("Which tool compiles?", ("make", "ping"))
@@ -119,90 +114,3 @@ async def test_without_neighbours_the_llm_is_asked_whatever_the_threshold() -> N
     assert (await classified(model, skip_llm_above=0.0)).by == "llm"
     assert (await classified(model, NEIGHBOURS, skip_llm_above=0.0)).by == "neighbours"
     assert len(model.calls) == 1
-
-
-class Strained:
-    """A model that takes `seconds`, and then fails, or reads no more than `context` characters."""
-
-    name = "strained"
-
-    def __init__(self, error: CallError | None = None, *, context: int = 10**9, seconds: float = 0.0) -> None:
-        self.prompts: list[str] = []
-        self.patient = 0
-        self._error = error
-        self._context = context
-        self._seconds = seconds
-
-    async def complete(self, call: Call) -> Completion:
-        prompt = "\n".join(message.content for message in call.messages)
-        self.prompts.append(prompt)
-        self.patient += not must_fail_fast()
-        await asyncio.sleep(self._seconds)
-        if self._error is not None:
-            raise self._error
-        if len(prompt) > self._context:
-            raise ContextTooLong(self.name, f"at most {self._context}")
-        return Completion("**Task: Test**")
-
-    def stream(self, call: Call) -> AsyncIterator[Delta]:
-        return stream_completion(self, call)
-
-
-def live(model: Strained, **config: Any) -> Classifier:
-    return Classifier(model, ClassifierConfig(model="m", **config), TASKS)
-
-
-class TestLive:
-    @pytest.mark.parametrize(
-        "error", [ServerFault, RateLimited, BadCredentials, ContentFiltered], ids=lambda e: e.__name__
-    )
-    async def test_where_the_llm_fails_the_neighbours_decide_and_the_error_is_named(
-        self, error: type[CallError]
-    ) -> None:
-        label = await live(Strained(error("m", "no"))).classify_live(QUESTION, NEIGHBOURS)
-        assert (label.task, label.by, label.fallback) == ("Build", "neighbours", error.__name__)
-        assert label.confidence == pytest.approx(0.7)
-        assert label.neighbours == NEIGHBOURS
-
-    async def test_without_neighbours_too_the_question_is_routed_as_unknown(self) -> None:
-        label = await live(Strained(ServerFault("m", "no"))).classify_live(QUESTION, ())
-        assert (label.task, label.confidence, label.fallback) == (UNKNOWN, 0.0, "ServerFault")
-
-    def test_a_slow_llm_is_waited_for_as_long_as_the_profile_says(self) -> None:
-        async def asked(seconds: float) -> tuple[Classification, float]:
-            model = Strained(seconds=seconds)
-            return await live(model, live_timeout_s=3.0).classify_live(
-                QUESTION, NEIGHBOURS
-            ), asyncio.get_running_loop().time()
-
-        label, took = run_virtually(asked(30.0))
-        assert (label.by, label.fallback, took) == ("neighbours", "CallTimeout", 3.0)
-        label, took = run_virtually(asked(2.0))
-        assert (label.task, label.by, label.fallback, took) == ("Test", "llm", None, 2.0)
-
-    async def test_a_live_call_is_not_tried_on_and_on(self) -> None:
-        model = Strained()
-        await live(model).classify_live(QUESTION, NEIGHBOURS)
-        assert model.patient == 0
-        await live(model).classify(QUESTION, NEIGHBOURS)
-        assert model.patient == 1
-
-    async def test_a_question_beyond_the_context_is_shortened_and_so_are_the_next_ones(self) -> None:
-        log = replace(QUESTION, text="Which line matters?\n" + "disk sdb: retry\n" * 5000 + "the last line")
-        model = Strained(context=2500)
-        classifier = live(model)
-        label = await classifier.classify_live(log, NEIGHBOURS)
-        assert (label.task, label.by, label.fallback) == ("Test", "llm", None)
-        assert [len(prompt) for prompt in model.prompts] == sorted(map(len, model.prompts), reverse=True)
-        assert "Which line matters?" in model.prompts[-1]
-        assert "the last line" in model.prompts[-1]
-        before = len(model.prompts)
-        assert before > 1
-        await classifier.classify_live(log, NEIGHBOURS[:1])
-        assert len(model.prompts) == before + 1
-
-    async def test_a_context_too_short_for_any_question_is_a_failure_like_others(self) -> None:
-        model = Strained(context=10)
-        label = await live(model).classify_live(replace(QUESTION, text="disk " * 1000), NEIGHBOURS)
-        assert (label.task, label.fallback) == ("Build", "ContextTooLong")
-        assert len(model.prompts) <= 1 + (6000 // MIN_QUESTION_CHARS).bit_length()
