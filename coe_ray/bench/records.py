@@ -77,6 +77,7 @@ def _answer_fields(answer: Answer | None, error: dict[str, Any] | None) -> dict[
         "letter": answer.letter,
         "rule": answer.rule,
         "text": completion.text,
+        "finish_reason": completion.finish_reason,
         "refused": completion.refusal is not None,
         "attempts": completion.attempts,
         "prompt_tokens": completion.usage.prompt_tokens,

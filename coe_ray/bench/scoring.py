@@ -65,7 +65,10 @@ def _row(system: str, expert: str | None, question: Question, record: QuestionRe
     }
 
 
-_COPIED = ("rule", "text", "error", "message", "attempts", "prompt_tokens", "completion_tokens", "seconds")
+_COPIED = (
+    *("rule", "text", "finish_reason", "error", "message"),
+    *("attempts", "prompt_tokens", "completion_tokens", "seconds"),
+)
 
 
 def board_of(rows: Iterable[Row], provenance: Provenance = Provenance()) -> Leaderboard:
@@ -100,9 +103,10 @@ def _count(rows: Iterable[Row], folds: Mapping[str, int]) -> Counts:
 
 @dataclass(slots=True)
 class Ledger:
-    """Counts of outcomes per system: correct, wrong, unparsed, refused, failed."""
+    """Counts of outcomes per system: correct, wrong, unparsed, refused, failed. `cut_off`: answers at `max_tokens`."""
 
     systems: dict[str, Counter[Graded]] = field(default_factory=dict)
+    cut_off: Counter[str] = field(default_factory=Counter)
     labels: Counter[tuple[str, str]] = field(default_factory=Counter)
     asked: int = 0
 
@@ -111,6 +115,8 @@ class Ledger:
         for row in rows:
             graded = Graded(row["task"] or UNKNOWN, row["answer"] or "", row["letter"], row["outcome"])
             self.systems.setdefault(row["system"], Counter())[graded] += 1
+            # One token is all that is wanted of a next-token prompt.
+            self.cut_off[row["system"]] += row["finish_reason"] == "length" and row["rule"] != "next token"
             if row["system"] == COE:
                 self.asked += 1
                 if row["label"] is not None:
@@ -127,6 +133,6 @@ class Ledger:
         return {
             "rows": len(questions),
             "incomplete": failed or self.asked < len(questions),
-            "systems": {name: system_metrics(self.systems[name]) for name in names},
+            "systems": {name: system_metrics(self.systems[name]) | {"cut_off": self.cut_off[name]} for name in names},
             "classifier": classifier_metrics(self.labels, tasks),
         }

@@ -53,7 +53,7 @@ REJECTED_SCHEMA = pa.schema([*_columns("file"), *_columns("row", pa.int64()), *_
 RECORD_SCHEMA = pa.schema(_columns("id record"))
 ANSWER_SCHEMA = pa.schema(
     [
-        *_columns("question_id system task label expert answer letter outcome rule text error message"),
+        *_columns("question_id system task label expert answer letter outcome rule text finish_reason error message"),
         *_columns("attempts prompt_tokens completion_tokens", pa.int64()),
         ("seconds", pa.float64()),
     ]

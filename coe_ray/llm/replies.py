@@ -70,15 +70,13 @@ def completion_deltas(completion: Completion) -> Iterator[Delta]:
     """A whole answer as a stream would have sent it, refusals included (see `StreamReader`)."""
     text, reply = completion.text or completion.refusal or "", completion.reply
     if text or reply:
-        yield Delta(text, event=_as_event(reply))
+        yield Delta(text, event=None if reply is None else as_event(reply))
     reason = FILTERED if completion.refusal else completion.finish_reason
     yield Delta("", reason, completion.usage, {"usage": reply["usage"]} if reply and reply.get("usage") else None)
 
 
-def _as_event(reply: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def as_event(reply: Mapping[str, Any]) -> dict[str, Any]:
     """A whole reply as one chunk of a stream; its finish reasons come with it."""
-    if reply is None:
-        return None
     choices = [
         {
             **{name: value for name, value in choice.items() if name != "message"},

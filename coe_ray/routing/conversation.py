@@ -21,7 +21,10 @@ from coe_ray.core.questions import make_question, split_exam
 from coe_ray.core.types import Call, Message, Question
 
 QUESTION_CHARS = 6000
-"""Characters of the question that are retrieved by and shown to the classifier, at most: its head and its tail."""
+"""Characters of the question that are shown to the classifier, at most: its head and its tail."""
+
+RETRIEVED_CHARS = 1000
+"""Characters that are retrieved by, at most: about the 256 tokens that MiniLM reads."""
 
 CONTEXT_CHARS = 300
 """Characters of each earlier turn."""
@@ -111,7 +114,7 @@ def shorten(text: str, limit: int) -> str:
         return text
     tail = limit // 3
     head = limit - tail
-    return f"{text[:head]}\n[… {len(text) - limit} characters left out …]\n{text[-tail:]}"
+    return f"{text[:head]}\n[… {len(text) - limit} characters left out …]\n{text[len(text) - tail :]}"
 
 
 def is_follow_up(text: str) -> bool:

@@ -30,7 +30,7 @@ from coe_ray.profile.experts import ExpertConfig
 from coe_ray.profile.profile import Profile
 from coe_ray.retrieval.index import Retriever
 from coe_ray.routing.classifier import Classifier
-from coe_ray.routing.conversation import exam_messages, read_conversation
+from coe_ray.routing.conversation import RETRIEVED_CHARS, exam_messages, read_conversation, shorten
 from coe_ray.routing.failover import ExpertAnswer, Failover
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.parsing import likeliest_letter, parse_letter
@@ -138,8 +138,10 @@ class CompositionOfExperts:
 
     async def classify_live(self, question: Question) -> Classification:
         """As `classify`, by the neighbours alone where the LLM fails or is slow."""
+        # What is asked stands before or behind a pasted log, and the encoder reads no more than this.
+        text = question.text if question.options else shorten(question.text, RETRIEVED_CHARS)
         with stage("retrieve"):
-            neighbours = await self._retriever.nearest(question, self.profile.classifier.k)
+            neighbours = await self._retriever.nearest(replace(question, text=text), self.profile.classifier.k)
         with stage("classify"):
             return await self._classifier.classify_live(question, neighbours)
 

@@ -145,7 +145,7 @@ async def test_the_chances_of_a_next_token_are_kept_and_else_there_are_none(tmp_
     record = await evaluate_question(coe, QUESTION)
     answer = record["answers"]["alpha"]
     assert (answer["letter"], answer["rule"], answer["chances"]) == ("A", "next token", {"A": 0.5, "B": 0.5})
-    assert (answer["prompt_tokens"], answer["completion_tokens"]) == (9, 1)
+    assert (answer["prompt_tokens"], answer["completion_tokens"], answer["finish_reason"]) == (9, 1, "stop")
     assert "chances" not in record["answers"]["beta"]
 
 

@@ -74,6 +74,16 @@ def test_a_row_has_what_the_answers_table_holds() -> None:
     assert (failed["error"], failed["message"], failed["attempts"]) == ("ServerFault", "503", 6)
 
 
+def test_answers_cut_off_at_max_tokens_are_counted_but_not_those_of_one_token() -> None:
+    cut = said("A", finish_reason="length")
+    records = [
+        record(BUILD[0], label("Build"), cut, said("A", finish_reason="length", rule="next token")),
+        record(BUILD[1], label("Build"), said("A", finish_reason="stop"), FAILED),
+    ]
+    found = figures(list(all_rows(QUESTIONS, records, BOARDS)), QUESTIONS)["systems"]
+    assert {name: system["cut_off"] for name, system in found.items()} == {"coe": 1, "alpha": 1, "beta": 0}
+
+
 def test_failed_calls_stay_out_of_the_leaderboard_and_refusals_do_not() -> None:
     counts = {(score.expert, score.task): (score.correct, score.total) for score in BOARD.scores}
     assert counts == {

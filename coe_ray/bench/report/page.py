@@ -41,6 +41,7 @@ def render_page(summary: Mapping[str, Any]) -> str:
             verdict=make_verdict(summary),
             charts={name: Markup(svg) for name, svg in drawings.items()},  # noqa: S704 - matplotlib escapes all text
             systems=ranked,
+            cut_off=sections.cut_off_note(ranked),
             counts=OUTCOMES,
             bounds=summary.get("bounds"),
             tasks=sections.tasks(summary),

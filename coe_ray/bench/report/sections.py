@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from coe_ray.bench.report.formatting import count, system_name
 from coe_ray.bench.scoring import COE
 
 Systems = Mapping[str, Any]
@@ -17,6 +18,12 @@ def ranked(systems: Systems) -> dict[str, Any]:
         return name != COE, math.inf if accuracy is None else -accuracy, name
 
     return {name: systems[name] for name in sorted(systems, key=rank)}
+
+
+def cut_off_note(systems: Systems) -> str:
+    """Which systems' answers were cut off at `max_tokens`; empty where none was, or an older release did not count."""
+    cut = [f"{count(each['cut_off'])} of {system_name(name)}" for name, each in systems.items() if each.get("cut_off")]
+    return f"Cut off at max_tokens (finish_reason length): {', '.join(cut)}." if cut else ""
 
 
 def scored_experts(systems: Systems) -> list[str]:

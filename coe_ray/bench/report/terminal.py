@@ -6,7 +6,7 @@ from typing import Any
 
 from coe_ray.analysis.tables import NONE, TERMINAL_WIDTH, align_columns, shorten, width
 from coe_ray.bench.report.formatting import count, percent
-from coe_ray.bench.report.sections import best_by_task, ranked, tasks
+from coe_ray.bench.report.sections import best_by_task, cut_off_note, ranked, tasks
 from coe_ray.bench.report.verdict import completeness_warning
 from coe_ray.core.types import OUTCOMES
 
@@ -21,8 +21,8 @@ def render_table(summary: Mapping[str, Any]) -> str:
     blocks = [_systems_block(summary["systems"])]
     if 0 < len(tasks(summary)) <= MOST_TASKS:
         blocks.append(_tasks_block(summary))
-    if warning := completeness_warning(summary):
-        blocks.append(textwrap.fill(warning, TERMINAL_WIDTH))
+    notes = cut_off_note(ranked(summary["systems"])), completeness_warning(summary)
+    blocks += [textwrap.fill(note, TERMINAL_WIDTH) for note in notes if note]
     blocks += [textwrap.fill(_failure(kind), TERMINAL_WIDTH) for kind in summary["failures"]]
     return "\n\n".join(blocks) + "\n"
 

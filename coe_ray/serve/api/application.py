@@ -21,6 +21,7 @@ from coe_ray.serve.api.handlers import Answerer, RequestOptions
 from coe_ray.serve.api.openai import ChatRequest, RequestError, model_not_found, read_request
 from coe_ray.serve.api.openapi import openapi_document
 from coe_ray.serve.api.responses import ERROR_HANDLERS, ChatForm, JsonResponse, read_body
+from coe_ray.serve.api.responses_api import read_responses_request
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.middleware import AuthMiddleware
 from coe_ray.serve.console.leaderboards import find_leaderboards, list_leaderboard
@@ -81,6 +82,7 @@ class Endpoint:
         return [
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
             Route("/v1/completions", self.completions, methods=["POST"]),
+            Route("/v1/responses", self.responses, methods=["POST"]),
             Route("/v1/route", self.route, methods=["POST"]),
             Route("/v1/models", self.models),
             Route("/v1/models/{model:path}", self.model),
@@ -103,6 +105,10 @@ class Endpoint:
     async def completions(self, request: Request) -> Response:
         """As `chat`, for OpenAI's former form: a prompt in the place of messages."""
         return await self._answer(request, read_completion_request)
+
+    async def responses(self, request: Request) -> Response:
+        """As `chat`, for OpenAI's Responses form, without its stored state."""
+        return await self._answer(request, read_responses_request)
 
     async def _answer(self, request: Request, read: Callable[[bytes], tuple[ChatRequest, ChatForm]]) -> Response:
         snapshot = self._snapshot()

@@ -72,7 +72,8 @@ class Answerer:
         """The whole answer. Raises `CallError` where no expert answered, `RequestError` for an unknown model."""
         coe = self.snapshot.coe
         expert, route, completion = await self._answer(coe.complete_routed, coe.complete_with)
-        current_record().usage = completion.usage
+        reason = "content_filter" if completion.refusal else completion.finish_reason
+        current_record().set_end(reason, completion.usage)
         content = ChatResponse(self.request.model).completion(completion, self._coe_object(expert, route))
         return JsonResponse(self.form.whole(content), headers=route_headers(self.snapshot.version, expert, route))
 

@@ -149,7 +149,7 @@ async def stream_events(
         log.exception("a stream broke off")
         yield form.failure(_INTERNAL)
         return
-    current_record().usage = last.usage
+    current_record().set_end(last.finish_reason, last.usage)
     for chunk in response.last_chunks(held, last, coe, include_usage=include_usage):
         yield form.piece(chunk)
     yield form.end()

@@ -132,6 +132,37 @@ class TextCompletion(BaseModel):
     coe: Decision | NamedExpert
 
 
+class IncompleteDetails(BaseModel):
+    reason: Literal["max_output_tokens", "content_filter"]
+
+
+class ResponseUsage(BaseModel):
+    input_tokens: int
+    input_tokens_details: dict[str, int]
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
+class ResponseObject(BaseModel):
+    """OpenAI's response, with its route in `coe`; it also repeats the settings of its request.
+
+    Items of `output` are of type `message`, `function_call` or `reasoning`.
+    """
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete"]
+    incomplete_details: IncompleteDetails | None
+    error: None
+    model: str
+    output: list[dict[str, Any]]
+    usage: ResponseUsage | None
+    store: Literal[False]
+    coe: Decision | NamedExpert
+
+
 class ListedModel(BaseModel):
     id: str
     object: Literal["model"]
@@ -196,6 +227,7 @@ class Row(BaseModel):
     outcome: Outcome
     rule: str | None
     text: str | None
+    finish_reason: str | None
     error: str | None
     message: str | None
     attempts: int | None

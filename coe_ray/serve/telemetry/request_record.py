@@ -19,6 +19,9 @@ from coe_ray.serve.api.openai import RequestError
 Kind: TypeAlias = Literal["coe", "expert", "route", "unknown", "none"]
 """Kind of request: a routed answer, a named expert's answer, a route alone, an unknown model, or none of these."""
 
+FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter")
+"""Finish reasons by name; any other word of a model is recorded as `other`."""
+
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
 
 
@@ -37,6 +40,7 @@ class RequestRecord:
     expert: str | None = None
     tried: Sequence[Attempt] = ()
     usage: Usage | None = None
+    finish_reason: str | None = None
     status: int = 0
     error: str | None = None
     seconds: float = 0.0
@@ -51,6 +55,11 @@ class RequestRecord:
     def set_route(self, route: Route) -> None:
         """Record the route; once more after a failover, which changes it."""
         self.route, self.expert, self.tried = route, route.expert, route.tried
+
+    def set_end(self, finish_reason: str | None, usage: Usage | None) -> None:
+        """Record why the answer ended, and its tokens."""
+        self.finish_reason = finish_reason if finish_reason in FINISH_REASONS else "other"
+        self.usage = usage
 
     def set_error(self, error: BaseException) -> None:
         """Record the error by its code or class."""
@@ -76,6 +85,7 @@ class RequestRecord:
             "status": self.status,
             "error": self.error,
             "tried": [f"{attempt.expert}: {attempt.error}" for attempt in self.tried],
+            "finish_reason": self.finish_reason,
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
             "seconds": round(self.seconds, 6),

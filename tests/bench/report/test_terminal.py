@@ -3,7 +3,7 @@
 import pytest
 
 from coe_ray.bench.report import render_table
-from tests.bench.report.summaries import SET_A, SET_B, summary, system
+from tests.bench.report.summaries import SET_A, SET_B, page, summary, system
 
 
 def test_the_table_puts_coe_first_then_the_most_accurate() -> None:
@@ -41,6 +41,15 @@ def test_the_table_keeps_to_a_hundred_columns(tasks: tuple[str, ...]) -> None:
     table = render_table(summary(systems, tasks=tasks))
     assert max(map(columns, table.splitlines())) <= 100
     assert "by task" in table
+
+
+def test_answers_cut_off_are_named_in_table_and_page() -> None:
+    systems = {"coe": system("coe", 10) | {"cut_off": 2}, "low": system("low", 9) | {"cut_off": 1_200}}
+    note = "Cut off at max_tokens (finish_reason length): 2 of CoE, 1,200 of low."
+    assert note in render_table(summary(systems))
+    assert note in page(systems).text
+    whole = {name: each | {"cut_off": 0} for name, each in systems.items()}
+    assert "Cut off" not in render_table(summary(whole)) + page(whole).text
 
 
 def test_nine_tasks_are_left_to_the_report() -> None:

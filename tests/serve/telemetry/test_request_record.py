@@ -3,7 +3,7 @@
 import pytest
 
 from coe_ray.core.errors import ServerFault
-from coe_ray.core.types import Attempt, Classification, Route
+from coe_ray.core.types import Attempt, Classification, Route, Usage
 from coe_ray.serve.api.openai import RequestError
 from coe_ray.serve.telemetry.request_record import (
     RequestRecord,
@@ -42,6 +42,16 @@ def test_an_error_is_a_name_out_of_the_code(error: Exception, name: str) -> None
     record = RequestRecord("id", "POST")
     record.set_error(error)
     assert record.error == name
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
+def test_a_finish_reason_is_one_of_a_closed_list(reason: str) -> None:
+    record = RequestRecord("id", "POST")
+    assert record.fields()["finish_reason"] is None
+    record.set_end(reason, Usage(7, 3))
+    assert (record.fields()["finish_reason"], record.fields()["prompt_tokens"]) == (reason, 7)
+    record.set_end(f"{reason}\nINFO forged line", None)
+    assert record.fields()["finish_reason"] == "other"
 
 
 def test_a_cached_route_is_marked() -> None:

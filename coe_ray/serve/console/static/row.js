@@ -76,6 +76,7 @@ function details(row) {
   const parts = [
     row.letter ? t("row.letter", { letter: row.letter }) : t("row.no-letter"),
     row.rule && t("row.rule", { rule: row.rule }),
+    row.finish_reason === "length" && t("row.cut"),
     row.seconds !== null && duration(row.seconds),
     row.completion_tokens && t("row.tokens", tokens),
     row.attempts > 1 && t("row.attempts", { count: number(row.attempts) }),

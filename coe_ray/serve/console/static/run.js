@@ -142,6 +142,7 @@ function result(summary) {
       el("h2", { id: "systems" }, t("run.systems")),
       el("p", { class: "note" }, t("run.systems.note")),
       scrolling(t("run.systems.caption"), systems(summary.systems)),
+      cutOff(summary.systems),
       named(summary.classifier),
     ),
     summary.failures?.length > 0 && problems(summary.failures),
@@ -180,6 +181,12 @@ function systems(content) {
     el("thead", {}, el("tr", {}, head)),
     el("tbody", {}, rows),
   );
+}
+
+function cutOff(systems) {
+  const cut = Object.entries(systems).filter(([, system]) => system.cut_off);
+  const named = cut.map(([name, system]) => `${name === "coe" ? "CoE" : name} ${number(system.cut_off)}`);
+  return named.length > 0 && el("p", { class: "note" }, t("run.cut", { systems: named.join(", ") }));
 }
 
 function named(content) {
