@@ -114,7 +114,7 @@ def shorten(text: str, limit: int) -> str:
         return text
     tail = limit // 3
     head = limit - tail
-    return f"{text[:head]}\n[… {len(text) - limit} characters left out …]\n{text[-tail:]}"
+    return f"{text[:head]}\n[… {len(text) - limit} characters left out …]\n{text[len(text) - tail :]}"
 
 
 def is_follow_up(text: str) -> bool:

@@ -1,10 +1,22 @@
-"""Fail-fast mode: on within the context, in the tasks and threads it starts, and off after it."""
+"""Fail-fast mode, the retry budget and signs of life: there within their contexts, and gone after them."""
 
 import asyncio
+import math
+import time
 
 import pytest
 
-from coe_ray.core.fail_fast import fail_fast, must_fail_fast
+from coe_ray.core.fail_fast import (
+    REQUEST_ATTEMPTS,
+    REQUEST_RETRY_S,
+    RetryBudget,
+    current_budget,
+    fail_fast,
+    must_fail_fast,
+    note_life,
+    on_life,
+    retry_budget,
+)
 
 
 def test_it_is_on_within_the_context_only() -> None:
@@ -49,3 +61,52 @@ async def test_tasks_beside_it_do_not_have_it() -> None:
     assert not must_fail_fast()
     done.set()
     await task
+
+
+def test_a_request_has_one_budget_and_a_job_none() -> None:
+    assert current_budget() is None
+    with pytest.raises(OSError, match="broken"), retry_budget() as budget:
+        assert current_budget() is budget
+        assert budget.attempts == REQUEST_ATTEMPTS
+        assert 0 < budget.seconds <= REQUEST_RETRY_S
+        raise OSError("broken")
+    assert current_budget() is None
+
+
+async def test_all_tasks_of_a_request_spend_the_same_budget() -> None:
+    async def spend() -> None:
+        budget = current_budget()
+        assert budget is not None
+        budget.attempts -= 1
+
+    with retry_budget() as budget:
+        await asyncio.gather(*(asyncio.create_task(spend()) for _ in range(REQUEST_ATTEMPTS)))
+        assert budget.is_spent
+
+
+def test_a_budget_is_spent_by_attempts_or_by_time() -> None:
+    now = time.monotonic()
+    assert not RetryBudget().is_spent
+    assert RetryBudget(attempts=0).is_spent
+    assert RetryBudget(attempts=-1).is_spent
+    assert RetryBudget(ends_at=now).is_spent
+    assert RetryBudget(ends_at=now - 1).seconds == 0
+    assert not RetryBudget(attempts=1, ends_at=now + 100).is_spent
+    assert RetryBudget().seconds == math.inf
+
+
+async def test_signs_of_life_reach_whoever_waits_for_them() -> None:
+    signs: list[str] = []
+    note_life()  # nobody waits
+    with on_life(lambda: signs.append("outer")):
+        note_life()
+        with on_life(lambda: signs.append("inner")):
+            note_life()
+            await asyncio.create_task(_note_life())
+        note_life()
+    note_life()
+    assert signs == ["outer", "inner", "inner", "outer"]
+
+
+async def _note_life() -> None:
+    note_life()

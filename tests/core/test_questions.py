@@ -3,13 +3,24 @@
 import re
 import string
 import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.core import questions
-from coe_ray.core.questions import language_of, make_question, near_duplicate_key, question_id, split_options
+from coe_ray.core.questions import (
+    MAX_EXAM,
+    MAX_HOW_TO,
+    language_of,
+    make_question,
+    near_duplicate_key,
+    question_id,
+    split_exam,
+    split_options,
+)
 from coe_ray.core.types import LETTERS
 
 WORDS = st.text(alphabet=string.ascii_lowercase + string.digits + " 日志", min_size=1, max_size=30)
@@ -225,3 +236,113 @@ def test_a_question_is_made_with_what_is_known() -> None:
 @pytest.mark.parametrize("text", ["q\nA. a\nB. b\nanswer" + " " * 200_000 + "x", "A.\n" * 100_000])
 def test_no_text_takes_the_square_of_its_length(text: str) -> None:
     assert split_options(text)  # minutes, where it did
+
+
+EXAM = "Which command undoes a pushed commit?\nA. git revert\nB. git reset\nC. git stash"
+EXAM_OPTIONS = ("git revert", "git reset", "git stash")
+
+
+def test_a_question_with_options_and_nothing_else_is_an_exam() -> None:
+    assert split_exam(EXAM) == ("Which command undoes a pushed commit?", EXAM_OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "Answer with the letter only.",
+        "Answer with one of the options above.",
+        "Reply with A, B or C.",
+        "Please choose the correct option and finish with: the answer is (X)",
+        "Think step by step.",
+        "Answer:",
+        "The answer: ",
+        "Your answer",
+        "答案：",
+        "请只回答字母。",
+        "请选择正确的选项，并一步一步思考。",
+        "Think step by step.\nAnswer with the letter only.\nAnswer:",
+    ],
+)
+@pytest.mark.parametrize("gap", ["\n", "\n\n"])
+def test_how_to_answer_is_part_of_an_exam_and_not_of_its_last_option(how: str, gap: str) -> None:
+    assert split_exam(EXAM + gap + how) == (f"Which command undoes a pushed commit?\n{how.strip()}", EXAM_OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "request_behind",
+    [
+        "Explain each of them in a sentence.",
+        "Which of them would you use on a shared branch, and how do I tell my team?",
+        "Write a runbook for the first one.",
+        "Now translate all of it into German.",
+        "为什么这些命令都危险？",
+    ],
+)
+@pytest.mark.parametrize("gap", ["\n", "\n\n"])
+def test_a_list_with_a_request_behind_it_is_no_exam(request_behind: str, gap: str) -> None:
+    assert split_exam(EXAM + gap + request_behind) is None
+
+
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "Compare these options for our cluster:",
+        "Please summarise the steps below.",
+        "Can you review this plan?",
+        "We have an outage. Write a status message that names:",
+        "Fix this list:",
+        "请总结以下步骤：",
+        "帮我翻译：",
+        "",
+        "Agenda",
+        "Agenda:",
+        "Runbook steps:",
+    ],
+)
+def test_a_list_that_is_no_question_is_no_exam(stem: str) -> None:
+    assert split_exam(f"{stem}\nA. drain the node\nB. cordon the node".strip()) is None
+
+
+@pytest.mark.parametrize("text", ["", "Why?", "A. one", "Which?\nA. one", "Which?\n- one\n- two"])
+def test_without_options_there_is_no_exam(text: str) -> None:
+    assert split_exam(text) is None
+
+
+def test_options_may_have_several_lines_each() -> None:
+    text = "Which fails?\nA. SELECT 1\nFROM dual;\nB. SELECT 2\nFROM dual;"
+    options = ("SELECT 1\nFROM dual;", "SELECT 2\nFROM dual;")
+    assert split_exam(text) == ("Which fails?", options)
+    assert split_exam(f"{text}\nAnswer with the letter only.") == (
+        "Which fails?\nAnswer with the letter only.",
+        options,
+    )
+    assert split_exam(f"{text}\nExplain it.") is None
+
+
+def test_chinese_exams_are_exams() -> None:
+    text = "下列哪个命令可以查看端口？\nＡ．netstat\nＢ．ping\n请用字母回答，给出选项。"
+    assert split_exam(text) == ("下列哪个命令可以查看端口？\n请用字母回答，给出选项。", ("netstat", "ping"))
+
+
+def test_an_exam_is_bounded() -> None:
+    def exam(size: int) -> str:
+        return f"Which {'x' * size}?\nA. one\nB. two"
+
+    longest = MAX_EXAM - len(exam(0))
+    assert split_exam(exam(longest)) is not None
+    assert split_exam(exam(longest + 1)) is None
+    assert split_exam(f"{EXAM}\n{'Answer with a letter. ' * MAX_HOW_TO}") is None
+
+
+@given(TEXTS, OPTIONS)
+def test_an_exam_is_split_as_its_question_is(text: str, options: list[str]) -> None:
+    full = make_question(f"Which {text}?", options).full_text
+    if exam := split_exam(full):
+        assert exam == split_options(full)
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_every_question_of_the_sample_is_an_exam(split: Literal["dev", "test"]) -> None:
+    rows = load_benchmark("sample", split=split).questions
+    assert len(rows) > 50
+    assert [row.id for row in rows if split_exam(row.full_text) != (row.text, row.options)] == []

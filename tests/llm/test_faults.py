@@ -13,7 +13,18 @@ from coe_ray.llm.http import MAX_KEPT, HttpModel
 from coe_ray.llm.provider_key import ProviderKey
 from coe_ray.llm.retry import Timeouts
 from tests.support.fault_server import FaultServer, Reply, answer, fault, speaking
-from tests.support.model_under_test import CALL, FAULTS, KEY, LATE, LONG, TRIES, everything_shown, failure, made
+from tests.support.model_under_test import (
+    CALL,
+    FAULTS,
+    KEY,
+    LATE,
+    LONG,
+    TRIES,
+    collect_stream,
+    everything_shown,
+    failure,
+    made,
+)
 
 pytestmark = pytest.mark.asyncio
 
@@ -144,8 +155,11 @@ async def test_timeouts_say_which(server: FaultServer) -> None:
         connect = made(f"https://127.0.0.1:{port}/v1", timeouts=Timeouts(0.05, 5, 5))
         assert "not connected within 0.05 s (connect)" in await timed_out(connect)
     server.reset(Reply(delay_s=0.5))
-    first_byte = made(server.base_url, timeouts=Timeouts(5, 0.05, 5))
-    assert "0.05 s (first byte)" in await timed_out(first_byte)
+    first_byte = made(server.base_url, timeouts=Timeouts(5, 0.05, 5))  # of a stream: a whole answer comes at once
+    with pytest.raises(errors.CallTimeout, match=r"0\.05 s \(first byte\)") as caught:
+        await collect_stream(first_byte)
+    await first_byte.close()
+    assert caught.value.attempts == TRIES
     server.reset(Reply(pieces=(b" ",) * 20, gap_s=0.03))
     total = made(server.base_url, timeouts=Timeouts(5, 5, 0.1))
     assert "0.1 s (total)" in await timed_out(total)

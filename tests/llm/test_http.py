@@ -6,13 +6,15 @@ import random
 import time
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
+import orjson
 import pytest
 
 from coe_ray.core import errors
 from coe_ray.core.call_activity import notify_when_sent
 from coe_ray.core.chat_model import ChatModel
-from coe_ray.core.types import Call, Completion, Usage
+from coe_ray.core.types import Call, Completion, Message, SamplingParams, Usage
 from coe_ray.llm import http
 from coe_ray.llm.http import MAX_KEPT, HttpModel
 from coe_ray.llm.retry import RetryPolicy, Timeouts
@@ -44,6 +46,67 @@ async def test_the_request_is_openai_s(server: FaultServer) -> None:
         "stop": ["\n"],
         "enable_thinking": False,
     }
+
+
+def of_a_client(*, settings: SamplingParams = SamplingParams(), **fields: Any) -> Call:
+    """A call that passes a client's request on."""
+    messages = [{"role": "user", "content": [{"type": "text", "text": "Which?"}]}]
+    return Call((Message("user", "Which?"),), settings, request={"messages": messages, **fields})
+
+
+async def test_a_clients_request_goes_through_as_it_came(server: FaultServer, model: HttpModel) -> None:
+    server.reset(answer("B"))
+    fields = {"tools": [{"type": "function"}], "top_k": 5, "temperature": None, "model": "coe", "stream": False}
+    call = of_a_client(settings=SamplingParams(temperature=0.0, max_tokens=9), **fields)
+    completion = await model.complete(call)
+    assert call.request is not None
+    assert server.bodies == [
+        {
+            **{"model": "provider/model-a", "messages": call.request["messages"], "max_tokens": 9},
+            **{"tools": [{"type": "function"}], "top_k": 5, "temperature": None},
+        }
+    ]
+    assert completion.reply == orjson.loads(answer("B").body)
+
+
+async def test_a_clients_stream_options_are_kept(server: FaultServer, model: HttpModel) -> None:
+    server.reset(streamed(*PARIS, DONE))
+    call = of_a_client(stream_options={"include_usage": False, "include_obfuscation": False}, stream=True)
+    assert "".join([delta.text async for delta in model.stream(call)]) == "Paris"
+    assert server.bodies[0]["stream_options"] == {"include_usage": True, "include_obfuscation": False}
+    assert server.bodies[0]["stream"] is True
+
+
+RENAMED = {"max_tokens": "max_completion_tokens", "temperature": None}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({}, {"max_completion_tokens": 9}),
+        ({"max_tokens": 5}, {"max_completion_tokens": 5}),
+        ({"max_completion_tokens": 7}, {"max_completion_tokens": 7}),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, {"max_completion_tokens": 7}),
+        ({"temperature": 0.5}, {"max_completion_tokens": 9, "temperature": 0.5}),
+    ],
+)
+async def test_parameters_are_renamed_and_our_own_are_kept_back(
+    server: FaultServer, fields: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    server.reset(answer("B"))
+    model = made(server.base_url, parameters=RENAMED)
+    await model.complete(of_a_client(settings=SamplingParams(temperature=0.0, max_tokens=9), **fields))
+    await model.close()
+    (body,) = server.bodies
+    assert {name: body[name] for name in body.keys() - {"model", "messages"}} == sent
+
+
+async def test_a_jobs_parameters_are_renamed_too(server: FaultServer) -> None:
+    server.reset(answer("B"))
+    model = made(server.base_url, parameters=RENAMED)
+    await model.complete(Call(CALL.messages, SamplingParams(temperature=0.0, max_tokens=9, seed=1)))
+    await model.close()
+    assert server.bodies[0].keys() == {"model", "messages", "max_completion_tokens", "seed"}
 
 
 @pytest.mark.parametrize("key", [None, "", " \n"])

@@ -65,6 +65,7 @@ def test_a_confidence_to_skip_the_llm_lies_between_0_and_1(confidence: float) ->
         ({"k": -1}, "greater than or equal to 0"),
         ({"k": 65}, "less than or equal to 64"),
         ({"k": 1.5}, "valid integer"),
+        ({"live_timeout_s": 0}, "greater than 0"),
         ({"example_chars": 49}, "greater than or equal to 50"),
         ({"decoding": "loose"}, "'free' or 'constrained'"),
         ({"top_k": 1}, "Extra inputs are not permitted"),
@@ -74,6 +75,39 @@ def test_a_confidence_to_skip_the_llm_lies_between_0_and_1(confidence: float) ->
 def test_a_classifier_out_of_bounds_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         classifier(**changes)
+
+
+def test_an_expert_reads_what_its_model_can_unless_the_profile_says_otherwise() -> None:
+    assert (expert().reads, expert().context_tokens) == (None, None)
+    made = expert(reads=["choice", "tools"], context_tokens=8192)
+    assert (made.reads, made.context_tokens) == (("choice", "tools"), 8192)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reads": []}, "at least 1 item"),
+        ({"reads": ["poetry"]}, "'choice', 'text', 'tools', 'images' or 'json'"),
+        ({"reads": "text"}, "valid tuple"),
+        ({"context_tokens": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_an_expert_that_reads_nothing_or_what_nobody_knows_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        expert(**changes)
+
+
+@pytest.mark.parametrize(("own", "free"), [(None, None), (1, 1024), (1024, 1024), (2048, 2048)])
+def test_free_text_has_room_and_keeps_every_other_setting(own: int | None, free: int | None) -> None:
+    settings = SamplingParams(temperature=0.3, max_tokens=own)
+    made = expert(settings=settings.set_values())
+    assert made.free_text_settings == SamplingParams(temperature=0.3, max_tokens=free)
+    assert made.settings == settings
+
+
+def test_a_live_question_waits_three_seconds_for_the_classifier_by_default() -> None:
+    assert classifier().live_timeout_s == 3.0
+    assert classifier(live_timeout_s=20).live_timeout_s == 20.0
 
 
 def test_neither_can_be_changed_once_made() -> None:

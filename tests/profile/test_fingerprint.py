@@ -32,9 +32,23 @@ def test_how_an_endpoint_is_asked_is_no_part_of_what_it_is() -> None:
     assert all(api(**changes) == api() for changes in same)
 
 
-@pytest.mark.parametrize("changes", [{"base_url": "https://other.example/v1"}, {"model": "n"}, {"revision": "2"}])
-def test_url_name_and_revision_make_another_model(changes: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base_url": "https://other.example/v1"},
+        {"model": "n"},
+        {"revision": "2"},
+        {"parameters": {"temperature": None}},
+        {"parameters": {"max_tokens": "max_completion_tokens"}},
+    ],
+)
+def test_url_name_revision_and_parameters_make_another_model(changes: dict[str, Any]) -> None:
     assert api(**changes) != api()
+
+
+def test_without_parameters_an_endpoint_is_what_it_was_in_older_journals() -> None:
+    assert api(parameters={}) == api()
+    assert "parameters" not in api()
 
 
 def test_weights_and_engine_make_another_hosted_model() -> None:

@@ -1,11 +1,11 @@
-"""Hosted models of a profile: strategies that follow from sizes, and settings that no engine could run."""
+"""Models of a profile: parameters of an endpoint, strategies of hosted models, and what no engine could run."""
 
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from coe_ray.profile.models import VllmModel
+from coe_ray.profile.models import ApiModel, VllmModel
 
 
 def hosted(**changes: Any) -> VllmModel:
@@ -37,3 +37,20 @@ def test_strategy_follows_from_the_sizes() -> None:
 def test_what_no_engine_could_run_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         hosted(**changes)
+
+
+def endpoint(parameters: object) -> ApiModel:
+    content = {"kind": "api", "base_url": "https://host.example/v1", "model": "m", "parameters": parameters}
+    return ApiModel.model_validate(content)
+
+
+def test_parameters_of_an_endpoint_are_renamed_or_switched_off() -> None:
+    renamed = {"max_tokens": "max_completion_tokens", "temperature": None}
+    assert endpoint(renamed).parameters == renamed
+    assert endpoint({}).parameters == {}
+
+
+@pytest.mark.parametrize("parameters", [{"temperature": 1}, {"temperature": False}, ["temperature"], "temperature"])
+def test_a_parameter_has_another_name_or_none(parameters: object) -> None:
+    with pytest.raises(ValidationError, match="parameters"):
+        endpoint(parameters)

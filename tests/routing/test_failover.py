@@ -16,9 +16,9 @@ from coe_ray.core.errors import (
     RateLimited,
     ServerFault,
 )
-from coe_ray.core.fail_fast import must_fail_fast
+from coe_ray.core.fail_fast import REQUEST_ATTEMPTS, current_budget, must_fail_fast, note_life
 from coe_ray.core.types import Attempt
-from coe_ray.routing.failover import FAILURES, REST_S, ExpertAnswer, Failover
+from coe_ray.routing.failover import FAILURES, MAX_TIMEOUTS, REST_S, USUAL_TIMES, ExpertAnswer, Failover
 from tests.support.virtual_time import run_virtually
 
 ROW = ("gold", "silver", "bronze")
@@ -266,3 +266,102 @@ def test_a_trial_that_tells_nothing_is_followed_by_another(how: str) -> None:
         assert (await podium.first()).expert == "gold"
 
     run_virtually(calls())
+
+
+FOUR = {"gold": "one", "silver": "two", "bronze": "three", "tin": "four"}
+
+
+async def answer_after(failover: Failover, seconds: float, *, is_whole: bool = True) -> ExpertAnswer[str]:
+    """The answer where every expert takes so long."""
+
+    async def call(expert: str) -> str:
+        await asyncio.sleep(seconds)
+        return expert
+
+    return await failover.first_answer(ROW, call, now() + 10_000, is_whole=is_whole)
+
+
+def test_a_whole_answer_may_take_a_few_times_as_long_as_usual() -> None:
+    usual_s, after_s = 8.0, 10.0
+    limit = USUAL_TIMES * usual_s
+
+    async def run() -> None:
+        failover = Failover(after_s, FOUR)
+        first = await answer_after(failover, after_s + 1)
+        assert [each.expert for each in first.tried] == ["gold", "silver"]  # nothing is known of them yet
+        failover = Failover(after_s, FOUR)
+        assert (await answer_after(failover, usual_s)).expert == "gold"
+        assert not (await answer_after(failover, limit - 1)).tried
+        failover = Failover(after_s, FOUR)
+        await answer_after(failover, usual_s)
+        began = now()
+        late = await answer_after(failover, limit + 1)
+        assert (late.tried[0].expert, late.tried[0].seconds) == ("gold", limit)
+        assert now() - began > limit
+
+    run_virtually(run())
+
+
+def test_a_stream_shows_life_at_once_whatever_is_usual() -> None:
+    async def run() -> None:
+        failover = Failover(10.0, FOUR)
+        await answer_after(failover, 9.0)
+        late = await answer_after(failover, 11.0, is_whole=False)
+        assert (late.tried[0].expert, late.tried[0].seconds) == ("gold", 10)
+
+    run_virtually(run())
+
+
+def test_a_long_whole_answer_is_not_asked_of_everybody_in_turn() -> None:
+    async def run(is_whole: bool) -> list[str]:
+        calls: list[str] = []
+
+        async def call(expert: str) -> str:
+            calls.append(expert)
+            await asyncio.sleep(100.0)
+            return expert
+
+        answered = await Failover(10.0, FOUR).first_answer(list(FOUR), call, now() + 10_000, is_whole=is_whole)
+        assert answered.expert == calls[-1]
+        return calls
+
+    assert run_virtually(run(True)) == list(FOUR)[: MAX_TIMEOUTS + 1]
+    assert run_virtually(run(False)) == list(FOUR)
+
+
+def test_one_budget_of_tries_is_spent_by_all_experts_together() -> None:
+    async def run() -> None:
+        calls: list[str] = []
+
+        async def call(expert: str) -> str:
+            calls.append(expert)
+            budget = current_budget()
+            assert budget is not None
+            budget.attempts -= REQUEST_ATTEMPTS // 2
+            raise ServerFault(expert, "down")
+
+        with pytest.raises(ServerFault, match="expert 'silver'; tried before it: 'gold'") as caught:
+            await Failover(10.0, FOUR).first_answer(list(FOUR), call, now() + 100)
+        assert calls == ["gold", "silver"]
+        assert [each.expert for each in caught.value.tried] == calls
+        assert current_budget() is None
+
+    run_virtually(run())
+
+
+def test_every_sign_of_life_gives_an_expert_its_time_anew() -> None:
+    async def run(signs: int) -> ExpertAnswer[str]:
+        async def call(expert: str) -> str:
+            for _ in range(signs if expert == "gold" else 0):
+                await asyncio.sleep(9.0)
+                note_life()
+            await asyncio.sleep(9.0 if expert == "gold" and signs > 1 else 0.0)
+            if signs == 1 and expert == "gold":
+                await asyncio.sleep(100.0)
+            return expert
+
+        return await Failover(10.0, FOUR).first_answer(ROW, call, now() + 1000)
+
+    assert run_virtually(run(20)) == ExpertAnswer("gold", "gold", ())
+    silent = run_virtually(run(1))
+    assert (silent.expert, silent.tried[0].seconds) == ("silver", 19)

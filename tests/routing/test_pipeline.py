@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from coe_ray.core.abilities import ALL_ABILITIES
 from coe_ray.core.chat_model import ChatModel, stream_completion
-from coe_ray.core.errors import CallError, CallTimeout, ConfigError, DataError
+from coe_ray.core.errors import BadCall, CallError, CallTimeout, ConfigError, DataError
 from coe_ray.core.questions import make_question
 from coe_ray.core.types import UNKNOWN, Call, Completion, Delta, Message, Neighbour, Question, SamplingParams
+from coe_ray.experts.timeseries.expert import TimeSeriesExpert
 from coe_ray.llm.factory import make_local_models
 from coe_ray.profile.experts import ExpertConfig
 from coe_ray.routing.leaderboard import Leaderboard
@@ -62,9 +64,16 @@ async def test_the_composition_is_a_chat_model_and_may_be_an_expert_itself(tmp_p
     assert (await outer.complete(settings("What is love?"))).text == "the answer is (A)"
 
 
-async def test_the_classifiers_outage_is_a_failed_call_and_no_unknown(tmp_path: Path) -> None:
+async def test_where_the_classifier_fails_the_neighbours_route_a_live_question(tmp_path: Path) -> None:
+    route, completion = await composed(tmp_path).answer(settings("outage"))
+    label = route.classification
+    assert (label.task, label.by, label.fallback) == ("Build", "neighbours", "ServerFault")
+    assert (route.expert, completion.text) == ("beta", "the answer is (B)")
+
+
+async def test_in_a_job_the_classifiers_outage_is_a_failed_call_and_no_label(tmp_path: Path) -> None:
     with pytest.raises(CallError, match="model 'sorter': out of order"):
-        await composed(tmp_path).answer(settings("outage"))
+        await composed(tmp_path).classify(make_question("outage"))
 
 
 DOWN = [{"pattern": ".", "reply": "down", "fails": True}]
@@ -149,7 +158,19 @@ async def test_the_clients_settings_override_the_experts(tmp_path: Path) -> None
     experts["alpha"]["settings"] = {"temperature": 0.0, "max_tokens": 9, "stop": ["END"]}
     coe = composed(tmp_path, {"one": model}, experts=experts)
     await coe.answer(settings("?", temperature=1.5, seed=0))
-    assert model.calls[0].settings == SamplingParams(temperature=1.5, max_tokens=9, stop=("END",), seed=0)
+    assert model.calls[0].settings == SamplingParams(temperature=1.5, max_tokens=1024, stop=("END",), seed=0)
+    await coe.complete_with("alpha", QUESTION, settings(BUILD, seed=0))
+    assert model.calls[1].settings == SamplingParams(temperature=0.0, max_tokens=9, stop=("END",), seed=0)
+
+
+@pytest.mark.parametrize(("own", "sent"), [(None, None), (12, 1024), (1024, 1024), (4000, 4000)])
+async def test_free_text_has_room_for_free_text(tmp_path: Path, own: int | None, sent: int | None) -> None:
+    model, experts = Listener("one", "A"), content()["experts"]
+    experts["alpha"]["settings"] = {"max_tokens": own}
+    coe = composed(tmp_path, {"one": model}, experts=experts)
+    await coe.complete_with("alpha", make_question("Why?"), settings("Why?"))
+    await coe.complete_with("alpha", make_question("Why?"), settings("Why?", max_tokens=3))
+    assert [call.settings.max_tokens for call in model.calls] == [sent, 3]
 
 
 async def test_the_clients_settings_do_not_reach_the_classifier(tmp_path: Path) -> None:
@@ -350,3 +371,80 @@ def test_the_right_answer_of_the_question_itself_is_never_in_the_prompt() -> Non
     for style in ("step-by-step", "direct", "next-token"):
         asking = expert(shots=SHOTS, prompt=style)
         assert asking.make_call(question, Call(())).messages == asking.make_call(other, Call(())).messages
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:,"}}
+
+
+def request(text: str = "Why?", *parts: dict[str, Any], **fields: Any) -> Call:
+    """A client's request."""
+    content = [{"type": "text", "text": text}, *parts] if parts else text
+    return Call((Message("user", text),), request={"messages": [{"role": "user", "content": content}], **fields})
+
+
+async def test_who_cannot_read_a_request_is_not_asked_for_it(tmp_path: Path) -> None:
+    experts = content()["experts"]
+    experts["beta"]["reads"] = ["choice"]
+    coe = composed(tmp_path, experts=experts)
+    route, _ = await coe.answer(request("Which tool is there to compile?"))
+    assert (route.expert, [ranked.expert for ranked in route.row]) == ("alpha", ["alpha"])
+    assert route.reason == "best on Build; beta cannot read this request"
+    assert (await coe.answer(request(BUILD)))[0].expert == "beta"
+
+
+async def test_where_nobody_can_read_a_request_the_refusal_says_what_is_missing(tmp_path: Path) -> None:
+    experts = content()["experts"]
+    experts["alpha"]["reads"], experts["beta"]["reads"] = ["choice", "text"], ["choice"]
+    message = (
+        "no expert can read this request: alpha does not read images, tools; beta does not read images, text, tools"
+    )
+    with pytest.raises(BadCall, match=message) as caught:
+        await composed(tmp_path, experts=experts).answer(request("Why?", PICTURE, tools=[{"type": "function"}]))
+    assert (caught.value.status, caught.value.attempts) == (400, 0)
+
+
+def test_an_expert_reads_what_the_profile_says_or_else_its_model() -> None:
+    assert expert().reads == ALL_ABILITIES
+    assert expert(TimeSeriesExpert("series")).reads == {"choice"}
+    assert expert(TimeSeriesExpert("series"), reads=("choice", "text")).reads == {"choice", "text"}
+
+
+@pytest.mark.parametrize(("characters", "missing"), [(400, []), (404, ["a context of more than 100 tokens"])])
+def test_who_has_too_short_a_context_cannot_read_a_request(characters: int, missing: list[str]) -> None:
+    assert expert(context_tokens=100).missing_abilities(request("x" * characters)) == missing
+
+
+async def test_an_expert_that_abstains_is_followed_by_the_next_and_has_no_letter_in_a_bench(tmp_path: Path) -> None:
+    coe = composed(tmp_path, {"two": TimeSeriesExpert("two")})
+    route, completion = await coe.answer(request(BUILD))
+    assert (route.expert, completion.text, route.tried[0].error) == ("alpha", "the answer is (A)", "CannotAnswer")
+    answer = await coe.answer_question("beta", QUESTION)
+    assert (answer.letter, answer.rule, answer.completion.text) == (None, "cannot answer", "no series in the question")
+
+
+def test_a_task_that_the_client_names_is_not_classified(tmp_path: Path) -> None:
+    coe = composed(tmp_path)
+    said = coe.name_task("Build")
+    assert (said.task, said.by, said.confidence, said.neighbours) == ("Build", "client", 1.0, ())
+    assert coe.name_task(UNKNOWN).task == UNKNOWN
+    with pytest.raises(BadCall, match="no task 'build'; there are: Build, Integration Test") as caught:
+        coe.name_task("build")
+    assert caught.value.status == 400
+
+
+def test_an_exams_prompt_keeps_the_conversation_and_the_clients_fields() -> None:
+    messages = [{"role": "system", "content": "be brief"}, {"role": "user", "content": BUILD}]
+    call = expert(prompt="direct").make_call(QUESTION, Call((), request={"messages": messages, "top_k": 5}))
+    assert call.request is not None
+    system, asked = call.request["messages"]
+    assert system == messages[0]
+    assert asked["role"] == "user"
+    assert asked["content"].endswith(f"\n\n{BUILD}")
+    assert call.request["top_k"] == 5
+
+
+def test_a_clients_limits_do_not_reach_a_next_token() -> None:
+    fields = {"max_tokens": 99, "max_completion_tokens": 99, "temperature": 1.5, "logprobs": False, "top_k": 5}
+    call = expert().make_call(QUESTION, request(BUILD, **fields))
+    own = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 20, "top_k": 5}
+    assert call.parameters == own

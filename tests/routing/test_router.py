@@ -1,8 +1,10 @@
 """The choice: best at the task, else best on average, and the reason says which and why."""
 
+import pytest
+
 from coe_ray.core.types import UNKNOWN, Classification, RankedExpert, Route
 from coe_ray.routing.leaderboard import Leaderboard
-from coe_ray.routing.router import choose_expert, rank_experts
+from coe_ray.routing.router import choose_expert, narrow_route, rank_experts, stay_with
 from tests.support.planted import BOARD
 
 
@@ -59,3 +61,35 @@ def test_one_expert_alone_has_no_runner_up() -> None:
 def test_no_label_ranks_as_unknown_does() -> None:
     assert rank_experts(None, BOARD) == rank_experts(UNKNOWN, BOARD) == BOARD.ranked_on_average
     assert rank_experts("Build", BOARD) == BOARD.ranked("Build")
+
+
+def test_a_route_is_narrowed_to_those_who_can_read_the_request() -> None:
+    decision = routed("Build")
+    narrowed = narrow_route(decision, ["alpha"])
+    assert (narrowed.expert, narrowed.row) == ("alpha", (RankedExpert("alpha", 0.5, 2, 4),))
+    assert narrowed.reason == "best on Build; beta cannot read this request"
+    assert (narrowed.classification, narrowed.leaderboard) == (decision.classification, decision.leaderboard)
+
+
+def test_where_everybody_can_read_it_the_route_stays_as_it_is() -> None:
+    decision = routed("Build")
+    assert narrow_route(decision, ["alpha", "beta", "gamma"]) is decision
+
+
+def test_a_conversation_stays_with_the_expert_that_answered_it() -> None:
+    decision = routed("Build")
+    stayed = stay_with(decision, "alpha")
+    assert (stayed.expert, stayed.row, stayed.by_rank) == ("alpha", decision.row, ("alpha", "beta"))
+    assert stayed.reason == "the conversation goes on with alpha, which answered it so far"
+    assert (stayed.classification.by, stayed.classification.task) == ("conversation", "Build")
+
+
+@pytest.mark.parametrize("expert", ["beta", None, "gone"])
+def test_a_conversation_whose_expert_is_not_known_or_the_best_goes_by_the_leaderboard(expert: str | None) -> None:
+    stayed = stay_with(routed("Build"), expert)
+    assert (stayed.expert, stayed.reason) == ("beta", "best on Build; the conversation goes on")
+    assert stayed.classification.by == "conversation"
+
+
+def test_a_conversation_does_not_stay_with_who_cannot_read_it() -> None:
+    assert stay_with(narrow_route(routed("Build"), ["beta"]), "alpha").expert == "beta"

@@ -37,6 +37,7 @@ def made(
     limiters: LimiterRegistry | None = None,
     breaker: ModelBreaker | None = None,
     extra_body: Mapping[str, object] | None = None,
+    parameters: Mapping[str, str | None] | None = None,
 ) -> HttpModel:
     limiters = limiters or LimiterRegistry()
     return HttpModel(
@@ -49,6 +50,7 @@ def made(
         limiter=limiters.limiter(base_url, api_key, RateLimits(max_concurrency)),
         breaker=breaker,
         extra_body=extra_body or {},
+        parameters=parameters or {},
     )
 
 

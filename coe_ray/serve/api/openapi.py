@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 from coe_ray.core.types import Outcome
 from coe_ray.serve.api.completions import CompletionRequest
 from coe_ray.serve.api.embeddings import EmbeddingsRequest
-from coe_ray.serve.api.openai import DEADLINE, ChatRequest
+from coe_ray.serve.api.openai import DEADLINE, SESSION, TASK, ChatRequest
 from coe_ray.serve.api.responses_api import ResponsesRequest
 from coe_ray.serve.api.schemas import (
     ChatCompletion,
@@ -47,17 +47,31 @@ _DENIED = {
     "429": "over the limits of this API key; Retry-After says when to try again",
 }
 _CALL_ERRORS = {
-    "400": "the request is wrong, is not supported, or too long for the model",
+    "400": "the request is wrong, no expert can read it, or it is too long for the model",
     "404": "no such model",
     "408": "the body took too long to arrive",
     "413": "the body is too large, or becomes so when it is decompressed",
     "415": "the body is compressed in another way than gzip",
+    "422": "the provider refuses the request",
+    "429": "over the limits of this API key, or of the provider's; Retry-After says when to try again",
     "502": "every expert that could answer failed",
     "503": "everything that could answer is full; Retry-After says when to try again",
     "504": "no answer within the deadline",
 }
 _MISSING = {"404": "not found"}
 _UNREADABLE = {"503": "files that cannot be read now"}
+_REQUEST_HEADERS: list[Json] = [
+    {"name": name, "in": "header", "description": description, "schema": schema}
+    for name, description, schema in (
+        (
+            DEADLINE,
+            "seconds that the answer, or a stream's first piece, may take",
+            {"type": "number", "exclusiveMinimum": 0},
+        ),
+        (TASK, "the question's task, percent-encoded: it is not classified then", {"type": "string"}),
+        (SESSION, "name of a conversation: what goes on in it stays with its expert", {"type": "string"}),
+    )
+]
 _ROUTE_HEADERS = {
     "x-coe-version": "version of the profile that answered",
     "x-coe-expert": "the expert that answered, percent-encoded",
@@ -100,15 +114,9 @@ def _answers() -> Json:
 
 def _post(name: str, request: type[BaseModel], response: Json) -> Json:
     headers = {name: {"description": text, "schema": {"type": "string"}} for name, text in _ROUTE_HEADERS.items()}
-    deadline = {
-        "name": DEADLINE,
-        "in": "header",
-        "description": "seconds that the answer, or a stream's first piece, may take",
-        "schema": {"type": "number", "exclusiveMinimum": 0},
-    }
     body = {"required": True, "content": _json(request)}
     operation = _operation(name, {**response, "headers": headers}, _CALL_ERRORS)
-    return {**operation, "requestBody": body, "parameters": [deadline]}
+    return {**operation, "requestBody": body, "parameters": _REQUEST_HEADERS}
 
 
 def _reads() -> Json:

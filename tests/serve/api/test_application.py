@@ -136,6 +136,41 @@ class TestAnswers:
         extra = asked.pop("extra_body")
         assert {name: body[name] for name in (*asked, *extra)} == asked | extra
 
+    @pytest.mark.parametrize(
+        "field",
+        [
+            {"tools": []},
+            {"tools": None},
+            {"tool_choice": None},
+            {"response_format": None},
+            {"response_format": {"type": "text"}},
+            {"stream": None},
+            {"stream_options": None},
+            {"logprobs": False},
+            {"parallel_tool_calls": True},
+            {"store": False},
+            {"metadata": {"team": "sre"}},
+            {"n": 1},
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize("model", ["coe", "remote"])
+    def test_fields_that_ask_for_nothing_are_accepted(
+        self, http: httpx.Client, model: str, field: dict[str, Any]
+    ) -> None:
+        response = http.post(CHAT, json={"model": model, "messages": user("say it"), **field})
+        assert response.status_code == 200, response.text
+        assert response.json()["choices"][0]["message"]["content"] == "say it"
+
+    def test_an_answer_can_be_sent_back_as_it_came(self, client: OpenAI, upstream: Upstream) -> None:
+        """With `refusal: null`, and of an expert that is no LLM."""
+        for model in ("captain", "remote"):
+            answer = ask(client, "say one", model).choices[0].message
+            messages: list[Any] = [*user("say one"), answer, *user("say two")]
+            completion = client.chat.completions.create(model="remote", messages=messages)
+            assert text_of(completion) == "say two"
+            assert upstream.bodies[-1]["messages"][1] == answer.to_dict()
+
     def test_images_and_tool_messages_reach_it_too(self, client: OpenAI, upstream: Upstream) -> None:
         picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
         call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
