@@ -42,7 +42,7 @@ def api(endpoint: TestEndpoint) -> Iterator[OpenAI]:
 
 
 def encoded(texts: list[str]) -> Any:
-    return load_encoder(ENCODER["hub"]).encode(texts)
+    return load_encoder(str(ENCODER["hub"])).encode(texts)
 
 
 def test_texts_get_the_encoders_vectors_in_their_order(api: OpenAI, endpoint: TestEndpoint) -> None:
