@@ -59,14 +59,14 @@ def build(args: AppArgs) -> Application:
         make_local_models(each)  # a missing key or import is said here, not by a replica that restarts for ever
         if (leaderboard := load_leaderboard(each)) is not None:
             check_leaderboard(leaderboard, each)
+    # Our own line for each request says more than Serve's.
+    logs = LoggingConfig(encoding="JSON", enable_access_log=False)
     retriever = _versioned(RetrieverDeployment, profile.retrieval.model_dump(mode="json"), str(profile.index_folder))
     ingress = _versioned(Ingress, profile.model_dump(mode="json"))
     hosted = {name: model for name, model in profile.models.items() if isinstance(model, VllmModel)}
     warnings = require_capacity(profile)
-    # Our own line for each request says more than Serve's.
-    logs = LoggingConfig(encoding="JSON", enable_access_log=False)
     return ingress.options(user_config=args.change, logging_config=logs).bind(
-        profile, retriever.bind(profile), _hosted(hosted), warnings
+        profile, retriever.options(logging_config=logs).bind(profile), _hosted(hosted, logs), warnings
     )
 
 
@@ -81,7 +81,7 @@ def deploy(args: AppArgs, host: str | None = None, port: int | None = None) -> N
         given = {"host": host or ("127.0.0.1" if loopback else None), "port": port}
         options = HTTPOptions(**{name: value for name, value in given.items() if value is not None})
         require_free_port(options.host or "0.0.0.0", options.port)  # noqa: S104 - where Serve listens on all, so is this
-        serve.start(http_options=options)
+        serve.start(http_options=options, logging_config=LoggingConfig(enable_access_log=False))
     serve.run(build(args), name=APPLICATION)
 
 
@@ -91,7 +91,7 @@ def _versioned(deployment: object, *settings: object) -> Deployment:
     return with_version(deployment, hashlib.sha256(code).hexdigest()[:12])
 
 
-def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
+def _hosted(models: dict[str, VllmModel], logs: LoggingConfig) -> dict[str, Application]:
     if not models:
         return {}
     from coe_ray.serve.hosting.vllm import llm_config, model_deployment  # vLLM, which API-only installs do not have
@@ -100,5 +100,6 @@ def _hosted(models: dict[str, VllmModel]) -> dict[str, Application]:
     for name in hardest_first(models):
         config = llm_config(name, models[name])
         settings = models[name].model_dump(mode="json", exclude={"scaling"})
-        applications[name] = _versioned(model_deployment(name, config), settings).bind(llm_config=config)
+        deployment = _versioned(model_deployment(name, config), settings).options(logging_config=logs)
+        applications[name] = deployment.bind(llm_config=config)
     return applications

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from ray.serve.config import HTTPOptions
+from ray.serve.schema import LoggingConfig
 
 from coe_ray.core.errors import ConfigError
 from coe_ray.profile.profile import load_profile
@@ -38,6 +39,13 @@ class TestBuild:
         with pytest.raises(ConfigError, match="no scores for faulty"):
             build(AppArgs(profile=str(profile)))
 
+    def test_no_deployment_has_serves_access_log(self, tmp_path: Path, upstream_url: str) -> None:
+        LEADERBOARD.save(tmp_path / "leaderboard.json")
+        ingress = build(AppArgs(profile=str(write_profile(tmp_path / "p.yaml", upstream_url))))._bound_deployment
+        retriever = ingress.init_args[1]._bound_deployment
+        for deployment in (ingress, retriever):
+            assert deployment.logging_config["enable_access_log"] is False
+
     def test_no_such_profile(self) -> None:
         with pytest.raises(ConfigError, match="no profile 'nonesuch'"):
             build(AppArgs(profile="nonesuch"))
@@ -52,7 +60,8 @@ class TestDeploy:
         calls: list[object] = []
 
         class FakeServe:
-            def start(self, http_options: HTTPOptions) -> None:
+            def start(self, http_options: HTTPOptions, logging_config: LoggingConfig) -> None:
+                assert not logging_config.enable_access_log
                 calls.append((http_options.host, http_options.port))
 
             def run(self, application: object, name: str) -> None:

@@ -4,10 +4,13 @@ Lines are formatted and written by a thread. On the event loop Serve's own handl
 it keeps up to 1,000 lines in memory: on a quiet day for hours, lost in a kill.
 """
 
+import gzip
 import logging
+import shutil
 import time
 from collections.abc import Mapping
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
+from pathlib import Path
 from queue import Queue
 from typing import Any
 
@@ -19,6 +22,9 @@ SERVE_LOG = logging.getLogger("ray.serve")
 
 MOST_WAITING = 50_000
 """Lines that wait for a disk that hangs; further ones are dropped, with an error on standard error."""
+
+ROTATE_BYTES = 64 << 20
+"""A file of this size is compressed, to about a tenth, and a new one begun; Ray's own limit is half a gigabyte."""
 
 
 class RequestLog:
@@ -65,7 +71,7 @@ class RequestFormatter(logging.Formatter):
 
 
 class ReplicaLogHandler(logging.Handler):
-    """Handler that appends to the file of Serve's own log, whose size limit it keeps.
+    """Handler that appends to the file of Serve's own log, keeps its size limits, and compresses the files before it.
 
     Serve's lines that wait in memory are written first, so that they come to rest, too.
     """
@@ -86,8 +92,10 @@ def _append(target: "logging.StreamHandler[Any]", line: str) -> None:
     target.acquire()
     try:
         # Not by `target.handle`, which would format the line twice, and by Serve's formatter.
-        if isinstance(target, RotatingFileHandler) and _is_full(target, line):
-            target.doRollover()
+        if isinstance(target, RotatingFileHandler):
+            target.namer, target.rotator = _name_compressed, _compress
+            if _is_full(target, line):
+                target.doRollover()
         target.stream.write(line)
         target.flush()
     finally:
@@ -95,4 +103,15 @@ def _append(target: "logging.StreamHandler[Any]", line: str) -> None:
 
 
 def _is_full(file: RotatingFileHandler, line: str) -> bool:
-    return 0 < file.maxBytes < (file.stream.tell() if file.stream else 0) + len(line)
+    limit = min(file.maxBytes or ROTATE_BYTES, ROTATE_BYTES)
+    return limit < (file.stream.tell() if file.stream else 0) + len(line)
+
+
+def _name_compressed(name: str) -> str:
+    return f"{name}.gz"
+
+
+def _compress(source: str, target: str) -> None:
+    with Path(source).open("rb") as lines, gzip.open(target, "wb", compresslevel=1) as file:
+        shutil.copyfileobj(lines, file)
+    Path(source).unlink()

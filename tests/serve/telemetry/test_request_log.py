@@ -1,5 +1,6 @@
 """The log of requests: lines of JSON, written soon, none lost on a clean exit, and none written on the event loop."""
 
+import gzip
 import io
 import json
 import logging
@@ -131,8 +132,22 @@ def test_the_size_limit_of_serves_file_holds(file: RotatingFileHandler) -> None:
         log.write(answered())
     log.close()
     files = sorted(Path(file.baseFilename).parent.iterdir())
-    assert [each.name for each in files] == ["replica.log", "replica.log.1", "replica.log.2"]
-    assert max(each.stat().st_size for each in files) <= file.maxBytes
+    assert [each.name for each in files] == ["replica.log", "replica.log.1.gz", "replica.log.2.gz"]
+    assert files[0].stat().st_size <= file.maxBytes
+    packed = [gzip.decompress(each.read_bytes()) for each in files[1:]]
+    assert file.maxBytes - 1000 < max(map(len, packed)) <= file.maxBytes
+    assert all(json.loads(line)["status"] == 200 for text in packed for line in text.splitlines())
+
+
+def test_a_file_is_ended_before_rays_own_limit(file: RotatingFileHandler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coe_ray.serve.telemetry.request_log.ROTATE_BYTES", 2000)
+    file.maxBytes = 1 << 29
+    log = RequestLog({}, ReplicaLogHandler())
+    for _ in range(8):
+        log.write(answered())
+    log.close()
+    assert Path(file.baseFilename).stat().st_size <= 2000
+    assert Path(f"{file.baseFilename}.1.gz").is_file()
 
 
 def test_the_level_of_serves_log_holds(file: RotatingFileHandler) -> None:
