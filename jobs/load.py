@@ -12,6 +12,7 @@ Exit codes: 0 every answer was good, 1 some were not, 2 could not run.
 
 import argparse
 import os
+import re
 import secrets
 import sys
 from pathlib import Path
@@ -38,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeat", type=positive_int, metavar="N", help="so many questions in rotation")
     parser.add_argument("--data", metavar="DATA", help="a benchmark's questions: sample, devops-eval or a folder")
     parser.add_argument("--key-env", metavar="NAME", help="environment variable that holds the endpoint's key")
+    parser.add_argument(
+        "--header", action="append", default=[], metavar="NAME=VALUE", help="of every request; give it for each header"
+    )
     parser.add_argument("--timeout", type=positive_float, default=60.0, metavar="S", help="of one request")
     parser.add_argument("--processes", type=positive_int, default=1, metavar="P", help="that share the load")
     parser.add_argument("--json", metavar="FILE", help="the figures as JSON; - prints them instead of the table")
@@ -61,7 +65,7 @@ def _plan(args: argparse.Namespace) -> "LoadPlan":
     if not args.url.startswith(("http://", "https://")):
         raise ConfigError(f"{args.url}: give the endpoint's URL, such as http://127.0.0.1:8000/v1")
     return LoadPlan(
-        target=Target(args.url, args.model, _key(args.key_env), args.stream, args.timeout),
+        target=Target(args.url, args.model, _key(args.key_env), args.stream, args.timeout, _headers(args.header)),
         questions=QuestionSource(secrets.token_hex(4), args.repeat, args.data),
         seconds=args.seconds,
         clients=args.clients,
@@ -78,6 +82,13 @@ def _key(variable: str | None) -> str | None:
     if not (key := os.environ.get(variable)):
         raise ConfigError(f"--key-env {variable}: there is no such environment variable; export it")
     return key
+
+
+def _headers(given: list[str]) -> tuple[tuple[str, str], ...]:
+    parts = [re.fullmatch(r"([\w!#$%&'*+.^`|~-]+)=([^\r\n\0]*)", each, re.ASCII) for each in given]
+    if None in parts:  # what was given is not shown: it may be a secret
+        raise ConfigError(f"--header: number {parts.index(None) + 1} is not NAME=VALUE, such as x-tenant=blue")
+    return tuple((part[1], part[2]) for part in parts if part)
 
 
 def _print_results(results: dict[str, Any], file: str | None) -> None:

@@ -26,6 +26,7 @@ from coe_ray.llm.replies import StreamReader, read_completion, start_stream
 from coe_ray.llm.retry import RetryPolicy, Stopwatch, Timeouts, call_with_retry, count_attempts
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile
+from coe_ray.retrieval.encoder import Embeddings
 
 UNLIMITED = 1_000_000
 """Concurrent calls where Serve's own queues are the limit."""
@@ -137,6 +138,12 @@ class HostedRetriever:
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
         return await self._coalescer.submit((question, k)) if k else ()
+
+    async def embed(self, texts: list[str]) -> Embeddings:
+        """The vectors of `texts` by the retriever's encoder. Raises `CallError`."""
+        embeddings: Embeddings
+        embeddings, _ = await call_with_retry(self._retry, lambda: _reply("retriever", self._handle.embed, texts))
+        return embeddings
 
     async def check(self) -> None:
         """Raises `DataError` where there is no such index, or one of another encoder."""

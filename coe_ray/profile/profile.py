@@ -28,11 +28,15 @@ class TaskConfig(ProfileSection):
 
 
 class RetrievalConfig(ProfileSection):
-    """The encoder, the labelled examples (a benchmark's dev split) and the folder of the index made of them."""
+    """The encoder, the labelled examples (a benchmark's dev split) and the folder of the index made of them.
+
+    `embeddings` is the model's name under which the encoder answers `/v1/embeddings`; without one it does not.
+    """
 
     encoder: Weights
     examples: str = "sample"
     index: str | None = None
+    embeddings: str | None = Field(default=None, min_length=1)
 
 
 class LeaderboardConfig(ProfileSection):
@@ -144,6 +148,8 @@ class Profile(ProfileSection):
         for section, taken in (("experts", {*self.experts}), ("study.singles", {*self.study.singles})):
             if reserved := {"coe", "auto"} & taken:
                 raise ValueError(f"{section}.{reserved.pop()}: this name is the route's own; choose another")
+        if self.retrieval.embeddings in {"coe", "auto", *self.experts}:
+            raise ValueError("retrieval.embeddings: is the route's name, or an expert's; choose another")
         if twice := set(self.experts) & set(self.study.singles):
             raise ValueError(f"study.singles.{twice.pop()}: is an expert, too; choose another name")
         return self

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 
+import numpy as np
 from cachetools import LRUCache
 
 from coe_ray.retrieval.encoder import Encoder, Vectors
@@ -47,6 +49,13 @@ class BatchingEncoder:
             self._wanted[key] -= 1
             if not self._wanted[key]:
                 del self._wanted[key]
+
+    async def encode_all(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of shape (len(texts), dimension). A batch at a time, so that questions come in between."""
+        vectors: list[Vectors] = []
+        for start in range(0, len(texts), self._max_batch):
+            vectors += await asyncio.gather(*map(self.encode, texts[start : start + self._max_batch]))
+        return np.stack(vectors)
 
     async def _work(self) -> None:
         while self._still_wanted():

@@ -8,6 +8,7 @@ on 3 to 34 %, whichever of nine ways it was made.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -27,6 +28,14 @@ PADDING_STEP = 16
 
 _CHARACTERS_A_TOKEN = 200
 """No text has longer tokens on average: what comes behind that many characters for each token is never looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of texts in their order, of shape (texts, dimension), and how many tokens were read of them."""
+
+    vectors: Vectors
+    tokens: int
 
 
 class Encoder(Protocol):
@@ -78,10 +87,17 @@ class SentenceEncoder:
         vectors = self._threads.map(self._vector, texts) if len(texts) > 1 else map(self._vector, texts)
         return np.array(list(vectors), dtype=np.float32).reshape(-1, self._dimension)
 
-    def _vector(self, text: str) -> Vectors:
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Tokens that are read of these texts together."""
+        return sum(len(self._tokenize(text).ids) for text in texts)
+
+    def _tokenize(self, text: str) -> Any:
         # A lone surrogate, which a JSON request may carry, is no text to the tokenizer.
         clean = text[: self._tokens * _CHARACTERS_A_TOKEN].encode("utf-8", "replace").decode()
-        encoding = self._tokenizer.encode(clean)
+        return self._tokenizer.encode(clean)
+
+    def _vector(self, text: str) -> Vectors:
+        encoding = self._tokenize(text)
         encoding.pad(min(-(-len(encoding.ids) // PADDING_STEP) * PADDING_STEP, self._tokens))
         ids, mask = (np.array([each], dtype=np.int64) for each in (encoding.ids, encoding.attention_mask))
         request = self._idle.get()

@@ -34,7 +34,7 @@ class IndexCache:
     """Opens an index at its first use, and again after it was rebuilt; all share one encoder."""
 
     def __init__(self, encoder: Encoder, limit: int = MAX_OPEN, clock: Callable[[], float] = time.monotonic) -> None:
-        self._encoder = BatchingEncoder(encoder)
+        self.encoder = BatchingEncoder(encoder)
         self._clock = clock
         self._opened: LRUCache[Path, _Opened] = LRUCache(limit)
         self._lock = asyncio.Lock()
@@ -42,7 +42,7 @@ class IndexCache:
     def open(self, folder: Path) -> None:
         """Open the index at `folder` now; blocks. Raises `DataError`: none there, or one of another encoder."""
         mark = index_stamp(folder)
-        self._opened[folder] = _Opened(ExampleIndex(folder, self._encoder), mark, self._clock())
+        self._opened[folder] = _Opened(ExampleIndex(folder, self.encoder), mark, self._clock())
 
     async def at(self, folder: Path) -> ExampleIndex:
         """The index at `folder`, not older than a second. One that broke on disk goes on as it was opened.

@@ -30,12 +30,9 @@ class EndpointClient:
     @classmethod
     @asynccontextmanager
     async def open(cls, target: Target) -> AsyncIterator["EndpointClient"]:
-        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
-        if target.key is not None:
-            headers["Authorization"] = f"Bearer {target.key}"
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
-            headers=headers,
+            headers={"Accept-Encoding": "identity"} | target.request_headers,
             timeout=aiohttp.ClientTimeout(total=target.timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=1 << 20,  # a line of a stream may be half as long as this, at least

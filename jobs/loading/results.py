@@ -6,13 +6,20 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The endpoint under load. `base_url` ends before `/chat/completions`; `key` is sent and never shown."""
+    """The endpoint under load. `base_url` ends before `/chat/completions`; `key` and `headers` are never shown."""
 
     base_url: str
     model: str = "coe"
     key: str | None = field(default=None, repr=False)
     stream: bool = False
     timeout_s: float = 60.0
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def request_headers(self) -> dict[str, str]:
+        """Headers of every request to it, `headers` among them."""
+        key = {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+        return {"Content-Type": "application/json", **key, **dict(self.headers)}
 
 
 @dataclass(frozen=True, slots=True)

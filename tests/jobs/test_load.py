@@ -346,6 +346,29 @@ async def test_several_processes_share_a_load_and_send_the_key(tmp_path: Path) -
     assert results["by_expert"]["captain"]["ok"] == results["ok"]
 
 
+async def test_headers_are_sent_and_never_shown() -> None:
+    sent = set()
+
+    async def note_headers(request: web.Request) -> web.Response:
+        sent.add((request.headers["x-tenant"], request.headers["x-scope"], request.headers["Content-Type"]))
+        return await good(request)
+
+    options = ("--seconds", "0.2", "--warm-up", "0", "--clients", "1", "--processes", "1")
+    async with endpoint(note_headers) as url:
+        code, output, errors = await _load(url, *options, "--header", "x-tenant=blue-secret", "--header", "x-scope=a=b")
+        assert (code, sent) == (0, {("blue-secret", "a=b", "application/json")})
+        assert "blue-secret" not in output + errors
+    assert "blue-secret" not in repr(Target(url, headers=(("x-tenant", "blue-secret"),)))
+
+
+@pytest.mark.parametrize("header", ["x-tenant: blue-secret", "=blue-secret", "x-tenant=blue-secret\nHost: other"])
+async def test_a_header_that_is_none_is_refused_without_its_value(header: str) -> None:
+    code, output, errors = await _load("http://127.0.0.1:1/v1", "--header", "x-scope=a", "--header", header)
+    assert (code, output) == (2, "")
+    assert "number 2 is not NAME=VALUE" in errors
+    assert "blue-secret" not in errors
+
+
 async def test_an_error_is_exit_code_1_and_a_wrong_order_is_2() -> None:
     async with endpoint(replying({"error": {"code": "ServerFault"}}, 502)) as url:
         code, output, _ = await _load(url, "--seconds", "0.2", "--warm-up", "0", "--rate", "50", "--json", "-")

@@ -178,7 +178,7 @@ def judge(request: dict[str, Any], response: httpx.Response) -> str:
         choices, part = [choice for each in events for choice in orjson.loads(each)["choices"]], "delta"
     number = number_of(request["messages"])
     assert said_in(choices, part) in (f"it is number {number}", f'{{"number":"{number}"}}')
-    assert [each["finish_reason"] for each in choices if each["finish_reason"]], response.text
+    assert sum(bool(each["finish_reason"]) for each in choices) == 1, response.text
     return "answered"
 
 

@@ -20,7 +20,7 @@ from coe_ray.core.types import Neighbour, Question
 from coe_ray.llm.factory import make_local_models
 from coe_ray.llm.weights import locate_weights
 from coe_ray.profile.profile import Profile, load_profile
-from coe_ray.retrieval.encoder import SentenceEncoder
+from coe_ray.retrieval.encoder import Embeddings, SentenceEncoder
 from coe_ray.retrieval.index_cache import IndexCache
 from coe_ray.serve.api.application import create_app
 from coe_ray.serve.auth.authenticator import Authenticator
@@ -55,12 +55,17 @@ class MemoryStore:
 class LocalRetriever:
     """`IndexRetriever` over the indexes of this process."""
 
-    def __init__(self, indexes: IndexCache, folder: Path) -> None:
+    def __init__(self, encoder: SentenceEncoder, indexes: IndexCache, folder: Path) -> None:
+        self._encoder = encoder
         self._indexes = indexes
         self._folder = folder
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
         return await (await self._indexes.at(self._folder)).nearest(question, k)
+
+    async def embed(self, texts: list[str]) -> Embeddings:
+        vectors = await self._indexes.encoder.encode_all(texts)
+        return Embeddings(vectors, self._encoder.count_tokens(texts))
 
     async def check(self) -> None:
         await self._indexes.check(self._folder)
@@ -74,6 +79,9 @@ class NoIndex:
 
     async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
         return ()
+
+    async def embed(self, texts: list[str]) -> Embeddings:
+        raise ConfigError(f"{self._folder}: no encoder")
 
     async def check(self) -> None:
         raise ConfigError(f"{self._folder}: no index")
@@ -125,7 +133,7 @@ def make_endpoint(
         profile,
         make_models=lambda each: make_local_models(each) | dict(models or {}),
         hosted={},
-        make_retriever=make_retriever or partial(LocalRetriever, IndexCache(load_encoder(encoder.hub))),
+        make_retriever=make_retriever or _local_retrievers(encoder.hub),
     )
 
     async def configure_access(changed: Profile) -> None:
@@ -135,6 +143,11 @@ def make_endpoint(
     records: list[RequestRecord] = []
     app = create_app(snapshots, authenticator, DependencyHealth({}), observers or [records.append], warnings)
     return TestEndpoint(app, snapshots, records)
+
+
+def _local_retrievers(hub: str) -> Callable[[Path], IndexRetriever]:
+    encoder = load_encoder(hub)
+    return partial(LocalRetriever, encoder, IndexCache(encoder))
 
 
 @cache

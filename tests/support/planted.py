@@ -39,6 +39,9 @@ class WordEncoder:
                 vector[int(hashlib.sha256(word.encode()).hexdigest(), 16) % self._dimension] += 1
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)  # type: ignore[no-any-return]
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        return sum(len(text.split()) for text in texts)
+
 
 class Shelf:
     """A retriever that always finds the same."""

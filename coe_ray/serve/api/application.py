@@ -13,10 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from coe_ray.core.types import Usage
 from coe_ray.routing.conversation import ConversationMemory
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.serve.api.completions import read_completion_request
 from coe_ray.serve.api.cors import CorsMiddleware
+from coe_ray.serve.api.embeddings import read_embeddings_request, require_embedding_model, write_embeddings
 from coe_ray.serve.api.handlers import Answerer, RequestOptions
 from coe_ray.serve.api.openai import ChatRequest, RequestError, model_not_found, read_request
 from coe_ray.serve.api.openapi import openapi_document
@@ -83,6 +85,7 @@ class Endpoint:
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
             Route("/v1/completions", self.completions, methods=["POST"]),
             Route("/v1/responses", self.responses, methods=["POST"]),
+            Route("/v1/embeddings", self.embeddings, methods=["POST"]),
             Route("/v1/route", self.route, methods=["POST"]),
             Route("/v1/models", self.models),
             Route("/v1/models/{model:path}", self.model),
@@ -110,6 +113,18 @@ class Endpoint:
         """As `chat`, for OpenAI's Responses form, without its stored state."""
         return await self._answer(request, read_responses_request)
 
+    async def embeddings(self, request: Request) -> Response:
+        """Vectors of texts by the retriever's encoder, where the profile gives it a name."""
+        snapshot, options = self._snapshot(), RequestOptions.of(request.headers)
+        content = read_embeddings_request(await read_body(request))
+        name = require_embedding_model(content, snapshot.profile)
+        record = current_record()
+        record.kind, record.model = "embeddings", name
+        async with snapshot.coe.deadline(options.limit_s):
+            embeddings = await snapshot.retriever.embed(content.input)
+        record.usage = Usage(embeddings.tokens)
+        return JsonResponse(await asyncio.to_thread(write_embeddings, content, embeddings))
+
     async def _answer(self, request: Request, read: Callable[[bytes], tuple[ChatRequest, ChatForm]]) -> Response:
         snapshot = self._snapshot()
         content, form = read(await read_body(request))
@@ -125,7 +140,7 @@ class Endpoint:
         return await Answerer(snapshot, self._memory, content, RequestOptions.of(request.headers)).route()
 
     async def models(self, _: Request) -> Response:
-        """`coe` and every expert, as OpenAI lists models."""
+        """`coe`, every expert and the embedding model, as OpenAI lists models."""
         names = _model_names(self._snapshot())
         return JsonResponse({"object": "list", "data": [_model_object(name) for name in names]})
 
@@ -197,7 +212,8 @@ class Endpoint:
 
 
 def _model_names(snapshot: Snapshot) -> list[str]:
-    return [snapshot.coe.name, *snapshot.coe.experts]
+    names = [snapshot.coe.name, *snapshot.coe.experts]
+    return [*names, embeddings] if (embeddings := snapshot.profile.retrieval.embeddings) else names
 
 
 def _model_object(name: str) -> dict[str, str | int]:

@@ -12,11 +12,13 @@ from pydantic.json_schema import models_json_schema
 
 from coe_ray.core.types import Outcome
 from coe_ray.serve.api.completions import CompletionRequest
+from coe_ray.serve.api.embeddings import EmbeddingsRequest
 from coe_ray.serve.api.openai import DEADLINE, SESSION, TASK, ChatRequest
 from coe_ray.serve.api.responses_api import ResponsesRequest
 from coe_ray.serve.api.schemas import (
     ChatCompletion,
     Decision,
+    EmbeddingList,
     Error,
     Health,
     LeaderboardContent,
@@ -37,7 +39,7 @@ Json = dict[str, Any]
 _SCHEMAS = "#/components/schemas/"
 _MODELS: tuple[type[BaseModel], ...] = (
     *(ChatRequest, ChatCompletion, Decision, ModelList, LeaderboardContent, Health, Error),
-    *(CompletionRequest, TextCompletion, ResponsesRequest, ResponseObject),
+    *(CompletionRequest, TextCompletion, ResponsesRequest, ResponseObject, EmbeddingsRequest, EmbeddingList),
     *(LeaderboardList, RunList, WholeRun, RowList, RunQuestion),
 )
 _DENIED = {
@@ -104,6 +106,9 @@ def _answers() -> Json:
         response = _response(answered, answer)
         response["content"]["text/event-stream"] = {"schema": {"type": "string"}}
         paths[path] = {"post": _post(name, request, response)}
+    embedded = _post("embeddings", EmbeddingsRequest, _response("the texts' vectors, in their order", EmbeddingList))
+    del embedded["responses"]["200"]["headers"]  # nothing is routed
+    paths["/v1/embeddings"] = {"post": embedded}
     return paths
 
 
@@ -119,7 +124,7 @@ def _reads() -> Json:
     no_board, bad_filter = {"404": "there is no leaderboard"}, {"400": "a filter or page that does not exist"}
     lost = _MISSING | _UNREADABLE
     table: list[tuple[str, str, type[BaseModel], str, dict[str, str]]] = [
-        ("/v1/models", "models", ModelList, "`coe` and every expert", {}),
+        ("/v1/models", "models", ModelList, "`coe`, every expert and the embedding model", {}),
         ("/v1/models/{model}", "model", ListedModel, "one of them", {"404": "no such model"}),
         ("/v1/leaderboard", "leaderboard", LeaderboardContent, "the scores that routes are chosen by", no_board),
         ("/v1/leaderboards", "leaderboards", LeaderboardList, "the versions that can be read", {}),

@@ -131,15 +131,14 @@ async def stream_events(
     try:
         with name_expert_in_errors(coe["expert"]):
             async for last in _joined(first, deltas):
+                if last.finish_reason and not last.text:
+                    continue  # usage and route go into the last chunk, below
                 if held:
                     yield form.piece(held)
-                    held = None
-                if last.text or not last.finish_reason:
-                    chunk = response.chunk(last)
-                    if is_finished(chunk):
-                        held = chunk  # usage and route go into the last one
-                    else:
-                        yield form.piece(chunk)
+                chunk = response.chunk(last)
+                held = chunk if is_finished(chunk) else None
+                if held is None:
+                    yield form.piece(chunk)
     except CallError as error:
         current_record().set_error(error)
         yield form.failure(_describe_error(error))

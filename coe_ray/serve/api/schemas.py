@@ -163,6 +163,26 @@ class ResponseObject(BaseModel):
     coe: Decision | NamedExpert
 
 
+class Embedding(BaseModel):
+    """One text's vector: numbers, or in base64 its 32-bit floats, little-endian."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(BaseModel):
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingsUsage
+
+
 class ListedModel(BaseModel):
     id: str
     object: Literal["model"]

@@ -17,6 +17,7 @@ from coe_ray.core.errors import ConfigError
 from coe_ray.core.types import Question, Route
 from coe_ray.profile.models import VllmModel
 from coe_ray.profile.profile import Profile, patch_profile
+from coe_ray.retrieval.encoder import Embeddings
 from coe_ray.retrieval.index import Retriever
 from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.routing.pipeline import CompositionOfExperts, load_leaderboard
@@ -28,6 +29,9 @@ ROUTES_TTL_S = 300.0
 
 class IndexRetriever(Retriever, Protocol):
     """Retriever over the index of one folder."""
+
+    async def embed(self, texts: list[str]) -> Embeddings:
+        """The encoder's vectors of `texts`."""
 
     async def check(self) -> None:
         """Raises `DataError` where there is no such index, or one of another encoder."""
@@ -44,6 +48,7 @@ class Snapshot:
     version: str
     profile: Profile
     coe: CompositionOfExperts
+    retriever: IndexRetriever
     local_models: Mapping[str, ChatModel]
     routes: TTLCache[str, Route] = field(default_factory=lambda: TTLCache(ROUTES_SIZE, ROUTES_TTL_S, getsizeof=_size))
 
@@ -96,7 +101,7 @@ class SnapshotBuilder:
             local = self._make_models(profile)
         retriever = self._make_retriever(profile.index_folder)
         coe = CompositionOfExperts(profile, {**local, **self._hosted}, retriever, leaderboard)
-        return Snapshot(snapshot_version(profile, leaderboard), profile, coe, local)
+        return Snapshot(snapshot_version(profile, leaderboard), profile, coe, retriever, local)
 
 
 def apply_change(profile: Profile, change: Mapping[str, Any]) -> Profile:

@@ -34,7 +34,7 @@ class Definition:
 
 REQUESTS = Definition(
     "coe_requests",
-    "Requests answered, by what was asked for (coe, expert, route, unknown, none) and HTTP status",
+    "Requests answered, by what was asked for (coe, expert, route, embeddings, unknown, none) and HTTP status",
     ("kind", "status"),
 )
 REQUEST_SECONDS = Definition(

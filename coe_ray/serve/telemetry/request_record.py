@@ -16,8 +16,8 @@ from coe_ray.core.errors import CallError
 from coe_ray.core.types import Attempt, Route, Usage
 from coe_ray.serve.api.openai import RequestError
 
-Kind: TypeAlias = Literal["coe", "expert", "route", "unknown", "none"]
-"""Kind of request: a routed answer, a named expert's answer, a route alone, an unknown model, or none of these."""
+Kind: TypeAlias = Literal["coe", "expert", "route", "embeddings", "unknown", "none"]
+"""Kind of request: a routed answer, a named expert's, a route alone, embeddings, an unknown model, or none of these."""
 
 FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter")
 """Finish reasons by name; any other word of a model is recorded as `other`."""
@@ -27,7 +27,7 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request, filled in while it is answered. `model` is `coe`, an expert's name or `unknown`."""
+    """One request, filled in while it is answered. `model` is `coe`, an expert's name, the encoder's or `unknown`."""
 
     request_id: str
     method: str

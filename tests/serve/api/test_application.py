@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import httpx
 import openai
@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, OpenAI
 from tests.serve.upstream import PIECES, Upstream
 from tests.serve.world import (
     BEST_ON_AVERAGE,
+    BROKEN,
     CONTAINERS,
     EXAMPLES,
     LEADERBOARD,
@@ -459,6 +460,58 @@ class TestFailover:
         (tried,) = coe_of(raw.parse())["tried"]
         assert (tried["expert"], tried["error"]) == ("remote", "CallTimeout")
         _eventually(lambda: upstream.abandoned == before + 1)
+
+
+class TestConversations:
+    """A client may name its task or its conversation; what goes on stays with who answered it."""
+
+    def test_a_client_that_knows_its_task_spares_the_classifier(self, http: httpx.Client) -> None:
+        body = {"messages": user("sorting is down, and it does not matter")}
+        response = http.post(CHAT, json=body, headers={"x-coe-task": quote(METRICS)})
+        route = response.json()["coe"]
+        assert (route["task"], route["expert"], route["confidence"]) == (METRICS, "gauge", 1.0)
+        assert (route["classifier"]["by"], route["neighbours"]) == ("client", [])
+        assert unquote(response.headers["x-coe-task"]) == METRICS
+
+    def test_a_task_that_is_not_on_the_list_is_refused_with_the_list(self, http: httpx.Client) -> None:
+        for path in (CHAT, "/v1/route"):
+            response = http.post(path, json={"messages": user("x")}, headers={"x-coe-task": "Astrology"})
+            assert response.status_code == 400
+            assert f"no task 'Astrology'; there are: {CONTAINERS}, {METRICS}" in error_of(response)["message"]
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    def test_a_follow_up_stays_with_the_expert_that_answered(self, http: httpx.Client, *, streamed: bool) -> None:
+        asked = [{"role": "system", "content": f"Be brief: {streamed}"}, *user("ask the faulty one for me")]
+        first = http.post(CHAT, json={"messages": asked, "stream": streamed})
+        assert first.headers["x-coe-expert"] == "gauge"  # the next best behind the one that fails
+        follow_up = [*asked, {"role": "assistant", "content": "答案是 A"}, *user("and why?")]
+        route = http.post(CHAT, json={"messages": follow_up}).json()["coe"]
+        assert (route["task"], route["expert"], route["tried"]) == (BROKEN, "gauge", [])
+        assert route["classifier"]["by"] == "conversation"
+        assert route["reason"] == "the conversation goes on with gauge, which answered it so far"
+
+    def test_a_tool_loop_stays_with_its_expert_however_many_rounds_it_takes(self, http: httpx.Client) -> None:
+        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        messages: list[Any] = user("ask the faulty one to call a tool")
+        for rounds in range(3):
+            route = http.post(CHAT, json={"messages": messages, "tools": [tool]}).json()["coe"]
+            assert (route["expert"], route["task"]) == ("gauge", BROKEN)
+            assert ("goes on with gauge" in route["reason"]) is (rounds > 0)
+            messages += [
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": "c1", "content": "number 7, statefulset"},
+            ]
+
+    def test_a_session_stays_with_its_expert_though_its_history_was_rewritten(self, http: httpx.Client) -> None:
+        session = {"x-coe-session": "incident 4711"}
+        http.post(CHAT, json={"messages": user("ask the faulty one about it")}, headers=session)
+        rewritten = {"messages": [*user("A summary: the faulty one is down."), *user("go on")]}
+        known = http.post("/v1/route", json=rewritten, headers=session).json()
+        assert known["reason"] == "the conversation goes on with gauge, which answered it so far"
+        for headers in ({}, {"x-coe-session": "incident 4712"}):
+            route = http.post("/v1/route", json=rewritten, headers=headers).json()
+            assert (route["expert"], route["reason"]) == ("faulty", f"best on {BROKEN}; the conversation goes on")
 
 
 class TestLog:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from coe_ray.core.errors import DataError
@@ -51,3 +52,11 @@ async def test_another_index_is_checked_before_it_is_used(profile: Profile, tmp_
     await running.check_health()
     with pytest.raises(DataError, match="not with"):
         await running.check(str(tmp_path / "other"))
+
+
+async def test_texts_are_embedded_a_few_at_a_time_and_counted(profile: Profile) -> None:
+    build_index(profile.index_folder, QUESTIONS, WordEncoder())
+    texts = [f"word{number} compiles" for number in range(20)]
+    embeddings = await replica(profile).embed(texts)
+    assert np.array_equal(embeddings.vectors, WordEncoder().encode(texts))
+    assert embeddings.tokens == 40
