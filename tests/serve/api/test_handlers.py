@@ -8,11 +8,10 @@ import httpx
 import pytest
 
 from coe_ray.core.fail_fast import REQUEST_ATTEMPTS
-from coe_ray.core.types import Neighbour
+from coe_ray.core.types import Neighbour, Question
 from coe_ray.routing.leaderboard import Leaderboard
 from tests.support.chat_client import CHAT, error_of, user
-from tests.support.endpoint import make_endpoint, serve_app
-from tests.support.planted import Shelf
+from tests.support.endpoint import NoIndex, make_endpoint, serve_app
 from tests.support.profiles import NO_ENCODER, api, write_profile
 from tests.support.upstream import ChatRequest, FakeUpstream, Reply, completion, fault
 
@@ -34,14 +33,11 @@ class Provider(FakeUpstream):
         return completion(request, f"{request.model} on {request.prompt}")
 
 
-class Neighbours(Shelf):
+class OneNeighbour(NoIndex):
     """`IndexRetriever` that always finds one question on queues."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(Neighbour("1", "Why is the queue long?", "Queues", 0.8, 1.0))
-
-    async def check(self) -> None:
-        pass
+    async def nearest(self, question: Question, k: int) -> tuple[Neighbour, ...]:
+        return (Neighbour("1", "Why is the queue long?", "Queues", 0.8, 1.0),)
 
 
 @pytest.fixture
@@ -70,7 +66,7 @@ def http(tmp_path: Path, provider: Provider) -> Iterator[httpx.Client]:
     scores = {"Series": {"lynx": 6, "ibex": 5, "timeseries": 9}, "Queues": {"lynx": 4, "ibex": 7, "timeseries": 0}}
     rows = ((expert, task, right, 10) for task, row in scores.items() for expert, right in row.items())
     Leaderboard.from_scores(rows).save(tmp_path / "board.json")
-    endpoint = make_endpoint(write_profile(tmp_path / "p.yaml", content), make_retriever=Neighbours)
+    endpoint = make_endpoint(write_profile(tmp_path / "p.yaml", content), make_retriever=OneNeighbour)
     with serve_app(endpoint.app) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield client
 
