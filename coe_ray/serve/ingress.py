@@ -22,6 +22,7 @@ from coe_ray.serve.api.application import create_app
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.header_filter import environment_warnings
 from coe_ray.serve.auth.loopback import require_keys_or_loopback
+from coe_ray.serve.auth.middleware import MOST_UNDER_WAY
 from coe_ray.serve.hosting.readiness import RETRIEVER_NAME, DependencyHealth
 from coe_ray.serve.hosting.replicas import ReplicaCount
 from coe_ray.serve.snapshot.manager import SnapshotManager
@@ -37,7 +38,8 @@ BREAKER_S = 30.0
 @serve.deployment(
     name="ingress",
     user_config={},
-    max_ongoing_requests=256,
+    # Never reached but by health probes and page loads: the application refuses first, by an error object.
+    max_ongoing_requests=2 * MOST_UNDER_WAY,
     max_queued_requests=256,
     backpressure_config={"status_code": 503, "retry_after_s": 1.0},
     health_check_period_s=2.0,  # by default a dead replica is noticed, and another one started, up to 10 s late

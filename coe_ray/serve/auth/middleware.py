@@ -13,6 +13,10 @@ OPEN_PATHS = frozenset({"/healthz"}) | PATHS
 """Paths that need no key: health probes have none, nor has a browser before its page is there. They disclose nothing of
 questions, clients or secrets."""
 
+MOST_UNDER_WAY = 512
+"""Requests under way in one replica, of all clients. Serve's own limits are above it: it refuses by bare text, and
+health probes as well."""
+
 
 class AuthMiddleware:
     """ASGI middleware that lets a request in or denies it, and puts the client's name into its record."""
@@ -20,6 +24,7 @@ class AuthMiddleware:
     def __init__(self, app: ASGIApp, authenticator: Authenticator) -> None:
         self._app = app
         self._authenticator = authenticator
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _path(scope) in OPEN_PATHS:
@@ -27,6 +32,7 @@ class AuthMiddleware:
             return
         await self._authenticator.refresh()
         try:
+            self._require_room()
             admission = self._authenticator.admit(Headers(scope=scope))
         except AccessDenied as denied:
             await _deny(denied)(scope, receive, send)
@@ -37,9 +43,18 @@ class AuthMiddleware:
                 MutableHeaders(scope=message).update(admission.headers)
             await send(message)
 
-        with admission:
-            current_record().key = admission.name
-            await self._app(scope, receive, send_with_limits)
+        self._under_way += 1
+        try:
+            with admission:
+                current_record().key = admission.name
+                await self._app(scope, receive, send_with_limits)
+        finally:
+            self._under_way -= 1
+
+    def _require_room(self) -> None:
+        if self._under_way >= MOST_UNDER_WAY:
+            message = "this endpoint has as many requests under way as it takes; try again in 1 s"
+            raise AccessDenied(503, message, code="overloaded", headers={"Retry-After": "1"})
 
 
 def _deny(denied: AccessDenied) -> JsonResponse:

@@ -106,6 +106,33 @@ async def test_a_stream_holds_its_place_until_its_last_byte(app: Starlette, clie
     assert (await client.get("/v1/models", headers=headers)).status_code == 200
 
 
+async def test_a_full_endpoint_says_so_and_is_healthy(
+    app: Starlette, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coe_ray.serve.auth.middleware.MOST_UNDER_WAY", 1)
+    begun, going = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: Request) -> Response:
+        begun.set()
+        await going.wait()
+        return JSONResponse({})
+
+    app.router.routes.append(Route("/v1/wait", wait))
+    headers = {"Authorization": f"Bearer {app.state.key}"}
+    waiting = asyncio.create_task(client.get("/v1/wait", headers=headers))
+    await begun.wait()
+    refused = await client.get("/v1/models", headers=headers)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    error = refused.json()["error"]
+    assert (error["type"], error["code"]) == ("server_error", "overloaded")
+    assert app.state.last.error == "overloaded"
+    assert (await client.get("/healthz")).status_code == 200
+
+    going.set()
+    assert (await waiting).status_code == 200
+    assert (await client.get("/v1/models", headers=headers)).status_code == 200
+
+
 async def test_a_request_that_fails_gives_its_place_back(app: Starlette, client: httpx.AsyncClient) -> None:
     async def fails(request: Request) -> Response:
         raise ZeroDivisionError
