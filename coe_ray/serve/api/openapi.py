@@ -108,6 +108,7 @@ def _answers() -> Json:
         paths[path] = {"post": _post(name, request, response)}
     embedded = _post("embeddings", EmbeddingsRequest, _response("the texts' vectors, in their order", EmbeddingList))
     del embedded["responses"]["200"]["headers"]  # nothing is routed
+    embedded["parameters"] = [each for each in embedded["parameters"] if each["name"] == DEADLINE]
     paths["/v1/embeddings"] = {"post": embedded}
     return paths
 

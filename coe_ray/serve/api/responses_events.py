@@ -83,7 +83,7 @@ class ResponsesForm(ChatForm):
     def _read(self, chunk: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The events of a chat chunk. Of several choices only the first is in this form."""
         yield from self._begin()
-        if usage := chunk.get("usage"):
+        if isinstance(usage := chunk.get("usage"), dict):
             self._response["usage"] = _usage(usage)
         self._response |= {name: chunk[name] for name in ("coe", "service_tier") if chunk.get(name)}
         for choice in chunk["choices"]:
@@ -100,7 +100,8 @@ class ResponsesForm(ChatForm):
         if refusal := plain_text(delta.get("refusal")):
             yield from self._add_text("message", "refusal", refusal)
         for call in delta.get("tool_calls") or ():
-            yield from self._add_call(call)
+            if isinstance(call, dict):
+                yield from self._add_call(call)
 
     def _begin(self) -> Iterator[dict[str, Any]]:
         if not self._sent:
