@@ -72,8 +72,11 @@ class Conversation:
     last_key: bytes = b""
 
 
-def read_conversation(call: Call) -> Conversation:
-    """The question of a conversation, and whether it goes on with an earlier one."""
+def read_conversation(call: Call, client: str = "") -> Conversation:
+    """The question of a conversation, and whether it goes on with an earlier one.
+
+    `client` is the name of its key: two clients' conversations have different keys, though they begin alike.
+    """
     asked = [index for index, message in enumerate(call.messages) if message.role == "user"]
     if not asked:
         return Conversation(make_question(""))
@@ -86,8 +89,8 @@ def read_conversation(call: Call) -> Conversation:
     return Conversation(
         question or make_question(_compose(texts[: topic + 1])),
         goes_on,
-        _prefix_key(call, previous + 1) if goes_on else b"",
-        _prefix_key(call, asked[-1] + 1) if call.request else b"",
+        _prefix_key(call, previous + 1, client) if goes_on else b"",
+        _prefix_key(call, asked[-1] + 1, client) if call.request else b"",
     )
 
 
@@ -149,10 +152,10 @@ def _read_exam(call: Call, text: str) -> Question | None:
     return make_question(*exam) if exam else None
 
 
-def _prefix_key(call: Call, end: int) -> bytes:
-    """Hash of the first messages, as the client sent them."""
+def _prefix_key(call: Call, end: int, client: str) -> bytes:
+    """Hash of the client and the first messages, as it sent them."""
     messages: Sequence[Any] = call.request["messages"] if call.request else call.messages
-    return hashlib.blake2b(orjson.dumps(messages[:end]), digest_size=16).digest()
+    return hashlib.blake2b(orjson.dumps([client, messages[:end]]), digest_size=16).digest()
 
 
 def exam_messages(call: Call, prompt: Sequence[Message]) -> list[Any]:
