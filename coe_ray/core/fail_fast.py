@@ -26,6 +26,9 @@ MODEL_ATTEMPTS = 4
 REQUEST_RETRY_S = 15.0
 """Seconds after which a live request begins no further try."""
 
+LONGEST_WAIT_S = 5.0
+"""Seconds that a live request waits between two tries: a longer Retry-After is the client's to wait for."""
+
 
 @dataclass(slots=True)
 class RetryBudget:
@@ -33,14 +36,15 @@ class RetryBudget:
 
     attempts: int = REQUEST_ATTEMPTS
     ends_at: float = math.inf
+    longest_wait_s: float = math.inf
+
+    def may_wait(self, seconds: float) -> bool:
+        """Whether a try may begin after so many seconds; a client had better hear of a longer wait."""
+        return seconds < min(self.seconds, self.longest_wait_s)
 
     @property
     def seconds(self) -> float:
         return max(self.ends_at - time.monotonic(), 0.0)
-
-    @property
-    def is_spent(self) -> bool:
-        return self.attempts <= 0 or self.seconds <= 0
 
 
 _FAIL_FAST: ContextVar[bool] = ContextVar("fail_fast", default=False)
@@ -65,7 +69,7 @@ def must_fail_fast() -> bool:
 @contextmanager
 def retry_budget() -> Iterator[RetryBudget]:
     """One budget for all calls made within: that of a live request to its experts."""
-    budget = RetryBudget(ends_at=time.monotonic() + REQUEST_RETRY_S)
+    budget = RetryBudget(ends_at=time.monotonic() + REQUEST_RETRY_S, longest_wait_s=LONGEST_WAIT_S)
     token = _BUDGET.set(budget)
     try:
         yield budget

@@ -168,8 +168,8 @@ def _make_retrying(policy: RetryPolicy, activity: CallActivity, watch: Stopwatch
 
     def should_stop(state: RetryCallState) -> bool:
         # A long Retry-After fails at once: the next try would begin too late.
-        is_out_of_time = (
-            watch.seconds + state.upcoming_sleep >= policy.total_s or state.upcoming_sleep >= budget.seconds
+        is_out_of_time = watch.seconds + state.upcoming_sleep >= policy.total_s or not budget.may_wait(
+            state.upcoming_sleep
         )
         return is_same_again(state) or is_out_of_time or state.attempt_number >= attempts or budget.attempts <= 0
 

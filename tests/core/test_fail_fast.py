@@ -7,6 +7,7 @@ import time
 import pytest
 
 from coe_ray.core.fail_fast import (
+    LONGEST_WAIT_S,
     REQUEST_ATTEMPTS,
     REQUEST_RETRY_S,
     RetryBudget,
@@ -81,17 +82,17 @@ async def test_all_tasks_of_a_request_spend_the_same_budget() -> None:
 
     with retry_budget() as budget:
         await asyncio.gather(*(asyncio.create_task(spend()) for _ in range(REQUEST_ATTEMPTS)))
-        assert budget.is_spent
+        assert budget.attempts == 0
 
 
-def test_a_budget_is_spent_by_attempts_or_by_time() -> None:
+def test_a_request_waits_neither_long_nor_beyond_its_time() -> None:
     now = time.monotonic()
-    assert not RetryBudget().is_spent
-    assert RetryBudget(attempts=0).is_spent
-    assert RetryBudget(attempts=-1).is_spent
-    assert RetryBudget(ends_at=now).is_spent
+    assert RetryBudget().may_wait(3600)  # a job's
+    with retry_budget() as budget:
+        assert budget.may_wait(LONGEST_WAIT_S - 1)
+        assert not budget.may_wait(LONGEST_WAIT_S)
+    assert not RetryBudget(ends_at=now + 1).may_wait(1)
     assert RetryBudget(ends_at=now - 1).seconds == 0
-    assert not RetryBudget(attempts=1, ends_at=now + 100).is_spent
     assert RetryBudget().seconds == math.inf
 
 

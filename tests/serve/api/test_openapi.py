@@ -78,9 +78,3 @@ def test_what_it_says_of_a_request_is_what_is_taken(content: dict[str, Any]) -> 
         assert not valid("ChatRequest", content)
     else:
         assert valid("ChatRequest", content)
-
-
-def test_an_error_object_is_as_it_says() -> None:
-    assert valid("Error", RequestError(404, "no model", param="model", code="model_not_found").content())
-    assert valid("Error", RequestError(500, "internal error").content())
-    assert not valid("Error", {"detail": "Not Found"})
