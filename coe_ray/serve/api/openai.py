@@ -5,8 +5,8 @@ back as it came, with `coe` added.
 """
 
 import math
+import secrets
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
@@ -209,7 +209,7 @@ class ChatResponse:
     """Writer of one response: a completion or its chunks, which share id, time and model."""
 
     def __init__(self, model: str) -> None:
-        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+        self._head = {"id": f"chatcmpl-{secrets.token_hex(16)}", "created": int(time.time()), "model": model}
         self._begun: set[object] = set()
 
     def completion(self, completion: Completion, coe: dict[str, Any]) -> dict[str, Any]:
