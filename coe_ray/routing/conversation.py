@@ -68,8 +68,17 @@ class Conversation:
 
     question: Question
     goes_on: bool = False
-    key: bytes = b""
-    last_key: bytes = b""
+    _call: Call = Call(())
+    _ends: tuple[int, int] = (0, 0)
+
+    # Hashed where they are asked for: a request that names its expert needs none.
+    @property
+    def key(self) -> bytes:
+        return _prefix_key(self._call, self._ends[0]) if self.goes_on else b""
+
+    @property
+    def last_key(self) -> bytes:
+        return _prefix_key(self._call, self._ends[1]) if self._call.request else b""
 
 
 def read_conversation(call: Call) -> Conversation:
@@ -86,8 +95,8 @@ def read_conversation(call: Call) -> Conversation:
     return Conversation(
         question or make_question(_compose(texts[: topic + 1])),
         goes_on,
-        _prefix_key(call, previous + 1) if goes_on else b"",
-        _prefix_key(call, asked[-1] + 1) if call.request else b"",
+        call,
+        (previous + 1, asked[-1] + 1),
     )
 
 
