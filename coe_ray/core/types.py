@@ -91,7 +91,7 @@ class SamplingParams(BaseModel):
 
     def merge(self, other: "SamplingParams") -> "SamplingParams":
         """These parameters with everything that `other` sets put on top."""
-        return SamplingParams(**self.set_values() | other.set_values())
+        return SamplingParams(**self.set_values() | other.set_values()) if other.model_fields_set else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,8 @@ class StreamReader:
         """The deltas that `chunk` completes."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
-            yield from self._line(line)
+            if line and (delta := self._read_line(line)):
+                yield delta
 
     def finish(self) -> Iterator[Delta]:
         """The last delta. Raises `MalformedReply` where the stream broke off."""
@@ -160,26 +161,27 @@ class StreamReader:
             raise self._faults.malformed_reply("the reply is empty")
         yield Delta("", FILTERED if self._refused else self._reason or "stop", self._usage, self._usage_event)
 
-    def _line(self, line: bytes) -> Iterator[Delta]:
+    def _read_line(self, line: bytes) -> Delta | None:
         field, _, value = line.partition(b":")
         if self.done or field != b"data" or not (data := value.strip()):
-            return  # after the end, or a comment, another field, or the blank line between events
+            return None  # after the end, or a comment, another field, or the blank line between events
         if data == b"[DONE]":
             self.done = True
-            return
+            return None
         payload = _object(self._faults, data)
         if isinstance(payload.get("usage"), dict):
             self._usage, self._usage_event = parse_usage(payload["usage"]), {"usage": payload["usage"]}
-        if choice := _first_choice(payload):
-            if self._is_for_client:
-                _require_choices(self._faults, payload, "delta")
-            self._answered = True
-            self._reason = _word(choice.get("finish_reason")) or self._reason
-            piece = choice.get("delta")
-            self._is_empty = self._is_empty and not (isinstance(piece, dict) and _says_something(piece))
-            if self._is_empty and self._reason and self._reason not in _MAY_BE_EMPTY:
-                raise self._faults.malformed_reply("the reply is empty")
-            yield Delta(self._piece(piece), event=payload)
+        if not (choice := _first_choice(payload)):
+            return None
+        if self._is_for_client:
+            _require_choices(self._faults, payload, "delta")
+        self._answered = True
+        self._reason = _word(choice.get("finish_reason")) or self._reason
+        piece = choice.get("delta")
+        self._is_empty = self._is_empty and not (isinstance(piece, dict) and _says_something(piece))
+        if self._is_empty and self._reason and self._reason not in _MAY_BE_EMPTY:
+            raise self._faults.malformed_reply("the reply is empty")
+        return Delta(self._piece(piece), event=payload)
 
     def _piece(self, delta: object) -> str:
         if not isinstance(delta, dict):

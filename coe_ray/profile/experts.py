@@ -1,5 +1,6 @@
 """Experts and classifiers of a profile: what a model is asked, and how it is to answer."""
 
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -34,7 +35,7 @@ class ExpertConfig(ProfileSection):
     constrained: bool = False
     settings: SamplingParams = SamplingParams(temperature=0.0)
 
-    @property
+    @cached_property
     def free_text_settings(self) -> SamplingParams:
         """The settings for free text: an exam's `max_tokens` would cut it in mid-word."""
         tokens = self.settings.max_tokens

@@ -68,8 +68,18 @@ class Conversation:
 
     question: Question
     goes_on: bool = False
-    key: bytes = b""
-    last_key: bytes = b""
+    _call: Call = Call(())
+    _ends: tuple[int, int] = (0, 0)
+    _client: str = ""
+
+    # Hashed where they are asked for: a request that names its expert needs none.
+    @property
+    def key(self) -> bytes:
+        return _prefix_key(self._call, self._ends[0], self._client) if self.goes_on else b""
+
+    @property
+    def last_key(self) -> bytes:
+        return _prefix_key(self._call, self._ends[1], self._client) if self._call.request else b""
 
 
 def read_conversation(call: Call, client: str = "") -> Conversation:
@@ -89,8 +99,9 @@ def read_conversation(call: Call, client: str = "") -> Conversation:
     return Conversation(
         question or make_question(_compose(texts[: topic + 1])),
         goes_on,
-        _prefix_key(call, previous + 1, client) if goes_on else b"",
-        _prefix_key(call, asked[-1] + 1, client) if call.request else b"",
+        call,
+        (previous + 1, asked[-1] + 1),
+        client,
     )
 
 

@@ -5,8 +5,8 @@ back as it came, with `coe` added.
 """
 
 import math
+import secrets
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
@@ -209,7 +209,7 @@ class ChatResponse:
     """Writer of one response: a completion or its chunks, which share id, time and model."""
 
     def __init__(self, model: str) -> None:
-        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+        self._head = {"id": f"chatcmpl-{secrets.token_hex(16)}", "created": int(time.time()), "model": model}
         self._begun: set[object] = set()
 
     def completion(self, completion: Completion, coe: dict[str, Any]) -> dict[str, Any]:
@@ -229,8 +229,9 @@ class ChatResponse:
             choice = {"index": 0, "delta": {"content": delta.text}, "finish_reason": None, "logprobs": None}
             event = {"choices": [choice]}
         choices = [self._with_role_once(choice) for choice in event["choices"] if isinstance(choice, dict)]
-        rest = {name: value for name, value in event.items() if name != "usage"}
-        return {**rest, **self._head, "object": "chat.completion.chunk", "choices": choices}
+        chunk = {**event, **self._head, "object": "chat.completion.chunk", "choices": choices}
+        chunk.pop("usage", None)
+        return chunk
 
     def _with_role_once(self, choice: dict[str, Any]) -> dict[str, Any]:
         index, delta = choice.get("index", 0), choice.get("delta") or {}
@@ -239,7 +240,7 @@ class ChatResponse:
             delta = {"role": "assistant", **delta}
         elif "role" in delta:
             delta = {name: value for name, value in delta.items() if name != "role"}
-        return {**choice, "delta": delta}
+        return choice if choice.get("delta") is delta else {**choice, "delta": delta}
 
     def last_chunks(
         self, held: dict[str, Any] | None, last: Delta, coe: dict[str, Any], *, include_usage: bool

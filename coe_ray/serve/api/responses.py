@@ -162,7 +162,9 @@ async def _joined(first: Delta, deltas: AsyncIterator[Delta]) -> AsyncIterator[D
 
 def write_event(content: dict[str, Any]) -> bytes:
     # U+2028 and U+2029 are line ends for some clients, which split the event there.
-    data = orjson.dumps(content).replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    data = orjson.dumps(content)
+    if b"\xe2\x80" in data:
+        data = data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
     return b"data: " + data + b"\n\n"
 
 

@@ -1,6 +1,6 @@
 """Authentication as ASGI middleware: a request counts as under way until the last byte of its answer."""
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coe_ray.serve.api.responses import JsonResponse, error_response
@@ -40,7 +40,9 @@ class AuthMiddleware:
 
         async def send_with_limits(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(admission.headers)
+                # Not by MutableHeaders, which looks through all headers for each one.
+                limits = [(name.encode(), value.encode()) for name, value in admission.headers.items()]
+                message["headers"] = [*message["headers"], *limits]
             await send(message)
 
         self._under_way += 1
