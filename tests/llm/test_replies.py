@@ -176,15 +176,16 @@ ODD_CALLS: tuple[Any, ...] = ({"id": "1"}, 5, "no", [5], [{"index": []}], [{"fun
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        *(({"index": index}, {}) for index in ([], {}, "first")),
-        *(({"finish_reason": reason}, {}) for reason in (5, ["stop"])),
+        *(({"index": []}, {}), ({"index": {}}, {}), ({"index": "first"}, {})),
+        *(({"finish_reason": 5}, {}), ({"finish_reason": ["stop"]}, {})),
         *(({}, {"tool_calls": calls}) for calls in ODD_CALLS),
     ],
     ids=str,
 )
 def test_a_choice_that_a_client_could_not_read_is_malformed(fields: dict[str, Any], said: dict[str, Any]) -> None:
     """Also where it is not the first."""
-    choice, good = {**fields}, {"content": "A", "role": "assistant"}
+    choice: dict[str, Any] = {**fields}
+    good: dict[str, Any] = {"content": "A", "role": "assistant"}
     for body in (
         {"choices": [{"message": good | said, **choice}]},
         {"choices": [{"message": good}, {"message": good | said, **choice}]},

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import openai
@@ -338,13 +339,11 @@ class TestTranslation:
     def test_no_list_is_read_to_its_end_where_it_cannot_be_right(self, fields: dict[str, Any], param: str) -> None:
         """Half a million of problems held the event loop for seconds."""
         body = orjson.dumps({"input": "hi", **fields})
-        made: list[str] = []
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("coe_ray.serve.api.responses_api._shown", lambda value: made.append("") or repr(value)[:60])
-            with pytest.raises(RequestError) as caught:
-                read_responses_request(body)
+        shown_as = patch("coe_ray.serve.api.responses_api._shown", return_value="1")
+        with shown_as as shown, pytest.raises(RequestError) as caught:
+            read_responses_request(body)
         assert (caught.value.status, caught.value.param) == (400, param)
-        assert len(made) <= MAX_PARTS
+        assert shown.call_count <= MAX_PARTS
 
     def test_allowed_tools(self) -> None:
         allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]}
