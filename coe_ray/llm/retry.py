@@ -132,6 +132,7 @@ async def call_with_retry(
         with count_attempts(1):
             return await once(), 1
     except CallError as error:
+        budget.attempts += not error.attempts  # it was not sent: an open breaker, say
         if not should_retry(error):
             raise
         first = error

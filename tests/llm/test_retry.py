@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tenacity import AsyncRetrying, RetryCallState
 
 from coe_ray.core import errors
+from coe_ray.core.fail_fast import REQUEST_ATTEMPTS, retry_budget
 from coe_ray.llm.faults import parse_retry_after
 from coe_ray.llm.http import HttpModel
 from coe_ray.llm.retry import RetryPolicy, Stopwatch, backoff_s, call_with_retry
@@ -155,3 +156,17 @@ async def test_time_that_is_left_out_does_not_count() -> None:
 )
 async def test_reading_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert parse_retry_after(headers, datetime(2015, 10, 21, 7, 28, tzinfo=UTC)) == seconds
+
+
+async def test_a_try_that_was_not_sent_spends_nothing_of_a_request() -> None:
+    async def refused_by_us() -> None:
+        raise errors.BadCredentials("m", "the breaker is open", attempts=0)
+
+    async def refused() -> None:
+        raise errors.BadCredentials("m", "no such key")
+
+    with retry_budget() as budget:
+        for once, spent in ((refused_by_us, 0), (refused, 1)):
+            with pytest.raises(errors.BadCredentials):
+                await call_with_retry(RetryPolicy(), once)
+            assert budget.attempts == REQUEST_ATTEMPTS - spent

@@ -166,7 +166,8 @@ def parse_body(body: bytes) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RequestError(400, "the body must be a JSON object")
     try:
-        orjson.dumps(content)  # it reads deeper nesting than it writes, and the body is passed on
+        # It reads deeper nesting than it writes, and the body is passed on: a tool one level, an echo another deeper.
+        orjson.dumps([[content]])
     except orjson.JSONEncodeError as error:
         raise RequestError(400, f"the JSON is nested too deeply: {error}") from error
     return content

@@ -345,6 +345,23 @@ class TestTranslation:
         assert (caught.value.status, caught.value.param) == (400, param)
         assert shown.call_count <= MAX_PARTS
 
+    def test_whatever_is_read_can_be_written_again(self) -> None:
+        """A stream broke off where its first event, which repeats the request, was nested deeper than the body."""
+        read = 0
+        for depth in range(240, 256):
+            nested = orjson.Fragment(b"[" * depth + b"]" * depth)
+            tool = {"type": "function", "name": "f", "parameters": {"a": nested}}
+            for fields in ({"metadata": {"a": nested}}, {"tools": [tool]}):
+                try:
+                    request, form = read_responses_request(orjson.dumps({"input": "hi", **fields}))
+                except RequestError as error:
+                    assert "nested too deeply" in error.message
+                    continue
+                read += 1
+                assert orjson.dumps(request.call().body("m"))
+                assert form.end()
+        assert read > 0
+
     def test_allowed_tools(self) -> None:
         allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]}
         assert chat_of(input="x", tool_choice=allowed, tools=[WEATHER])["tool_choice"] == {
