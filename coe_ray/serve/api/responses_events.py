@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coe_ray.llm.replies import as_event
+from coe_ray.serve.api.http import ChatForm, write_event
 from coe_ray.serve.api.openai import RequestError, plain_text
-from coe_ray.serve.api.responses import ChatForm, write_event
 
 _DEFAULTS: dict[str, Any] = {
     "instructions": None,
