@@ -194,17 +194,19 @@ def make_hosted_models(
             handle = serve.get_deployment_handle(deployment_name(name), application)
             concurrency = model.scaling.max_replicas * model.scaling.max_ongoing_requests
             hosted[name] = HostedModel(
-                name, handle, activity=activity, max_concurrency=concurrency, reads=_abilities(model)
+                name, handle, activity=activity, max_concurrency=concurrency, reads=hosted_abilities(profile, name)
             )
     return hosted
 
 
-def _abilities(model: VllmModel) -> frozenset[Ability]:
-    """What vLLM reads: tools where the engine parses calls, images where the engine is told how many."""
-    engine = model.engine
+def hosted_abilities(profile: Profile, name: str) -> frozenset[Ability]:
+    """What a hosted model reads: tools where its engine parses calls, images where the engine is told how many."""
+    model = profile.models[name]
+    if not isinstance(model, VllmModel):
+        return ALL_ABILITIES
     missing: set[Ability] = set()
-    if not engine.get("tool_call_parser"):
+    if not model.engine.get("tool_call_parser"):
         missing.add("tools")
-    if not engine.get("limit_mm_per_prompt"):
+    if not model.engine.get("limit_mm_per_prompt"):
         missing.add("images")
     return ALL_ABILITIES - missing

@@ -238,7 +238,9 @@ class HttpModel:
         try:
             return orjson.dumps({**self._named(call), **self._extra_body, **stream})
         except orjson.JSONEncodeError as error:
-            raise BadCall(self.name, f"the request cannot be written as JSON: {error}", attempts=0) from None
+            raise BadCall(
+                self.name, f"the request cannot be written as JSON: {error}", status=400, attempts=0
+            ) from None
 
     def _named(self, call: Call) -> dict[str, object]:
         """The body with parameters as this model names them, without our own settings that it refuses."""

@@ -30,10 +30,12 @@ def read_completion(faults: FaultClassifier, body: bytes, call: Call = _OF_A_JOB
     message = choice.get("message")
     if not isinstance(message, dict):
         raise faults.malformed_reply("the reply has no choices with a message", _shown(body))
+    if call.request is not None:
+        _require_choices(faults, payload, "message")
     reason = _word(choice.get("finish_reason")) or "stop"
     refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
     text = _text(message.get("content"))
-    if reason == "stop" and _must_say_something(call) and not _says_something(message):
+    if reason not in _MAY_BE_EMPTY and _must_say_something(call) and not _says_something(message):
         raise faults.malformed_reply("the reply is empty", _shown(body))
     reply = None if call.request is None else payload
     return Completion(
@@ -46,12 +48,40 @@ def _must_say_something(call: Call) -> bool:
     return call.request is not None and not call.request.get("stop")
 
 
+_MAY_BE_EMPTY = ("length", FILTERED)
+"""Finish reasons of an answer that ended before its first word."""
+
 _SAYING = ("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call", "audio")
 
 
 def _says_something(message: Mapping[str, object]) -> bool:
     """Whether a message, or a piece of one, holds anything of an answer."""
     return any(message.get(name) for name in _SAYING)
+
+
+def _require_choices(faults: FaultClassifier, payload: Mapping[str, Any], part: str) -> None:
+    """Raises `MalformedReply` where a client could not read a choice. `part` is `message`, or `delta` in a stream."""
+    for choice in payload["choices"]:
+        if not _is_readable(choice, part):
+            raise faults.malformed_reply("the reply has a choice that cannot be read")
+
+
+def _is_readable(choice: object, part: str) -> bool:
+    if not isinstance(choice, dict) or not isinstance(choice.get("index"), int | None):
+        return False
+    said = choice.get(part) or {}
+    if not isinstance(said, dict) or not isinstance(choice.get("finish_reason"), str | None):
+        return False
+    calls = said.get("tool_calls")
+    return not calls or (isinstance(calls, list) and all(map(_is_call, calls)))
+
+
+def _is_call(call: object) -> bool:
+    return (
+        isinstance(call, dict)
+        and isinstance(call.get("index"), int | None)
+        and isinstance(call.get("function") or {}, dict)
+    )
 
 
 def _first_token(choice: dict[str, object]) -> tuple[tuple[str, float], ...]:
@@ -104,6 +134,7 @@ class StreamReader:
 
     def __init__(self, faults: FaultClassifier, call: Call = _OF_A_JOB) -> None:
         self.done = False
+        self._is_for_client = call.request is not None
         self._is_empty = _must_say_something(call)
         self._faults = faults
         self._rest = b""
@@ -126,6 +157,8 @@ class StreamReader:
             raise self._faults.malformed_reply("the stream holds no choices")
         if not (self.done or self._reason):
             raise self._faults.malformed_reply("the stream ended without finish_reason or [DONE]")
+        if self._is_empty and self._reason is None:
+            raise self._faults.malformed_reply("the reply is empty")
         yield Delta("", FILTERED if self._refused else self._reason or "stop", self._usage, self._usage_event)
 
     def _read_line(self, line: bytes) -> Delta | None:
@@ -140,11 +173,13 @@ class StreamReader:
             self._usage, self._usage_event = parse_usage(payload["usage"]), {"usage": payload["usage"]}
         if not (choice := _first_choice(payload)):
             return None
+        if self._is_for_client:
+            _require_choices(self._faults, payload, "delta")
         self._answered = True
         self._reason = _word(choice.get("finish_reason")) or self._reason
         piece = choice.get("delta")
         self._is_empty = self._is_empty and not (isinstance(piece, dict) and _says_something(piece))
-        if self._is_empty and self._reason == "stop":
+        if self._is_empty and self._reason and self._reason not in _MAY_BE_EMPTY:
             raise self._faults.malformed_reply("the reply is empty")
         return Delta(self._piece(piece), event=payload)
 

@@ -51,15 +51,20 @@ class Classifier:
         return replace(vote, rule="the classifier did not answer", fallback=reason)
 
     async def _classify_shortened(self, question: Question, neighbours: tuple[Neighbour, ...]) -> Classification:
+        limit = self._question_chars
         while True:
-            short = replace(question, text=shorten(question.text, self._question_chars))
+            short = replace(question, text=shorten(question.text, limit))
             try:
-                return await self.classify(short, neighbours)
+                classification = await self.classify(short, neighbours)
             except ContextTooLong:
-                if self._question_chars <= MIN_QUESTION_CHARS:
+                if limit <= MIN_QUESTION_CHARS:
                     raise
                 neighbours = neighbours[: len(neighbours) // 2]
-                self._question_chars //= 2
+                limit //= 2
+            else:
+                if len(question.text) > limit:  # nothing is learned from options or neighbours that were too long
+                    self._question_chars = min(self._question_chars, limit)
+                return classification
 
     async def classify(self, question: Question, neighbours: tuple[Neighbour, ...]) -> Classification:
         """The task of a question. Raises `CallError` where the model fails: an outage is not *unknown*."""

@@ -70,19 +70,23 @@ class Conversation:
     goes_on: bool = False
     _call: Call = Call(())
     _ends: tuple[int, int] = (0, 0)
+    _client: str = ""
 
     # Hashed where they are asked for: a request that names its expert needs none.
     @property
     def key(self) -> bytes:
-        return _prefix_key(self._call, self._ends[0]) if self.goes_on else b""
+        return _prefix_key(self._call, self._ends[0], self._client) if self.goes_on else b""
 
     @property
     def last_key(self) -> bytes:
-        return _prefix_key(self._call, self._ends[1]) if self._call.request else b""
+        return _prefix_key(self._call, self._ends[1], self._client) if self._call.request else b""
 
 
-def read_conversation(call: Call) -> Conversation:
-    """The question of a conversation, and whether it goes on with an earlier one."""
+def read_conversation(call: Call, client: str = "") -> Conversation:
+    """The question of a conversation, and whether it goes on with an earlier one.
+
+    `client` is the name of its key: two clients' conversations have different keys, though they begin alike.
+    """
     asked = [index for index, message in enumerate(call.messages) if message.role == "user"]
     if not asked:
         return Conversation(make_question(""))
@@ -97,6 +101,7 @@ def read_conversation(call: Call) -> Conversation:
         goes_on,
         call,
         (previous + 1, asked[-1] + 1),
+        client,
     )
 
 
@@ -158,10 +163,10 @@ def _read_exam(call: Call, text: str) -> Question | None:
     return make_question(*exam) if exam else None
 
 
-def _prefix_key(call: Call, end: int) -> bytes:
-    """Hash of the first messages, as the client sent them."""
+def _prefix_key(call: Call, end: int, client: str) -> bytes:
+    """Hash of the client and the first messages, as it sent them."""
     messages: Sequence[Any] = call.request["messages"] if call.request else call.messages
-    return hashlib.blake2b(orjson.dumps(messages[:end]), digest_size=16).digest()
+    return hashlib.blake2b(orjson.dumps([client, messages[:end]]), digest_size=16).digest()
 
 
 def exam_messages(call: Call, prompt: Sequence[Message]) -> list[Any]:

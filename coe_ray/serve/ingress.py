@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from coe_ray.cluster.governors import NAMESPACE, connect_governors
 from coe_ray.cluster.health import hosted_fingerprint, is_always_up, tune_garbage_collector
-from coe_ray.cluster.hosted import HostedModel, HostedRetriever
+from coe_ray.cluster.hosted import HostedModel, HostedRetriever, hosted_abilities
 from coe_ray.cluster.ray_internals import ClusterStore, serve_host
 from coe_ray.core.chat_model import ChatModel
 from coe_ray.llm.factory import make_local_models
@@ -62,7 +62,10 @@ class Ingress:
         builder = SnapshotBuilder(
             profile,
             make_models=_api_models,
-            hosted={name: HostedModel(name, handle) for name, handle in hosted.items()},
+            hosted={
+                name: HostedModel(name, handle, reads=hosted_abilities(profile, name))
+                for name, handle in hosted.items()
+            },
             make_retriever=partial(HostedRetriever, retriever),
         )
         self._snapshots = SnapshotManager(builder, ClusterStore(NAMESPACE), self._configure_access)

@@ -10,7 +10,8 @@ import ray.exceptions
 from ray import serve
 from ray.serve.exceptions import BackPressureError
 
-from coe_ray.cluster.hosted import HostedModel, HostedRetriever, make_hosted_models
+from coe_ray.cluster.hosted import HostedModel, HostedRetriever, hosted_abilities, make_hosted_models
+from coe_ray.core.abilities import ALL_ABILITIES
 from coe_ray.core.call_activity import CallActivity, notify_when_sent
 from coe_ray.core.errors import BadCall, CallError, ServerFault
 from coe_ray.core.questions import make_question
@@ -117,3 +118,19 @@ def test_hosted_models_are_those_of_the_named_application(monkeypatch: pytest.Mo
     profile = profile_of(hosted_model())
     assert [*make_hosted_models(profile)] == [*make_hosted_models(profile, application="other")] == ["m0"]
     assert handles == [("model-m0", "default"), ("model-m0", "other")]
+
+
+@pytest.mark.parametrize(
+    ("engine", "missing"),
+    [
+        ({}, {"tools", "images"}),
+        ({"tool_call_parser": "hermes"}, {"images"}),
+        ({"tool_call_parser": "hermes", "limit_mm_per_prompt": {"image": 1}}, set()),
+    ],
+    ids=str,
+)
+def test_a_hosted_model_reads_what_its_engine_is_told_to(engine: dict[str, Any], missing: set[str]) -> None:
+    """The endpoint asks for it as well as a job: requests with tools went to engines that cannot parse them."""
+    model = hosted_model()
+    profile = profile_of(model.model_copy(update={"engine": {**model.engine, **engine}}))
+    assert ALL_ABILITIES - hosted_abilities(profile, "m0") == missing

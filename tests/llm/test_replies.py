@@ -106,6 +106,10 @@ JOBS = Call(())
 TOOL_CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 
 
+def streamed(*choices: object) -> bytes:
+    return b"data: " + orjson.dumps({"choices": choices}) + b"\n\n"
+
+
 def whole(reason: str = "stop", **message: Any) -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", "content": None, **message}, "finish_reason": reason}
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
@@ -149,6 +153,57 @@ def test_an_answer_that_ended_before_it_began_is_not_malformed() -> None:
     assert read_completion(FAULTS, whole(content=""), stopped).text == ""
     assert read_completion(FAULTS, whole("length", content=""), CLIENTS).finish_reason == "length"
     assert read_completion(FAULTS, whole("content_filter"), CLIENTS).refusal == "content_filter"
+
+
+@pytest.mark.parametrize("reason", ["tool_calls", "error", "end_turn"])
+def test_nothing_but_a_finish_reason_is_no_answer(reason: str) -> None:
+    with pytest.raises(MalformedReply, match="the reply is empty"):
+        read_completion(FAULTS, whole(reason), CLIENTS)
+    with pytest.raises(MalformedReply, match="the reply is empty"):
+        list(StreamReader(FAULTS, CLIENTS).feed(streamed({"index": 0, "delta": {}, "finish_reason": reason})))
+
+
+def test_a_stream_of_a_role_alone_is_no_answer_though_it_was_ended() -> None:
+    reader = StreamReader(FAULTS, CLIENTS)
+    list(reader.feed(streamed({"index": 0, "delta": {"role": "assistant"}}) + b"data: [DONE]\n\n"))
+    with pytest.raises(MalformedReply, match="the reply is empty"):
+        list(reader.finish())
+
+
+ODD_CALLS: tuple[Any, ...] = ({"id": "1"}, 5, "no", [5], [{"index": []}], [{"function": "f"}])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        *(({"index": []}, {}), ({"index": {}}, {}), ({"index": "first"}, {})),
+        *(({"finish_reason": 5}, {}), ({"finish_reason": ["stop"]}, {})),
+        *(({}, {"tool_calls": calls}) for calls in ODD_CALLS),
+    ],
+    ids=str,
+)
+def test_a_choice_that_a_client_could_not_read_is_malformed(fields: dict[str, Any], said: dict[str, Any]) -> None:
+    """Also where it is not the first."""
+    choice: dict[str, Any] = {**fields}
+    good: dict[str, Any] = {"content": "A", "role": "assistant"}
+    for body in (
+        {"choices": [{"message": good | said, **choice}]},
+        {"choices": [{"message": good}, {"message": good | said, **choice}]},
+    ):
+        with pytest.raises(MalformedReply, match="a choice that cannot be read"):
+            read_completion(FAULTS, orjson.dumps(body), CLIENTS)
+        assert read_completion(FAULTS, orjson.dumps(body), JOBS).text == "A"
+    with pytest.raises(MalformedReply, match="a choice that cannot be read"):
+        list(StreamReader(FAULTS, CLIENTS).feed(streamed({"delta": good | said, **choice})))
+
+
+@pytest.mark.parametrize("said", ["A", 5, ["A"]])
+def test_a_second_choice_that_is_no_message_is_malformed(said: object) -> None:
+    body = {"choices": [{"message": {"content": "A"}}, {"message": said}]}
+    with pytest.raises(MalformedReply, match="a choice that cannot be read"):
+        read_completion(FAULTS, orjson.dumps(body), CLIENTS)
+    with pytest.raises(MalformedReply, match="a choice that cannot be read"):
+        list(StreamReader(FAULTS, CLIENTS).feed(streamed({"delta": said})))
 
 
 def test_the_key_is_taken_out_of_whatever_a_client_gets() -> None:

@@ -231,6 +231,16 @@ async def test_what_is_never_short_enough_is_labelled_by_its_neighbours() -> Non
     assert len(model.lengths) <= 2 + QUESTION_CHARS // MIN_QUESTION_CHARS
 
 
+async def test_a_question_with_options_that_are_too_long_shortens_no_other() -> None:
+    model = NarrowModel(QUESTION_CHARS + 2_000)
+    classifier = live(model)
+    said = await classifier.classify_live(make_question("Which?", ("x" * 10_000, "y")), ())
+    assert said.fallback == "ContextTooLong"
+    model.lengths.clear()
+    assert (await classifier.classify_live(make_question("x" * 20_000), ())).fallback is None
+    assert model.lengths[0] > QUESTION_CHARS
+
+
 async def test_a_job_shortens_nothing() -> None:
     model = NarrowModel(10_000)
     with pytest.raises(ContextTooLong):

@@ -211,6 +211,14 @@ def test_a_conversation_stays_with_its_expert_by_its_prefix() -> None:
     assert memory.find(read(*first, *follow_up, ("assistant", "Ah."), ("user", "thanks")), b"") == "beta"
 
 
+def test_no_client_steers_the_conversation_of_another() -> None:
+    memory = ConversationMemory()
+    first, follow_up = ("user", FAILING), [("assistant", "Memory."), ("user", "and why?")]
+    memory.remember(read_conversation(chat(first), "team-a"), b"", "alpha")
+    assert memory.find(read_conversation(chat(first, *follow_up), "team-a"), b"") == "alpha"
+    assert memory.find(read_conversation(chat(first, *follow_up), "team-b"), b"") is None
+
+
 def test_a_session_stays_with_its_expert_though_its_history_was_cut() -> None:
     memory = ConversationMemory()
     memory.remember(read(("user", FAILING)), b"session", "alpha")

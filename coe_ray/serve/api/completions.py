@@ -113,12 +113,18 @@ class CompletionForm(ChatForm):
         content = logprobs.get("content") if isinstance(logprobs, dict) else None
         if not isinstance(content, list):
             return None
+        content = _dicts(content)
         tokens = [str(each.get("token", "")) for each in content]
         return {
             "tokens": tokens,
             "token_logprobs": [each.get("logprob") for each in content],
             "top_logprobs": [
-                {top["token"]: top.get("logprob") for top in each.get("top_logprobs") or ()} for each in content
+                {str(top.get("token", "")): top.get("logprob") for top in _dicts(each.get("top_logprobs"))}
+                for each in content
             ],
             "text_offset": list(accumulate(map(len, tokens), initial=offset))[:-1],
         }
+
+
+def _dicts(values: object) -> list[dict[str, Any]]:
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []

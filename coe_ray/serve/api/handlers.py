@@ -116,7 +116,7 @@ class Answerer:
     def _read(self) -> tuple[Call, Conversation]:
         """The call with its question, and the conversation that it is of."""
         call = self.request.call()
-        conversation = read_conversation(call)
+        conversation = read_conversation(call, current_record().key or "")
         return replace(call, question=conversation.question), conversation
 
     async def _find_route(self, call: Call, conversation: Conversation) -> Route:

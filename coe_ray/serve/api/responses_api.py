@@ -49,7 +49,7 @@ class ResponsesRequest(BaseModel):
     reasoning: dict[str, Any] | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    include: list[str] | None = None
+    include: list[str] | None = Field(default=None, max_length=MAX_PARTS)
     metadata: dict[str, Any] | None = None
     stream: bool | None = None
     store: bool | None = None
@@ -115,6 +115,8 @@ class _Translation:
         items = request.input if isinstance(request.input, list) else [{"role": "user", "content": request.input}]
         for number, item in enumerate(items):
             self._add_item(f"input.{number}", item)
+            if len(self.problems) >= MAX_NAMED:
+                break  # no more are named, and half a million would hold the event loop
         if not self.problems and not any(each["role"] == "user" and _says_something(each) for each in self._messages):
             self._refuse("input", "there must be a message of role user with text")
         text, reasoning = request.text or {}, request.reasoning or {}
@@ -217,7 +219,7 @@ class _Translation:
                 return choice
             case {"type": "function", "name": str(name)}:
                 return {"type": "function", "function": {"name": name}}
-            case {"type": "allowed_tools", "tools": list(tools)}:
+            case {"type": "allowed_tools", "tools": list(tools)} if len(tools) <= MAX_PARTS:
                 allowed = [self._tool_choice(tool) for tool in tools]
                 return {
                     "type": "allowed_tools",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from coe_ray.core.counts import is_count
 from coe_ray.llm.replies import as_event
 from coe_ray.serve.api.http import ChatForm, write_event
 from coe_ray.serve.api.openai import RequestError, plain_text
@@ -87,7 +88,7 @@ class ResponsesForm(ChatForm):
             self._response["usage"] = _usage(usage)
         self._response |= {name: chunk[name] for name in ("coe", "service_tier") if chunk.get(name)}
         for choice in chunk["choices"]:
-            if choice.get("index", 0) == 0:
+            if not choice.get("index"):
                 yield from self._read_delta(choice.get("delta") or {}, choice.get("logprobs"))
                 self._finish_reason = choice.get("finish_reason") or self._finish_reason
 
@@ -96,7 +97,7 @@ class ResponsesForm(ChatForm):
             yield from self._add_text("reasoning", "reasoning_text", reasoning)
         if text := plain_text(delta.get("content")):
             tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-            yield from self._add_text("message", "output_text", text, tokens or [])
+            yield from self._add_text("message", "output_text", text, tokens if isinstance(tokens, list) else [])
         if refusal := plain_text(delta.get("refusal")):
             yield from self._add_text("message", "refusal", refusal)
         for call in delta.get("tool_calls") or ():
@@ -225,13 +226,19 @@ def _new_id(prefix: str) -> str:
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Tokens in this form's words."""
-    read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+    read, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    cached = _count(usage.get("prompt_tokens_details"), "cached_tokens")
+    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
     return {
         "input_tokens": read,
         "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": written,
         "output_tokens_details": {"reasoning_tokens": reasoning},
-        "total_tokens": usage.get("total_tokens") or read + written,
+        "total_tokens": _count(usage, "total_tokens") or read + written,
     }
+
+
+def _count(counts: object, name: str) -> int:
+    """A count of tokens; 0 where the model tells none that can be one."""
+    count = counts.get(name) if isinstance(counts, dict) else None
+    return count if is_count(count) else 0

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -12,6 +13,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from coe_ray.core.api_keys import add_key
 from tests.serve.upstream import PIECES, Upstream
 from tests.serve.world import (
     BEST_ON_AVERAGE,
@@ -24,8 +26,10 @@ from tests.serve.world import (
     STATEFUL,
     THROUGHPUT,
     UNKNOWN,
+    write_profile,
 )
 from tests.support.chat_client import CHAT, ask, coe_of, error_of, stream, stream_text, text_of, user
+from tests.support.endpoint import make_endpoint
 
 
 class TestAnswers:
@@ -502,6 +506,20 @@ class TestConversations:
                 {"role": "assistant", "content": None, "tool_calls": [call]},
                 {"role": "tool", "tool_call_id": "c1", "content": "number 7, statefulset"},
             ]
+
+    async def test_one_key_does_not_steer_the_conversation_of_another(self, world: Path, upstream: Upstream) -> None:
+        keys = world.parent / "two-keys.json"
+        first, second = ({"Authorization": f"Bearer {add_key(keys, name)}"} for name in ("first", "second"))
+        profile = write_profile(world.parent / "two-keys.yaml", upstream.base_url, access={"keys": keys.name})
+        asked = user("ask the faulty one for both")
+        follow_up = {"messages": [*asked, {"role": "assistant", "content": "答案是 A"}, *user("and why?")]}
+        async with make_endpoint(profile).client() as client:
+            await client.post(CHAT, json={"messages": asked}, headers=first)
+            experts = [
+                (await client.post("/v1/route", json=follow_up, headers=headers)).json()["expert"]
+                for headers in (first, second)
+            ]
+        assert experts == ["gauge", "faulty"]
 
     def test_a_session_stays_with_its_expert_though_its_history_was_rewritten(self, http: httpx.Client) -> None:
         session = {"x-coe-session": "incident 4711"}

@@ -101,6 +101,14 @@ def test_logprobs_are_parallel_lists_whose_offsets_go_on_in_a_stream() -> None:
     assert second["text_offset"] == [3]
 
 
+def test_logprobs_that_cannot_be_read_are_left_out() -> None:
+    tokens = [5, {"token": "x", "top_logprobs": ["no", {}]}, {"top_logprobs": 5}]
+    choice = {"index": 0, "message": {"content": "x"}, "logprobs": {"content": tokens}, "finish_reason": "stop"}
+    (written,) = CompletionForm().whole({"id": "x", "choices": [choice]})["choices"]
+    assert written["logprobs"]["tokens"] == ["x", ""]
+    assert written["logprobs"]["top_logprobs"] == [{"": None}, {}]
+
+
 def test_reasoning_and_refusals_are_kept() -> None:
     message = {"role": "assistant", "content": None, "refusal": "No.", "reasoning_content": "Hm."}
     completion = {"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}

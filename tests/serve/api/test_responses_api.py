@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import openai
@@ -13,7 +14,7 @@ from openai import OpenAI
 from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseReasoningItem
 from pydantic import BaseModel
 
-from coe_ray.serve.api.openai import RequestError
+from coe_ray.serve.api.openai import MAX_PARTS, RequestError
 from coe_ray.serve.api.responses_api import read_responses_request
 from tests.serve.world import CONTAINERS, STATEFUL, write_profile
 from tests.support.chat_client import error_of
@@ -325,6 +326,24 @@ class TestTranslation:
         assert chat["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
         untranslated = {"input", "text", "reasoning", "include", "store", "metadata", "stream_options"}
         assert not untranslated & set(chat)
+
+    @pytest.mark.parametrize(
+        ("fields", "param"),
+        [
+            ({"include": [1] * 100_000}, "include"),
+            ({"tool_choice": {"type": "allowed_tools", "tools": [1] * 100_000}}, "tool_choice"),
+            ({"input": [{"role": "user", "content": [1] * MAX_PARTS}] * 200}, "input.0.content.0"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_no_list_is_read_to_its_end_where_it_cannot_be_right(self, fields: dict[str, Any], param: str) -> None:
+        """Half a million of problems held the event loop for seconds."""
+        body = orjson.dumps({"input": "hi", **fields})
+        shown_as = patch("coe_ray.serve.api.responses_api._shown", return_value="1")
+        with shown_as as shown, pytest.raises(RequestError) as caught:
+            read_responses_request(body)
+        assert (caught.value.status, caught.value.param) == (400, param)
+        assert shown.call_count <= MAX_PARTS
 
     def test_allowed_tools(self) -> None:
         allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]}

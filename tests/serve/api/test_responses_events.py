@@ -49,8 +49,18 @@ def test_an_answer_of_nothing_is_still_a_response() -> None:
     ]
 
 
+def test_a_choice_without_a_number_is_the_first() -> None:
+    unnumbered = {"id": "x", "choices": [{"index": None, "delta": {"content": "x"}, "finish_reason": "stop"}]}
+    assert events_of(unnumbered)[-1]["response"]["output"][0]["content"][0]["text"] == "x"
+
+
 def test_what_is_no_call_and_no_usage_is_left_out() -> None:
     choice = {"index": 0, "message": {"role": "assistant", "content": "x", "tool_calls": None}, "finish_reason": "stop"}
     whole = ResponsesForm({}).whole({"id": "x", "choices": [choice], "usage": "many"})
     assert (whole["usage"], whole["status"]) == (None, "completed")
+    odd = {"prompt_tokens": "3", "completion_tokens": 2, "prompt_tokens_details": [], "completion_tokens_details": 5}
+    usage = ResponsesForm({}).whole({"id": "x", "choices": [{**choice, "logprobs": {"content": 5}}], "usage": odd})[
+        "usage"
+    ]
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (0, 2, 2)
     assert events_of(chunk(tool_calls=["no"], content="x"))[-1]["response"]["output"][0]["content"][0]["text"] == "x"
