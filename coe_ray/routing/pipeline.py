@@ -168,6 +168,9 @@ class CompositionOfExperts:
         missing = {name: self.experts[name].missing_abilities(call) for name in experts or self.experts}
         if readers := tuple(name for name, lacking in missing.items() if not lacking):
             return readers
+        if len(missing) == 1:
+            [(name, lacking)] = missing.items()
+            raise BadCall(name, f"does not read {', '.join(lacking)}, which this request needs", status=400, attempts=0)
         lacks = "; ".join(f"{name} does not read {', '.join(lacking)}" for name, lacking in missing.items())
         raise BadCall(self.name, f"no expert can read this request: {lacks}", status=400, attempts=0)
 

@@ -35,7 +35,8 @@ def narrow_route(route: Route, experts: Collection[str]) -> Route:
     if len(row) == len(route.row):
         return route
     left_out = ", ".join(ranked.expert for ranked in route.row if ranked.expert not in experts)
-    return replace(route, expert=row[0].expert, row=row, reason=f"{route.reason}; {left_out} cannot read this request")
+    reason = route.reason.removesuffix(_tie_note(route.row)) + _tie_note(row)
+    return replace(route, expert=row[0].expert, row=row, reason=f"{reason}; {left_out} cannot read this request")
 
 
 def stay_with(route: Route, expert: str | None) -> Route:

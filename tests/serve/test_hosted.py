@@ -78,8 +78,9 @@ def test_engine_gets_model_settings_and_choices(toys: OpenAI) -> None:
 
 
 def test_unrouted_without_a_leaderboard(toys: OpenAI) -> None:
-    with pytest.raises(openai.InternalServerError, match=r"leaderboard\.path is not set"):
+    with pytest.raises(openai.InternalServerError, match="cannot route; name an expert: ") as error:
         _ask(toys, "Hello.", "coe")
+    assert (error.value.status_code, error.value.code) == (503, "no_leaderboard")
     response = httpx.get(f"{toys.base_url}leaderboard")
     assert response.status_code == 404
     assert "no leaderboard yet" in response.json()["error"]["message"]

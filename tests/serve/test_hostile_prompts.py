@@ -22,8 +22,8 @@ from coe_ray.routing.conversation import read_conversation
 from coe_ray.routing.parsing import parse_task
 from coe_ray.routing.pipeline import CompositionOfExperts
 from coe_ray.routing.prompts import classifier_prompt, expert_prompt, task_label
+from coe_ray.serve.api.http import JsonResponse, route_headers
 from coe_ray.serve.api.openai import route_object
-from coe_ray.serve.api.responses import JsonResponse, route_headers
 from tests.support.planted import BOARD, Listener, Shelf
 from tests.support.profiles import small_profile
 

@@ -19,10 +19,10 @@ from coe_ray.routing.leaderboard import Leaderboard
 from coe_ray.serve.api.completions import read_completion_request
 from coe_ray.serve.api.cors import CorsMiddleware
 from coe_ray.serve.api.embeddings import read_embeddings_request, require_embedding_model, write_embeddings
-from coe_ray.serve.api.handlers import Answerer, RequestOptions
+from coe_ray.serve.api.handlers import NO_LEADERBOARD, Answerer, RequestOptions
+from coe_ray.serve.api.http import ERROR_HANDLERS, ChatForm, JsonResponse, read_body
 from coe_ray.serve.api.openai import ChatRequest, RequestError, model_not_found, read_request
 from coe_ray.serve.api.openapi import openapi_document
-from coe_ray.serve.api.responses import ERROR_HANDLERS, ChatForm, JsonResponse, read_body
 from coe_ray.serve.api.responses_api import read_responses_request
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.middleware import AuthMiddleware
@@ -196,7 +196,7 @@ class Endpoint:
             "experts": list(snapshot.coe.experts),
             # The reason is for operators only: the log and `coe-ray change` give it.
             "change_refused": self._snapshots.refused is not None,
-            "warnings": self._warnings,
+            "warnings": [*self._warnings, *([] if board else [NO_LEADERBOARD])],
         }
         return JsonResponse(content, 503 if unready else 200)
 

@@ -13,20 +13,23 @@ from coe_ray.core.fail_fast import retry_budget
 from coe_ray.core.types import Call, Question, Route
 from coe_ray.routing.conversation import Conversation, ConversationMemory, read_conversation
 from coe_ray.routing.router import narrow_route, stay_with
+from coe_ray.serve.api.http import ChatForm, JsonResponse, name_expert_in_errors, route_headers, stream_events
 from coe_ray.serve.api.openai import (
     SESSION,
     TASK,
     ChatRequest,
     ChatResponse,
+    RequestError,
     model_not_found,
     read_deadline,
     route_object,
 )
-from coe_ray.serve.api.responses import ChatForm, JsonResponse, name_expert_in_errors, route_headers, stream_events
 from coe_ray.serve.snapshot.snapshot import Snapshot
 from coe_ray.serve.telemetry.request_record import current_record
 
 Result = TypeVar("Result")
+
+NO_LEADERBOARD = "this profile has no leaderboard yet, so `coe` cannot route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,9 @@ class Answerer:
 
     async def _find_route(self, call: Call, conversation: Conversation) -> Route:
         coe = self.snapshot.coe
+        if coe.leaderboard is None:
+            message = f"{NO_LEADERBOARD}; name an expert: {', '.join(coe.experts)}"
+            raise RequestError(503, message, param="model", code="no_leaderboard", headers={"x-should-retry": "false"})
         readers = coe.find_readers(call)
         if self.options.task is not None:
             route = await coe.route(conversation.question, coe.name_task(self.options.task))

@@ -8,8 +8,8 @@ from typing import Any
 
 from coe_ray.core.counts import is_count
 from coe_ray.llm.replies import as_event
+from coe_ray.serve.api.http import ChatForm, write_event
 from coe_ray.serve.api.openai import RequestError, plain_text
-from coe_ray.serve.api.responses import ChatForm, write_event
 
 _DEFAULTS: dict[str, Any] = {
     "instructions": None,

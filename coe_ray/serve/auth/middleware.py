@@ -3,7 +3,7 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coe_ray.serve.api.responses import JsonResponse, error_response
+from coe_ray.serve.api.http import JsonResponse, error_response
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.client import AccessDenied
 from coe_ray.serve.console.pages import PATHS

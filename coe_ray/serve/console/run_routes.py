@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from coe_ray.profile.profile import runs_folder
+from coe_ray.serve.api.http import JsonResponse
 from coe_ray.serve.api.openai import RequestError
-from coe_ray.serve.api.responses import JsonResponse
 from coe_ray.serve.console.run_prompts import find_prompts
 from coe_ray.serve.console.run_rows import RowFilter, read_answers, read_classification, read_page, read_question
 from coe_ray.serve.console.run_store import Run, RunStore

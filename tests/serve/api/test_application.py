@@ -371,7 +371,7 @@ class TestRefusals:
     def test_no_such_path_or_method(self, http: httpx.Client, client: OpenAI) -> None:
         for method, path, status in (
             ("GET", "/v1/nothing", 404),
-            ("POST", "/v1/embeddings", 404),
+            ("POST", "/v1/audio/speech", 404),
             ("GET", CHAT, 405),
             ("POST", "/v1/models", 405),
         ):

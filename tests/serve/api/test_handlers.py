@@ -148,3 +148,24 @@ class TestHeaders:
         for session, expert in (("shift-7", "ibex"), ("shift-8", "lynx")):
             route = ask(http, summary, *user("go on"), x_coe_session=session).json()["coe"]
             assert (route["expert"], route["classifier"]["by"]) == (expert, "conversation")
+
+
+def test_without_a_leaderboard_experts_answer_by_name_alone(tmp_path: Path, provider: Provider) -> None:
+    content = {
+        "tasks": [{"name": "Queues", "description": "waiting"}],
+        "models": {"one": api(provider.base_url, "lynx"), "sorter": api(provider.base_url, "sorter")},
+        "experts": {"lynx": {"model": "one"}},
+        "classifier": {"model": "sorter", "k": 0},
+        "retrieval": {"encoder": NO_ENCODER},
+        "access": {"keys": False},
+    }
+    endpoint = make_endpoint(write_profile(tmp_path / "bare.yaml", content), make_retriever=NoIndex)
+    with serve_app(endpoint.app) as url, httpx.Client(base_url=url) as client:
+        refused = client.post(CHAT, json={"model": "coe", "messages": user("Why?")})
+        assert (refused.status_code, error_of(refused)["code"]) == (503, "no_leaderboard")
+        assert refused.headers["x-should-retry"] == "false"
+        assert "name an expert: lynx" in error_of(refused)["message"]
+        assert client.post(CHAT, json={"model": "lynx", "messages": user("Why?")}).status_code == 200
+        assert client.get("/healthz").json()["warnings"] == [
+            "this profile has no leaderboard yet, so `coe` cannot route"
+        ]

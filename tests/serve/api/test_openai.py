@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from coe_ray.core.types import Classification, Completion, Delta, Message, Neighbour, SamplingParams, Usage
 from coe_ray.routing.router import choose_expert
+from coe_ray.serve.api.http import stream_events
 from coe_ray.serve.api.openai import MAX_NAMED, ChatRequest, ChatResponse, RequestError, read_request, route_object
-from coe_ray.serve.api.responses import stream_events
 from coe_ray.serve.telemetry.request_record import RequestRecord, set_current_record
 from tests.support.planted import BOARD
 

@@ -8,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from coe_ray.serve.api.responses import ERROR_HANDLERS
+from coe_ray.serve.api.http import ERROR_HANDLERS
 from coe_ray.serve.console.run_routes import run_routes
 from tests.serve.auth.test_middleware import Recorded
 from tests.support.browser import BrowserPage, TestBrowser

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from coe_ray.bench.datasets.load import load_benchmark
 from coe_ray.core.api_keys import add_key
 from coe_ray.profile.profile import AccessConfig
-from coe_ray.serve.api.responses import ERROR_HANDLERS
+from coe_ray.serve.api.http import ERROR_HANDLERS
 from coe_ray.serve.auth.authenticator import Authenticator
 from coe_ray.serve.auth.middleware import AuthMiddleware
 from coe_ray.serve.console import pages

@@ -101,7 +101,8 @@ function label(decision) {
 }
 
 /** How the task was found; of a later endpoint perhaps in a way that this page has no words for. */
-function by({ by: way }) {
+function by({ by: way, fallback }) {
+  if (fallback) return t("flow.by.fallback", { error: fallback });
   return has(`flow.by.${way}`) ? t(`flow.by.${way}`) : t("flow.by-other", { way });
 }
 

@@ -26,7 +26,7 @@ from coe_ray.core.errors import (
     ServerFault,
 )
 from coe_ray.core.types import Attempt
-from coe_ray.serve.api.responses import ERROR_HANDLERS, MAX_BODY
+from coe_ray.serve.api.http import ERROR_HANDLERS, MAX_BODY
 from coe_ray.serve.telemetry.request_record import RequestRecord, set_current_record
 from tests.support.chat_client import CHAT, error_of, user
 
