@@ -24,6 +24,9 @@ log = logging.getLogger("ray.serve")
 MAX_BODY = 1 << 20
 """Bytes of a request body, at most."""
 
+MAX_RETRY_AFTER_S = 86_400.0
+"""Seconds of the longest `Retry-After` that is passed on: a provider may send any number."""
+
 BODY_S = 20.0
 """Seconds within which it must arrive."""
 
@@ -196,7 +199,7 @@ def _describe_error(error: RequestError | CoeError) -> RequestError:
             code, headers = "invalid_value", _IN_VAIN
         case RateLimited():
             # Rounded up: a client that comes back a moment early is refused again.
-            headers = {"retry-after": str(math.ceil(error.retry_after or 1.0))}
+            headers = {"retry-after": str(math.ceil(min(error.retry_after or 1.0, MAX_RETRY_AFTER_S)))}
             status = 429 if error.status == 429 else 503
         case CallTimeout(model="coe"):
             status = 504

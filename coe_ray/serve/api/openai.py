@@ -68,6 +68,9 @@ SESSION = "x-coe-session"
 MAX_PARTS = 512
 """Parts of a message, at most."""
 
+MAX_ALL_PARTS = 4096
+"""Parts of all messages of a request, at most."""
+
 MAX_MESSAGES = 4096
 
 
@@ -147,9 +150,21 @@ class ChatRequest(BaseModel):
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> Self:
         """The request of a JSON object. Raises `RequestError` (400) that names every wrong field."""
+        _check_parts(body.get("messages"))
         request = validate_body(cls, body)
         request._body = body  # its own, and pydantic makes private attributes no parameters
         return request
+
+
+def _check_parts(messages: object) -> None:
+    """Raises `RequestError` (400) for more parts than are looked at: an object is made of each."""
+    contents = (
+        (each.get("content") for each in messages if isinstance(each, dict)) if isinstance(messages, list) else ()
+    )
+    count = sum(len(content) for content in contents if isinstance(content, list))
+    if count > MAX_ALL_PARTS:
+        message = f"messages: {count} parts, at most {MAX_ALL_PARTS} are read"
+        raise RequestError(400, message, param="messages", code="invalid_value")
 
 
 def read_request(body: bytes) -> ChatRequest:

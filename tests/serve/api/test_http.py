@@ -134,7 +134,9 @@ async def test_a_client_may_try_again_what_was_tried_once(kind: type[ServerFault
     assert await answered(kind("m", "down", status=500, tried=TRIED[:1])) == (502, name, None, None)
 
 
-@pytest.mark.parametrize(("wait", "header"), [(None, "1"), (0.0, "1"), (0.2, "1"), (7.0, "7"), (7.1, "8")])
+@pytest.mark.parametrize(
+    ("wait", "header"), [(None, "1"), (0.0, "1"), (0.2, "1"), (7.0, "7"), (7.1, "8"), (1e300, "86400")]
+)
 async def test_a_providers_limit_and_our_own_queue_are_told_apart(wait: float | None, header: str) -> None:
     limited = RateLimited("m", "slow down", status=429, retry_after=wait)
     assert await answered(limited) == (429, "RateLimited", None, header)

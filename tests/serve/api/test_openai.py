@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from coe_ray.core.types import Classification, Completion, Delta, Message, Neighbour, SamplingParams, Usage
 from coe_ray.routing.router import choose_expert
 from coe_ray.serve.api.http import stream_events
-from coe_ray.serve.api.openai import MAX_NAMED, ChatRequest, ChatResponse, RequestError, read_request, route_object
+from coe_ray.serve.api.openai import (
+    MAX_ALL_PARTS,
+    MAX_NAMED,
+    MAX_PARTS,
+    ChatRequest,
+    ChatResponse,
+    RequestError,
+    read_request,
+    route_object,
+)
 from coe_ray.serve.telemetry.request_record import RequestRecord, set_current_record
 from tests.support.planted import BOARD
 
@@ -308,3 +317,12 @@ def test_the_route_is_told_with_its_reasons() -> None:
         "neighbours": [{"question": "one?", "task": "Build", "similarity": 0.1235, "weight": 1.0}],
         "tried": [],
     }
+
+
+def test_the_parts_of_all_messages_are_bounded_before_they_are_read() -> None:
+    part = {"type": "text", "text": "x"}
+    messages = [{"role": "user", "content": [part] * MAX_PARTS}] * (MAX_ALL_PARTS // MAX_PARTS)
+    assert len(read(messages=messages).messages) == len(messages)
+    with pytest.raises(RequestError, match=f"{MAX_ALL_PARTS + 1} parts, at most {MAX_ALL_PARTS} are read") as error:
+        read(messages=[*messages, {"role": "user", "content": [part]}])
+    assert (error.value.status, error.value.param) == (400, "messages")
