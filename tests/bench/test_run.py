@@ -109,6 +109,7 @@ def test_every_figure_of_every_system(undisturbed: tuple[Bench, str]) -> None:
     for name, expected in SYSTEMS.items():
         measured = dict(systems[name])
         per_task = measured.pop("per_task")
+        assert measured.pop("cut_off") == 0
         for ends in ("ci95", "bounds"):
             assert measured.pop(ends) == pytest.approx(expected[ends], abs=1e-6)
         assert measured == pytest.approx({key: expected[key] for key in measured}, abs=1e-6), name

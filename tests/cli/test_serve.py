@@ -16,6 +16,7 @@ import pytest
 from coe_ray.cli import local_ray
 from coe_ray.cli.main import main
 from coe_ray.cli.ray_driver import NO_RAY, address_file
+from coe_ray.serve.api.handlers import NO_LEADERBOARD
 from tests.support.profiles import ENCODER, rule, scripted, write_profile
 
 COMMAND = (sys.executable, "-m", "coe_ray.cli.main")
@@ -115,7 +116,7 @@ def served(own_machine: None, tmp_path: Path, port: str) -> Iterator[Served]:
 def test_a_served_profile_answers_and_no_line_is_rays(served: Served, tmp_path: Path, port: str) -> None:
     served.wait_until_up()
     health = httpx.get(f"http://127.0.0.1:{port}/healthz").json()
-    assert (health["status"], health["warnings"]) == ("ok", [])
+    assert (health["status"], health["warnings"]) == ("ok", [NO_LEADERBOARD])
     assert (tmp_path / ".ray" / "auth_token").exists()
 
     code, lines = served.run("serve")

@@ -235,8 +235,10 @@ class ChatResponse:
             message = {"role": "assistant", "content": completion.text, "refusal": completion.refusal}
             choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason, "logprobs": None}
             reply = {"choices": [choice], "usage": _usage(completion.usage)}
-        model = {"object": "chat.completion", "model": self._head["model"]}
-        return {**self._head, **reply, **model, "coe": coe}
+        ours = {"object": "chat.completion", "model": self._head["model"], "coe": coe}
+        if isinstance(counted := reply.get("usage"), dict):
+            ours["usage"] = {**_usage(completion.usage), **counted}  # some leave out the total, which clients read
+        return {**self._head, **reply, **ours}
 
     def chunk(self, delta: Delta) -> dict[str, Any]:
         """A chunk as the model gave it, but for what is once in a response: the role first, the usage last."""
@@ -266,7 +268,7 @@ class ChatResponse:
         `held` is the chunk with the finish reason, where the model sent one. The last one has no choices only for a
         client that asked for OpenAI's usage chunk: others read `choices[0]`.
         """
-        counted = (last.event or {}).get("usage") or (_usage(last.usage) if last.usage else None)
+        counted = _usage(last.usage) | (last.event or {}).get("usage", {}) if last.usage else None
         end = {**({"usage": counted} if counted else {}), "coe": coe}
         choice = {"index": 0, "delta": {}, "finish_reason": last.finish_reason, "logprobs": None}
         finished = held or {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
