@@ -34,7 +34,7 @@ def read_completion(faults: FaultClassifier, body: bytes, call: Call = _OF_A_JOB
         _require_choices(faults, payload, "message")
     reason = _word(choice.get("finish_reason")) or "stop"
     refusal = _word(message.get("refusal")) or (FILTERED if reason == FILTERED else None)
-    text = _text(message.get("content"))
+    text = plain_text(message.get("content"))
     if reason not in _MAY_BE_EMPTY and _must_say_something(call) and not _says_something(message):
         raise faults.malformed_reply("the reply is empty", _shown(body))
     reply = None if call.request is None else payload
@@ -188,7 +188,7 @@ class StreamReader:
             return ""
         refusal = _word(delta.get("refusal"))
         self._refused = self._refused or bool(refusal)
-        return _text(delta.get("content")) or refusal or ""
+        return plain_text(delta.get("content")) or refusal or ""
 
 
 async def start_stream(deltas: AsyncGenerator[Delta, None]) -> tuple[list[Delta], AsyncGenerator[Delta, None]]:
@@ -230,7 +230,7 @@ def _first_choice(payload: dict[str, object]) -> dict[str, object]:
     return first if isinstance(first, dict) else {}
 
 
-def _text(content: object) -> str:
+def plain_text(content: object) -> str:
     """A message's content: text, or the text of a list of parts."""
     if isinstance(content, list):
         return "".join(_word(part.get("text")) or "" for part in content if isinstance(part, dict))

@@ -160,11 +160,8 @@ def count_attempts(number: int) -> Iterator[None]:
 
 
 def _make_retrying(policy: RetryPolicy, activity: CallActivity, watch: Stopwatch, budget: RetryBudget) -> AsyncRetrying:
-    attempts = policy.attempts
-    if current_budget():
-        attempts = min(attempts, FAIL_FAST_ATTEMPTS if must_fail_fast() else MODEL_ATTEMPTS)
-    elif must_fail_fast():
-        attempts = min(attempts, FAIL_FAST_ATTEMPTS)
+    most = FAIL_FAST_ATTEMPTS if must_fail_fast() else MODEL_ATTEMPTS if current_budget() else policy.attempts
+    attempts = min(policy.attempts, most)
     is_same_again = StopOnSameError(policy.same_error)
 
     def should_stop(state: RetryCallState) -> bool:

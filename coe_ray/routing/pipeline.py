@@ -76,9 +76,9 @@ class Expert:
         choices = tuple(map(answer_sentence, question.letters)) if config.constrained else ()
         return Call(messages, settings, choices, question, request=request)
 
-    def missing_abilities(self, call: Call) -> list[str]:
-        """What this expert lacks to read `call`; empty where it can read it."""
-        missing: list[str] = sorted(needed_abilities(call) - self.reads)
+    def missing_abilities(self, call: Call, needed: frozenset[Ability]) -> list[str]:
+        """What this expert lacks to read `call`, which needs these abilities; empty where it can read it."""
+        missing: list[str] = sorted(needed - self.reads)
         if (limit := self.config.context_tokens) and estimate_tokens(call) > limit:
             missing.append(f"a context of more than {limit} tokens")
         return missing
@@ -165,7 +165,8 @@ class CompositionOfExperts:
 
     def find_readers(self, call: Call, experts: Collection[str] | None = None) -> tuple[str, ...]:
         """The experts (of these) that can read `call`. Raises `BadCall` that says what is missing where none can."""
-        missing = {name: self.experts[name].missing_abilities(call) for name in experts or self.experts}
+        needed = needed_abilities(call)
+        missing = {name: self.experts[name].missing_abilities(call, needed) for name in experts or self.experts}
         if readers := tuple(name for name, lacking in missing.items() if not lacking):
             return readers
         if len(missing) == 1:

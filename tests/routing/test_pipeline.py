@@ -411,7 +411,7 @@ def test_an_expert_reads_what_the_profile_says_or_else_its_model() -> None:
 
 @pytest.mark.parametrize(("characters", "missing"), [(400, []), (404, ["a context of more than 100 tokens"])])
 def test_who_has_too_short_a_context_cannot_read_a_request(characters: int, missing: list[str]) -> None:
-    assert expert(context_tokens=100).missing_abilities(request("x" * characters)) == missing
+    assert expert(context_tokens=100).missing_abilities(request("x" * characters), frozenset({"text"})) == missing
 
 
 async def test_an_expert_that_abstains_is_followed_by_the_next_and_has_no_letter_in_a_bench(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
+from coe_ray.llm.replies import plain_text
 from coe_ray.serve.api.http import ChatForm, write_event
-from coe_ray.serve.api.openai import ChatRequest, StreamOptions, parse_body, plain_text, validate_body
+from coe_ray.serve.api.openai import ChatRequest, StreamOptions, parse_body, validate_body
 
 
 def _one_text(prompt: object) -> object:

@@ -13,7 +13,7 @@ from coe_ray.core.fail_fast import retry_budget
 from coe_ray.core.types import Call, Question, Route
 from coe_ray.routing.conversation import Conversation, ConversationMemory, read_conversation
 from coe_ray.routing.router import narrow_route, stay_with
-from coe_ray.serve.api.http import ChatForm, JsonResponse, name_expert_in_errors, route_headers, stream_events
+from coe_ray.serve.api.http import IN_VAIN, ChatForm, JsonResponse, name_expert_in_errors, route_headers, stream_events
 from coe_ray.serve.api.openai import (
     SESSION,
     TASK,
@@ -123,7 +123,7 @@ class Answerer:
         coe = self.snapshot.coe
         if coe.leaderboard is None:
             message = f"{NO_LEADERBOARD}; name an expert: {', '.join(coe.experts)}"
-            raise RequestError(503, message, param="model", code="no_leaderboard", headers={"x-should-retry": "false"})
+            raise RequestError(503, message, param="model", code="no_leaderboard", headers=IN_VAIN)
         readers = coe.find_readers(call)
         if self.options.task is not None:
             route = await coe.route(conversation.question, coe.name_task(self.options.task))

@@ -34,7 +34,7 @@ _ENCODINGS = ("identity", "gzip", "x-gzip")
 
 _CLOSE = {"connection": "close"}  # the unread rest of a body must not be taken for the next request
 
-_IN_VAIN = {"x-should-retry": "false"}
+IN_VAIN = {"x-should-retry": "false"}
 """Tells OpenAI's clients not to try again by themselves."""
 
 _INTERNAL = RequestError(500, "internal error; the server's log says more")
@@ -192,11 +192,11 @@ def _describe_error(error: RequestError | CoeError) -> RequestError:
     status, code, headers = 500, type(error).__name__, {}
     match error:
         case ContextTooLong():
-            status, code, headers = 400, "context_length_exceeded", _IN_VAIN
+            status, code, headers = 400, "context_length_exceeded", IN_VAIN
         case ContentFiltered():
-            status, code, headers = 400, "content_filter", _IN_VAIN
+            status, code, headers = 400, "content_filter", IN_VAIN
         case BadCall(status=400 | 413 | 422 as status):  # the request's own fault, by the provider or by us
-            code, headers = "invalid_value", _IN_VAIN
+            code, headers = "invalid_value", IN_VAIN
         case RateLimited():
             # Rounded up: a client that comes back a moment early is refused again.
             headers = {"retry-after": str(math.ceil(min(error.retry_after or 1.0, MAX_RETRY_AFTER_S)))}
@@ -207,7 +207,7 @@ def _describe_error(error: RequestError | CoeError) -> RequestError:
             status = 502
             # Each of a client's own tries would cost as many of ours again.
             if not error.retryable or error.attempts > 1 or len(error.tried) > 1:
-                headers = _IN_VAIN
+                headers = IN_VAIN
     return RequestError(status, str(error), code=code, headers=headers)
 
 

@@ -275,13 +275,6 @@ class ChatResponse:
         return [finished, {**finished, "choices": [], **end}] if include_usage else [{**finished, **end}]
 
 
-def plain_text(content: object) -> str:
-    """A message's content: text, or the text of a list of parts."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
-    return content if isinstance(content, str) else ""
-
-
 def is_finished(chunk: Mapping[str, Any]) -> bool:
     """Whether a chunk has the finish reason of a choice."""
     return any(choice.get("finish_reason") for choice in chunk["choices"])

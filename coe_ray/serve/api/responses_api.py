@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator
 
+from coe_ray.llm.replies import plain_text
 from coe_ray.serve.api.openai import (
     MAX_MESSAGES,
     MAX_NAMED,
@@ -15,7 +16,6 @@ from coe_ray.serve.api.openai import (
     ChatRequest,
     RequestError,
     parse_body,
-    plain_text,
     validate_body,
 )
 from coe_ray.serve.api.responses_events import ResponsesForm

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coe_ray.core.counts import is_count
-from coe_ray.llm.replies import as_event
+from coe_ray.llm.replies import as_event, plain_text
 from coe_ray.serve.api.http import ChatForm, write_event
-from coe_ray.serve.api.openai import RequestError, plain_text
+from coe_ray.serve.api.openai import RequestError
 
 _DEFAULTS: dict[str, Any] = {
     "instructions": None,
